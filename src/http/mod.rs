@@ -1,0 +1,1 @@
+//! `/status` and what else is served over HTTP.

@@ -1,0 +1,15 @@
+//! zk_monitor watches ZooKeeper paths for compliance with specs, and alerts when a path falls out of spec and
+//! when it comes back.
+//!
+//! Facts travel one way: blocking ZooKeeper watchers → [`zk`] → the evaluator → the alert thread → a thread a
+//! receiver. Nothing calls back. What readers want to know is published in single-writer cells
+//! ([`published`]) that the HTTP side reads.
+
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod logging;
+pub mod model;
+pub mod notify;
+pub mod published;
+pub mod zk;

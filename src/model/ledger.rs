@@ -1,0 +1,101 @@
+//! The ledger: which incidents are open, and how far each receiver is.
+//!
+//! One entry is one path. It is written by the agent that holds the lease and outlives it, so that the next
+//! leader neither forgets nor repeats.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::receiver::ReceiverId;
+
+/// What is known of one path with an open incident.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The lease under which the entry was written last.
+    pub epoch: u64,
+    /// The open incident.
+    pub incident: Arc<str>,
+    /// The path.
+    pub path: Arc<str>,
+    /// When it fell out of spec.
+    pub since: SystemTime,
+    /// When it came back, if it did and somebody has yet to hear of it.
+    pub until: Option<SystemTime>,
+    /// The violation in words.
+    pub message: Arc<str>,
+    /// How far each receiver is.
+    pub receivers: BTreeMap<ReceiverId, Progress>,
+    /// How many violations ended before a receiver heard of them at all and were merged into this one.
+    pub missed: u32,
+    /// Fields of the stored JSON that this version does not know, as they were; empty if there are none.
+    pub extra: Box<str>,
+}
+
+/// How far one receiver is with the two ends of an incident.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The incident that was told to it; differs from the entry's if the receiver is behind.
+    pub incident: Arc<str>,
+    /// The alert.
+    pub firing: Mark,
+    /// The recovery.
+    pub resolved: Mark,
+}
+
+/// How far one end of an incident is for one receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// Not tried, or surely not taken.
+    Pending,
+    /// Tried; nobody knows.
+    Ambiguous,
+    /// Taken.
+    Sent,
+    /// Refused for good.
+    Refused,
+}
+
+/// An entry and the version of its znode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The entry.
+    pub entry: Entry,
+    /// The znode's version, for compare-and-set.
+    pub version: i32,
+}
+
+/// One change to the ledger, to be carried out as a compare-and-set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// Which write this is; the answer bears the same number.
+    pub id: u64,
+    /// The lease that the write is made under; it is not carried out under another.
+    pub epoch: u64,
+    /// The path of the entry.
+    pub path: Arc<str>,
+    /// What to do.
+    pub change: Change,
+}
+
+/// What to do to an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Make it; it must not exist.
+    Create(Entry),
+    /// Replace it; its version must be this one.
+    Set(Entry, i32),
+    /// Remove it; its version must be this one.
+    Delete(i32),
+}
+
+/// What became of a write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// Done; the znode's version now (unused after a delete).
+    Done(i32),
+    /// The znode was not as expected; this is how it is now.
+    Conflict(Option<Stored>),
+    /// It is not known to have been done, for this reason. It may have been.
+    Failed(String),
+}

@@ -1,0 +1,112 @@
+//! A notification in words.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::children::Left;
+use super::rule::Violation;
+
+/// What one receiver is told in one message: one item, or a digest of many.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notification {
+    /// The cluster's name.
+    pub cluster: Arc<str>,
+    /// The agent that sends.
+    pub agent: Arc<str>,
+    /// What is told; never empty. One is an ordinary message, more are a digest.
+    pub items: Vec<Item>,
+}
+
+/// One thing to tell about one incident.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// The incident's id, the same in each message about it, from whichever agent.
+    pub incident: Arc<str>,
+    /// The znode's path.
+    pub path: Arc<str>,
+    /// What is told.
+    pub kind: Kind,
+    /// The violation in words, as it was when the alert fired or is now.
+    pub message: Arc<str>,
+    /// When the path fell out of spec.
+    pub since: SystemTime,
+    /// When it came back.
+    pub until: Option<SystemTime>,
+    /// How many children it has, if that was read.
+    pub children: Option<u32>,
+    /// Which children left since it was last in spec.
+    pub left: Left,
+    /// The rule's description.
+    pub description: Option<Arc<str>>,
+    /// Notes for this receiver, such as that another one refused the alert.
+    pub notes: Vec<String>,
+}
+
+/// What an item tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// The path is out of spec.
+    Firing,
+    /// It still is; the number counts reminders from 1.
+    Reminder(u32),
+    /// It still is: a receiver that forgets alerts (Alertmanager) is told so again. No person sees this.
+    Refresh,
+    /// It is back in spec.
+    Resolved,
+    /// It was out of spec and is back, and this receiver heard nothing of it until now.
+    Late,
+    /// A receiver of the same rule refused its message; `notes` says which and why.
+    Notice,
+    /// A test that an operator asked for; nothing is wrong.
+    Test,
+}
+
+impl Kind {
+    /// Whether the path is out of spec, as far as this item tells.
+    pub fn is_firing(self) -> bool {
+        match self {
+            Self::Firing | Self::Reminder(_) | Self::Refresh | Self::Notice | Self::Test => true,
+            Self::Resolved | Self::Late => false,
+        }
+    }
+}
+
+/// The words for one way of being out of spec.
+pub fn violation(violation: &Violation) -> String {
+    let mark = |missing: bool| if missing { ": path does not exist" } else { "" };
+    match violation {
+        Violation::TooFew { found, min, missing } => {
+            format!("Found children ({found}) less than minimum ({min}){}", mark(*missing))
+        }
+        Violation::TooMany { found, max } => format!("Found children ({found}) more than maximum ({max})"),
+        Violation::NotEqual { found, equals, missing } => {
+            format!("Found children ({found}) not equal to ({equals}){}", mark(*missing))
+        }
+        Violation::Missing => "Path does not exist".to_owned(),
+        Violation::Exists => "Path exists and must not".to_owned(),
+        Violation::DataDiffers { found, equals } => {
+            format!(
+                "Found data ({}) not equal to ({})",
+                data(found.as_deref()),
+                data(Some(equals.as_bytes()))
+            )
+        }
+        Violation::DataMismatch { found, pattern } => {
+            format!("Found data ({}) not matching ({pattern})", data(found.as_deref()))
+        }
+    }
+}
+
+/// The words for everything that is wrong with a path.
+pub fn violations(all: &[Violation]) -> String {
+    all.iter().map(violation).collect::<Vec<_>>().join("; ")
+}
+
+/// Data in words: printable, and bounded to what fits a line.
+fn data(bytes: Option<&[u8]>) -> String {
+    const SHOWN: usize = 60;
+    let Some(bytes) = bytes else { return "none: path does not exist".to_owned() };
+    let shown = bytes.get(..SHOWN).unwrap_or(bytes);
+    let text: String = String::from_utf8_lossy(shown).escape_debug().collect();
+    if bytes.len() > SHOWN { format!("{text}… {} bytes", bytes.len()) } else { text }
+}

@@ -1,0 +1,18 @@
+//! The pure core: what a violation is, when it becomes an alert, and who must still hear of it.
+//!
+//! Nothing here does I/O, logs, reads a clock or waits. Every function gets the time as an argument and
+//! returns what has to be done; the shells in [`crate::pipeline`] do it. That is what lets the simulation run
+//! the very same code through thousands of crashes.
+
+pub mod alert;
+pub mod children;
+pub mod dispatcher;
+pub mod evaluator;
+pub mod ledger;
+pub mod message;
+pub mod observation;
+pub mod receiver;
+pub mod rule;
+pub mod status;
+pub mod time;
+pub mod transition;

@@ -1,0 +1,50 @@
+//! What was seen of a znode, before anybody judged it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::children::Children;
+use super::rule::RuleSet;
+
+/// What a reading of one path showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// There is no such znode.
+    Missing,
+    /// The znode exists. A part that its rule does not ask for is `None`.
+    Present {
+        /// The names of its children.
+        children: Option<Children>,
+        /// Its data.
+        data: Option<Box<[u8]>>,
+    },
+    /// The server refuses to show it to these credentials.
+    Unauthorised,
+}
+
+/// What the watching side tells the evaluator, in the order in which it became known.
+#[derive(Clone, Debug)]
+pub enum Fact {
+    /// The rules are these from now on; readings that follow are made for them.
+    Rules(Arc<RuleSet>),
+    /// A new session: what was seen before may have changed unseen.
+    Up,
+    /// The session is gone, for this reason.
+    Down(Arc<str>),
+    /// A path was read. `delay` is the time from the ring of its watch to the answer, if a watch rang.
+    Observed {
+        /// The concrete path, never a glob.
+        path: Arc<str>,
+        /// What was seen.
+        reading: Reading,
+        /// From the watch event to this reading.
+        delay: Option<Duration>,
+    },
+    /// All places where a glob can match were listed in this session, and each match was `Observed`.
+    Expanded {
+        /// The rule's path, with its stars.
+        glob: Arc<str>,
+    },
+    /// Everything that rang before the barrier was set has been told.
+    Barrier(u64),
+}

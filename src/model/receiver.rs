@@ -1,0 +1,223 @@
+//! Receivers: who is told, by which way, and what became of an attempt.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::message::Notification;
+
+/// The stable name of a receiver: a hash of its kind and its non-secret identity, in hexadecimal.
+///
+/// It is what znodes and `/status` show, so that no address and no token is told to those who may read them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReceiverId(pub Arc<str>);
+
+impl fmt::Display for ReceiverId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A password or token. It can be used, and never be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(value: String) -> Self {
+        Self(value)
+    }
+
+    /// The secret itself, for the one call that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// One receiver, with all that is needed to reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receiver {
+    /// Its stable name.
+    pub id: ReceiverId,
+    /// What operators call it, in the log and in notices to a rule's other receivers: `email ops@example.com`.
+    pub name: Arc<str>,
+    /// How it is reached.
+    pub settings: Settings,
+}
+
+/// How a receiver is reached, by kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settings {
+    /// One mail address.
+    Email(Email),
+    /// A Slack channel.
+    Slack(Slack),
+    /// A HipChat room.
+    HipChat(HipChat),
+    /// An HTTP endpoint that takes Alertmanager's webhook JSON.
+    Webhook(Webhook),
+    /// One Prometheus Alertmanager.
+    Alertmanager(Alertmanager),
+    /// A PagerDuty service.
+    PagerDuty(PagerDuty),
+}
+
+impl Settings {
+    /// The kind, as it is written in the configuration.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Email(_) => "email",
+            Self::Slack(_) => "slack",
+            Self::HipChat(_) => "hipchat",
+            Self::Webhook(_) => "webhook",
+            Self::Alertmanager(_) => "alertmanager",
+            Self::PagerDuty(_) => "pagerduty",
+        }
+    }
+}
+
+/// One mail address and the server that takes mail for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Email {
+    /// One address, with a domain.
+    pub address: Arc<str>,
+    /// The server.
+    pub smtp: Arc<Smtp>,
+}
+
+/// A mail server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Smtp {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Whether and how the connection is encrypted.
+    pub tls: SmtpTls,
+    /// Certificates in PEM to trust beside the system's.
+    pub ca: Option<Arc<[u8]>>,
+    /// User and password for AUTH.
+    pub credentials: Option<(String, Secret)>,
+    /// The sender's address.
+    pub from: String,
+}
+
+/// How a connection to a mail server is encrypted. There is no "if it happens to offer it": with a password
+/// that would be a hole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmtpTls {
+    /// Not at all.
+    None,
+    /// By STARTTLS, required.
+    StartTls,
+    /// From the first byte (port 465).
+    Implicit,
+}
+
+/// A Slack channel, by API token or by incoming webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Slack {
+    /// `chat.postMessage`.
+    Api {
+        /// The base that `/chat.postMessage` is appended to.
+        api_url: String,
+        /// The channel.
+        channel: String,
+        /// The bot's token.
+        token: Secret,
+        /// The name to post under.
+        from: Option<String>,
+    },
+    /// An incoming webhook; its URL is the secret.
+    Webhook {
+        /// The whole URL.
+        url: Secret,
+        /// The channel, for those webhooks that let it be chosen.
+        channel: Option<String>,
+        /// The name to post under.
+        from: Option<String>,
+    },
+}
+
+/// A HipChat room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HipChat {
+    /// The base that `/v1/rooms/message?format=json` is appended to.
+    pub api_url: String,
+    /// The room.
+    pub room: String,
+    /// The API token.
+    pub token: Secret,
+    /// The name to post under.
+    pub from: String,
+}
+
+/// An HTTP endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhook {
+    /// The whole URL, which may hold credentials.
+    pub url: Secret,
+    /// Headers to send along.
+    pub headers: Vec<(String, Secret)>,
+    /// The key that the body is signed with.
+    pub secret: Option<Secret>,
+}
+
+/// One Alertmanager.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alertmanager {
+    /// The base that `/api/v2/alerts` is appended to; it may hold credentials.
+    pub url: Secret,
+}
+
+/// A PagerDuty service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PagerDuty {
+    /// The base that `/v2/enqueue` is appended to.
+    pub api_url: String,
+    /// The integration's key.
+    pub routing_key: Secret,
+}
+
+/// What became of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The receiver took it.
+    Accepted,
+    /// The receiver surely did not take it; it may later.
+    Failed {
+        /// What it or the network said.
+        reason: String,
+        /// How long the receiver asked to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// Nobody knows whether the receiver took it: the answer was lost.
+    Ambiguous {
+        /// What happened.
+        reason: String,
+    },
+    /// The receiver will never take it.
+    Refused {
+        /// What it said.
+        reason: String,
+    },
+    /// No attempt was made: the lease had ended.
+    NotTried,
+}
+
+/// Something that can reach one receiver. One attempt per call, no retries inside, and every call ends within
+/// [`ATTEMPT`].
+pub trait Notifier: Send {
+    /// Makes one attempt.
+    fn send(&mut self, notification: &Notification) -> Outcome;
+}
+
+/// How long one attempt may take, all of it: long enough for a slow mail server's queue run, short enough that
+/// a tarpit does not hold a receiver's queue for minutes.
+pub const ATTEMPT: Duration = Duration::from_secs(30);

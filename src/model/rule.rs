@@ -1,0 +1,310 @@
+//! Rules: which znodes are watched, what must hold of them, and who hears when it does not.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::observation::Reading;
+use super::receiver::ReceiverId;
+
+/// One rule of the configuration, valid by construction.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// The path as written, a `*` standing for one level.
+    pub path: Arc<str>,
+    /// What must hold, all of it.
+    pub specs: Specs,
+    /// How long a path must be out of spec before it alerts.
+    pub cancel_timeout: Duration,
+    /// How long a path must be back in spec before the recovery is told.
+    pub keep_firing_for: Duration,
+    /// How often to remind while firing; `None` is never.
+    pub repeat_interval: Option<Duration>,
+    /// How long a vanished match of a glob stays in error.
+    pub forget_after: Duration,
+    /// What the operator wants to read in the alert.
+    pub description: Option<Arc<str>>,
+    /// Who hears of it; empty is nobody.
+    pub receivers: Vec<ReceiverId>,
+}
+
+/// What must hold of one path.
+#[derive(Clone, Debug, Default)]
+pub struct Specs {
+    /// A bound on the number of children.
+    pub children: Option<Bounds>,
+    /// Whether the path has to exist.
+    pub exists: Option<bool>,
+    /// What the data has to be.
+    pub data: Option<DataSpec>,
+}
+
+/// A bound on the number of children, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bounds {
+    /// At least and at most.
+    Range {
+        /// The least that is in spec.
+        min: Option<u32>,
+        /// The most that is in spec.
+        max: Option<u32>,
+    },
+    /// Exactly.
+    Equals(u32),
+}
+
+/// What the data of a znode has to be.
+#[derive(Clone)]
+pub enum DataSpec {
+    /// These very bytes.
+    Equals(Arc<str>),
+    /// A match of a regular expression.
+    Matches {
+        /// The expression as written.
+        pattern: Arc<str>,
+        /// Says whether data matches. A function, so that the model needs no expression engine.
+        matcher: Matcher,
+    },
+}
+
+/// Says whether data matches an expression.
+pub type Matcher = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
+
+impl fmt::Debug for DataSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Equals(text) => f.debug_tuple("Equals").field(text).finish(),
+            Self::Matches { pattern, .. } => f.debug_tuple("Matches").field(pattern).finish(),
+        }
+    }
+}
+
+/// Two rules' specs are the same if they were written the same: a regular expression is its pattern.
+impl PartialEq for DataSpec {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Equals(a), Self::Equals(b)) => a == b,
+            (Self::Matches { pattern: a, .. }, Self::Matches { pattern: b, .. }) => a == b,
+            (Self::Equals(_), Self::Matches { .. }) | (Self::Matches { .. }, Self::Equals(_)) => false,
+        }
+    }
+}
+
+impl PartialEq for Specs {
+    fn eq(&self, other: &Self) -> bool {
+        (self.children, self.exists, &self.data) == (other.children, other.exists, &other.data)
+    }
+}
+
+/// What has to be read of a znode to judge a rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// The list of children.
+    pub children: bool,
+    /// The data.
+    pub data: bool,
+}
+
+/// The judgement of one reading. Nothing is said of a path that may not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// In spec.
+    Ok,
+    /// Out of spec, in every one of these ways.
+    Violated(Vec<Violation>),
+    /// Not to be judged: the credentials do not suffice.
+    Unauthorised,
+}
+
+/// One way of being out of spec; [`super::message`] has the words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// Fewer children than the minimum.
+    TooFew {
+        /// How many there are.
+        found: u32,
+        /// How many there must be.
+        min: u32,
+        /// Whether the path itself is missing.
+        missing: bool,
+    },
+    /// More children than the maximum.
+    TooMany {
+        /// How many there are.
+        found: u32,
+        /// How many there may be.
+        max: u32,
+    },
+    /// Another number of children than the one wanted.
+    NotEqual {
+        /// How many there are.
+        found: u32,
+        /// How many there must be.
+        equals: u32,
+        /// Whether the path itself is missing.
+        missing: bool,
+    },
+    /// The path has to exist.
+    Missing,
+    /// The path must not exist.
+    Exists,
+    /// The data is not what it has to be.
+    DataDiffers {
+        /// The data found; `None` if the path is missing.
+        found: Option<Box<[u8]>>,
+        /// The data wanted.
+        equals: Arc<str>,
+    },
+    /// The data does not match.
+    DataMismatch {
+        /// The data found; `None` if the path is missing.
+        found: Option<Box<[u8]>>,
+        /// The expression that it has to match.
+        pattern: Arc<str>,
+    },
+}
+
+impl Specs {
+    /// Whether nothing is asked: such a rule is watched and shown, and never alerts.
+    pub fn is_empty(&self) -> bool {
+        self.children.is_none() && self.exists.is_none() && self.data.is_none()
+    }
+
+    /// What has to be read to judge this. A rule without a spec still counts children, for `/status`.
+    pub fn needs(&self) -> Needs {
+        Needs { children: self.children.is_some() || self.is_empty(), data: self.data.is_some() }
+    }
+
+    /// Judges one reading.
+    pub fn judge(&self, reading: &Reading) -> Verdict {
+        let (missing, count, data) = match reading {
+            Reading::Unauthorised => return Verdict::Unauthorised,
+            Reading::Missing => (true, 0, None),
+            Reading::Present { children, data } => {
+                (false, children.as_ref().map_or(0, |children| children.count()), data.as_deref())
+            }
+        };
+        let mut violations = Vec::new();
+        match self.exists {
+            Some(true) if missing => violations.push(Violation::Missing),
+            Some(false) if !missing => violations.push(Violation::Exists),
+            Some(_) | None => {}
+        }
+        violations.extend(self.children.and_then(|bounds| bounds.judge(count, missing)));
+        violations.extend(self.data.as_ref().and_then(|spec| spec.judge(data)));
+        if violations.is_empty() { Verdict::Ok } else { Verdict::Violated(violations) }
+    }
+}
+
+impl Bounds {
+    fn judge(self, found: u32, missing: bool) -> Option<Violation> {
+        match self {
+            Self::Range { min: Some(min), .. } if found < min => {
+                Some(Violation::TooFew { found, min, missing })
+            }
+            Self::Range { max: Some(max), .. } if found > max => Some(Violation::TooMany { found, max }),
+            Self::Equals(equals) if found != equals => Some(Violation::NotEqual { found, equals, missing }),
+            Self::Range { .. } | Self::Equals(_) => None,
+        }
+    }
+}
+
+impl DataSpec {
+    fn judge(&self, found: Option<&[u8]>) -> Option<Violation> {
+        let owned = || found.map(Into::into);
+        match self {
+            Self::Equals(equals) if found != Some(equals.as_bytes()) => {
+                Some(Violation::DataDiffers { found: owned(), equals: Arc::clone(equals) })
+            }
+            Self::Matches { pattern, matcher } if !found.is_some_and(|data| matcher(data)) => {
+                Some(Violation::DataMismatch { found: owned(), pattern: Arc::clone(pattern) })
+            }
+            Self::Equals(_) | Self::Matches { .. } => None,
+        }
+    }
+}
+
+impl Rule {
+    /// Whether the path holds a `*`.
+    pub fn is_glob(&self) -> bool {
+        is_glob(&self.path)
+    }
+
+    /// Whether `other` asks the same of the same path: then a reload leaves its state, timers and incidents.
+    pub fn same_condition(&self, other: &Self) -> bool {
+        self.path == other.path && self.specs == other.specs
+    }
+}
+
+/// Whether a rule's path holds a `*` as a level of its own or within one.
+pub fn is_glob(path: &str) -> bool {
+    path.contains('*')
+}
+
+/// Whether a concrete path is matched by a pattern, level by level; `*` never crosses a `/`.
+pub fn glob_matches(pattern: &str, path: &str) -> bool {
+    let mut levels = path.split('/');
+    pattern.split('/').all(|level| levels.next().is_some_and(|name| level_matches(level, name)))
+        && levels.next().is_none()
+}
+
+/// Whether one level of a pattern matches one name.
+pub fn level_matches(pattern: &str, name: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(mut name) = name.strip_prefix(head) else { return false };
+    // Every piece but the last is found at its first place, which leaves the most for those that follow.
+    let mut pieces = rest.split('*').peekable();
+    while let Some(piece) = pieces.next() {
+        if pieces.peek().is_none() {
+            return name.ends_with(piece);
+        }
+        let Some(at) = name.find(piece) else { return false };
+        name = &name[at + piece.len()..];
+    }
+    false
+}
+
+/// All rules of one configuration, and which of them a concrete path belongs to.
+#[derive(Debug, Default)]
+pub struct RuleSet {
+    exact: HashMap<Arc<str>, Arc<Rule>>,
+    /// The longest first, then by name, so that the first match is the one that counts.
+    globs: Vec<Arc<Rule>>,
+}
+
+impl RuleSet {
+    /// Sorts rules into those by name and globs. Of two with one path the last stays; the configuration
+    /// refuses duplicates before.
+    pub fn new(rules: Vec<Rule>) -> Self {
+        let (mut globs, exact): (Vec<_>, Vec<_>) =
+            rules.into_iter().map(Arc::new).partition(|rule| rule.is_glob());
+        globs.sort_by(|a, b| b.path.len().cmp(&a.path.len()).then_with(|| a.path.cmp(&b.path)));
+        Self { exact: exact.into_iter().map(|rule| (Arc::clone(&rule.path), rule)).collect(), globs }
+    }
+
+    /// The rule that a concrete path belongs to: the one that names it, else the longest glob.
+    pub fn for_path(&self, path: &str) -> Option<&Arc<Rule>> {
+        self.exact.get(path).or_else(|| self.globs.iter().find(|rule| glob_matches(&rule.path, path)))
+    }
+
+    /// The rules that name one path each, in no order.
+    pub fn exact(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.exact.values()
+    }
+
+    /// The globs, the longest first.
+    pub fn globs(&self) -> &[Arc<Rule>] {
+        &self.globs
+    }
+
+    /// How many rules there are.
+    pub fn len(&self) -> usize {
+        self.exact.len() + self.globs.len()
+    }
+
+    /// Whether there is no rule.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

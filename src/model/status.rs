@@ -1,0 +1,225 @@
+//! What snapshots hold: the facts that `/status`, `/metrics` and the page are made of.
+//!
+//! Each struct here is the content of one single-writer cell ([`crate::published`]); the writer is named.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::receiver::ReceiverId;
+
+/// What the evaluator knows of all paths. Written by the evaluator thread.
+#[derive(Clone, Debug, Default)]
+pub struct Compliance {
+    /// All paths, sorted; a glob stands among them by its own name, with how many paths it matches.
+    pub paths: Vec<PathStatus>,
+    /// Whether every rule has been read on the session that is up now.
+    pub ready: bool,
+    /// How often a path's state changed since the start.
+    pub transitions: u64,
+    /// The time from a watch event to the reading that it caused.
+    pub watch_latency: Histogram,
+}
+
+/// One path.
+#[derive(Clone, Debug)]
+pub struct PathStatus {
+    /// The path.
+    pub path: Arc<str>,
+    /// The path of its rule: the same, or a glob.
+    pub rule: Arc<str>,
+    /// How it stands.
+    pub state: PathState,
+    /// How many children it has, if that was read; for a glob, how many paths it matches.
+    pub children: Option<u32>,
+    /// Since when it stands so.
+    pub since: SystemTime,
+}
+
+/// How a path stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathState {
+    /// In spec.
+    Ok,
+    /// Out of spec, in these words.
+    Error(Arc<str>),
+    /// Not known; the words say why, and what was last known.
+    Unknown(Arc<str>),
+}
+
+/// Counts of durations by upper bound.
+#[derive(Clone, Debug, Default)]
+pub struct Histogram {
+    /// How many were at most as long as the bound at the same place of [`Histogram::BOUNDS`], and longer than
+    /// the bound before it; the last are those over every bound.
+    pub counts: [u64; 12],
+    /// The sum of all, in seconds.
+    pub sum: f64,
+}
+
+impl Histogram {
+    /// Upper bounds in seconds.
+    pub const BOUNDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+    /// Counts one duration.
+    pub fn observe(&mut self, duration: Duration) {
+        let seconds = duration.as_secs_f64();
+        let place = Self::BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(Self::BOUNDS.len());
+        self.counts[place] += 1;
+        self.sum += seconds;
+    }
+}
+
+/// What the alert thread knows. Written by the alert thread.
+#[derive(Clone, Debug, Default)]
+pub struct Alerts {
+    /// Every alert that is not inactive, by path.
+    pub open: BTreeMap<Arc<str>, AlertStatus>,
+    /// Every receiver of the configuration.
+    pub receivers: BTreeMap<ReceiverId, ReceiverStatus>,
+    /// The silences in force.
+    pub silences: Vec<Silence>,
+}
+
+/// One alert that is not inactive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlertStatus {
+    /// Where it is.
+    pub phase: AlertPhase,
+    /// When the path fell out of spec.
+    pub since: SystemTime,
+    /// The incident's id, if one is open and this agent knows it.
+    pub incident: Option<Arc<str>>,
+}
+
+/// Where an alert is; `inactive` is not listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlertPhase {
+    /// Out of spec, not for long enough.
+    Pending,
+    /// Out of spec for long enough: told, or to be told.
+    Firing,
+    /// Back in spec, not for long enough.
+    Recovering,
+}
+
+/// How one receiver does.
+#[derive(Clone, Debug, Default)]
+pub struct ReceiverStatus {
+    /// `email`, `slack` …
+    pub kind: &'static str,
+    /// How many items wait for it.
+    pub queued: u64,
+    /// How many items it took, by this agent, since the start.
+    pub sent: u64,
+    /// How many attempts failed.
+    pub failed: u64,
+    /// How many items it refused for good.
+    pub refused: u64,
+    /// What went wrong last and when, until something goes right. Holds no address and no secret.
+    pub last_error: Option<(SystemTime, Arc<str>)>,
+}
+
+/// A silence, as it stands in ZooKeeper.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// Its znode's name.
+    pub id: Arc<str>,
+    /// A path or glob.
+    pub path: Arc<str>,
+    /// When it ends, by the wall clock.
+    pub until: SystemTime,
+    /// Why.
+    pub comment: Arc<str>,
+    /// Who made it.
+    pub by: Arc<str>,
+}
+
+/// The connection to ZooKeeper. Written by the session thread.
+#[derive(Clone, Debug, Default)]
+pub struct Connection {
+    /// The session, or `None` while there is none.
+    pub session: Option<Session>,
+    /// How many sessions there were since the start.
+    pub sessions: u64,
+    /// Why there is none, or why the last one ended.
+    pub last_error: Option<Arc<str>>,
+}
+
+/// A live session.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// Counts sessions; no two have the same.
+    pub generation: u64,
+    /// The server's address.
+    pub server: Arc<str>,
+    /// The negotiated session timeout.
+    pub timeout: Duration,
+    /// When the last answered call was sent.
+    pub answered: Instant,
+    /// When the last acknowledged write of this agent's own node was sent; `None` without such a node.
+    pub written: Option<Instant>,
+}
+
+impl Connection {
+    /// Whether the session answered a call within its timeout.
+    pub fn is_up(&self, now: Instant) -> bool {
+        self.session.as_ref().is_some_and(|session| now < session.answered + session.timeout)
+    }
+}
+
+/// This agent's place in the cluster. Written by the election thread.
+#[derive(Clone, Debug, Default)]
+pub struct Cluster {
+    /// This agent's name, `<host>-<pid>`.
+    pub agent: Arc<str>,
+    /// The name of the agent that is first in line.
+    pub leader: Option<Arc<str>>,
+    /// All agents: name, and digest of their configuration.
+    pub agents: Vec<Agent>,
+    /// What this agent was granted, if it leads.
+    pub grant: Option<Grant>,
+    /// Why this agent cannot take part, or what it has to say about the others.
+    pub problem: Option<Arc<str>>,
+}
+
+/// One agent of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// `<host>-<pid>`.
+    pub name: Arc<str>,
+    /// Its version.
+    pub version: Arc<str>,
+    /// The digest of its configuration.
+    pub config: Arc<str>,
+}
+
+/// The right to send: for one tenure of the lock, on one session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The sequence number of this agent's lock node.
+    pub epoch: u64,
+    /// The session that the lock node belongs to.
+    pub generation: u64,
+}
+
+/// Whether a grant is a lease that holds now: on the session that is up, within two thirds of its timeout from
+/// the sending of the last acknowledged write. The server cannot have given the lock away by then.
+pub fn lease_holds(grant: Option<Grant>, connection: &Connection, now: Instant) -> bool {
+    let (Some(grant), Some(session)) = (grant, &connection.session) else { return false };
+    let Some(written) = session.written else { return false };
+    grant.generation == session.generation && now < written + session.timeout * 2 / 3
+}
+
+/// The configuration in force. Written by the daemon's main thread.
+#[derive(Clone, Debug, Default)]
+pub struct ConfigStatus {
+    /// The file.
+    pub file: Arc<str>,
+    /// When it was loaded.
+    pub loaded: Option<SystemTime>,
+    /// What was wrong with the file at the last reload, if that failed.
+    pub error: Option<Arc<str>>,
+    /// A digest of what it says.
+    pub digest: Arc<str>,
+}

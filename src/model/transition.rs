@@ -1,0 +1,52 @@
+//! What the evaluator tells the alert side, in the order in which it became known.
+
+use std::sync::Arc;
+
+use super::children::Left;
+use super::rule::{Rule, RuleSet};
+
+/// One path was judged. Told when the judgement or its words change, and at the first reading of each session,
+/// so that the alert side knows that what it holds is fresh.
+#[derive(Clone, Debug)]
+pub struct Transition {
+    /// The concrete path.
+    pub path: Arc<str>,
+    /// The rule it was judged by.
+    pub rule: Arc<Rule>,
+    /// The judgement.
+    pub state: State,
+    /// How many children it has, if that was read.
+    pub children: Option<u32>,
+}
+
+/// A judgement of a path. There is none for a path that cannot be read: nothing is told of it, and what the
+/// alert side holds of it goes stale ([`Judged::Stale`], [`Judged::StalePath`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// In spec.
+    Ok,
+    /// Out of spec.
+    Error {
+        /// In these words.
+        message: Arc<str>,
+        /// Which children left since the path was last in spec.
+        left: Left,
+    },
+}
+
+/// What the evaluator tells.
+#[derive(Clone, Debug)]
+pub enum Judged {
+    /// The rules are these from now on. Transitions of unchanged rules go on.
+    Rules(Arc<RuleSet>),
+    /// A path was judged.
+    Transition(Transition),
+    /// A vanished match of a glob has been in error for long enough: it is not watched for any more.
+    Forgotten(Arc<str>),
+    /// The session is gone: all that was told before is stale until a new transition says otherwise.
+    Stale,
+    /// One path can no longer be read: what was told of it is stale.
+    StalePath(Arc<str>),
+    /// Everything that rang before the barrier was set has been told.
+    Barrier(u64),
+}

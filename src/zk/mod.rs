@@ -1,0 +1,1 @@
+//! The ZooKeeper side: one session at a time, watches, election, ledger.
