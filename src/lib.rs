@@ -11,5 +11,6 @@ pub mod http;
 pub mod logging;
 pub mod model;
 pub mod notify;
+pub mod pipeline;
 pub mod published;
 pub mod zk;

@@ -1,1 +1,331 @@
-//! placeholder
+//! All paths: observations in, transitions out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use super::children::{Children, Left};
+use super::message;
+use super::observation::{Fact, Reading};
+use super::rule::{Rule, RuleSet, Verdict};
+use super::status::{Compliance, Histogram, PathState, PathStatus};
+use super::time::Now;
+use super::transition::{Judged, State, Transition};
+
+/// Judges every path by its rule, and knows which judgements still hold.
+#[derive(Debug, Default)]
+pub struct Evaluator {
+    rules: Arc<RuleSet>,
+    paths: BTreeMap<Arc<str>, Path>,
+    /// Globs whose matches are all known in this session.
+    expanded: BTreeSet<Arc<str>>,
+    /// Counts sessions, so that a judgement tells by a number whether it is of this one.
+    session: u64,
+    /// Why there is no session, while there is none.
+    down: Option<Arc<str>>,
+    /// When vanished matches of globs are to be forgotten.
+    forget: BTreeSet<(Instant, Arc<str>)>,
+    /// How many paths that are named by a rule are fresh.
+    fresh_named: usize,
+    transitions: u64,
+    latency: Histogram,
+}
+
+/// What is known of one path.
+#[derive(Debug)]
+struct Path {
+    rule: Arc<Rule>,
+    judged: Option<Judgement>,
+    /// The session in which it was read last; 0 is never.
+    session: u64,
+    /// Why it cannot be read, if that is so.
+    unreadable: Option<Arc<str>>,
+    /// Its children when it was last in spec, for those whose children are read.
+    compliant: Option<Children>,
+    since: SystemTime,
+    forget_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Judgement {
+    /// The words, if it is out of spec.
+    error: Option<Arc<str>>,
+    children: Option<u32>,
+}
+
+impl Evaluator {
+    /// Takes one fact; what follows from it is appended to `out`.
+    pub fn observe(&mut self, fact: Fact, now: Now, out: &mut Vec<Judged>) {
+        match fact {
+            Fact::Rules(rules) => self.change_rules(rules, now, out),
+            Fact::Up => {
+                self.session += 1;
+                self.down = None;
+                self.expanded.clear();
+                self.fresh_named = 0;
+            }
+            Fact::Down(reason) => {
+                self.down = Some(reason);
+                self.expanded.clear();
+                self.fresh_named = 0;
+                out.push(Judged::Stale);
+            }
+            Fact::Observed { path, reading, delay } => {
+                if let Some(delay) = delay {
+                    self.latency.observe(delay);
+                }
+                self.judge(path, &reading, now, out);
+            }
+            Fact::Adopted { path, since } => self.adopt(path, since, now),
+            Fact::Expanded { glob } => {
+                self.expanded.insert(glob);
+            }
+            Fact::Barrier(number) => out.push(Judged::Barrier(number)),
+        }
+    }
+
+    /// Forgets the vanished matches whose time has come.
+    pub fn tick(&mut self, now: Now, out: &mut Vec<Judged>) {
+        while let Some((at, path)) = self.forget.first().cloned() {
+            if at > now.mono {
+                return;
+            }
+            self.forget.pop_first();
+            self.paths.remove(&path);
+            out.push(Judged::Forgotten(path));
+        }
+    }
+
+    /// When `tick` has something to do next.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.forget.first().map(|(at, _)| *at)
+    }
+
+    /// Whether every rule has been read on the session that is up.
+    pub fn is_ready(&self) -> bool {
+        let globs = self.rules.globs();
+        self.session > 0
+            && self.down.is_none()
+            && self.fresh_named == self.rules.len() - globs.len()
+            && globs.iter().all(|rule| self.expanded.contains(&rule.path))
+    }
+
+    /// Everything that readers may want to know.
+    pub fn snapshot(&self) -> Compliance {
+        let mut paths: Vec<_> = self.paths.iter().map(|(path, known)| self.status(path, known)).collect();
+        for glob in self.rules.globs() {
+            paths.push(self.glob_status(glob));
+        }
+        if !self.rules.globs().is_empty() {
+            paths.sort_by(|a, b| a.path.cmp(&b.path));
+        }
+        Compliance {
+            paths,
+            ready: self.is_ready(),
+            transitions: self.transitions,
+            watch_latency: self.latency.clone(),
+        }
+    }
+
+    fn change_rules(&mut self, rules: Arc<RuleSet>, now: Now, out: &mut Vec<Judged>) {
+        let forget = &mut self.forget;
+        self.paths.retain(|path, known| {
+            let Some(rule) = rules.for_path(path) else {
+                unschedule(forget, path, known);
+                return false;
+            };
+            if !known.rule.specs.eq(&rule.specs) {
+                // To be judged anew, from a reading made for the new rule.
+                *known = Path { since: now.wall, ..Path::new(rule, now) };
+                unschedule(forget, path, known);
+            }
+            known.rule = Arc::clone(rule);
+            true
+        });
+        for rule in rules.exact() {
+            self.paths.entry(Arc::clone(&rule.path)).or_insert_with(|| Path::new(rule, now));
+        }
+        self.expanded.retain(|glob| rules.globs().iter().any(|rule| rule.path == *glob));
+        self.rules = Arc::clone(&rules);
+        self.fresh_named =
+            self.paths.values().filter(|known| self.is_fresh(known) && !known.rule.is_glob()).count();
+        out.push(Judged::Rules(rules));
+    }
+
+    fn adopt(&mut self, path: Arc<str>, since: SystemTime, now: Now) {
+        let Some(rule) = self.rules.for_path(&path) else { return };
+        self.paths.entry(path).or_insert_with(|| Path { since, ..Path::new(rule, now) });
+    }
+
+    fn judge(&mut self, path: Arc<str>, reading: &Reading, now: Now, out: &mut Vec<Judged>) {
+        let Some(rule) = self.rules.for_path(&path).cloned() else { return };
+        if !self.paths.contains_key(&path) {
+            // A place where a glob could match, and does not: nothing has vanished.
+            if *reading == Reading::Missing {
+                return;
+            }
+            self.paths.insert(Arc::clone(&path), Path::new(&rule, now));
+        }
+        let session = self.session;
+        let Some(known) = self.paths.get_mut(&path) else { return };
+        let first = known.session != session;
+        known.session = session;
+        self.fresh_named += usize::from(first && !rule.is_glob());
+        let scheduled = unschedule(&mut self.forget, &path, known);
+        if rule.is_glob() && *reading == Reading::Missing {
+            // One that was adopted vanished in another agent's time, at the latest when its incident began.
+            let vanished = if known.judged.is_none() { now.mono_at(known.since) } else { now.mono };
+            let at = scheduled.unwrap_or(vanished + rule.forget_after);
+            known.forget_at = Some(at);
+            self.forget.insert((at, Arc::clone(&path)));
+        }
+        let error = match verdict(&rule, reading) {
+            Verdict::Ok => None,
+            Verdict::Violated(violations) => Some(Arc::<str>::from(message::violations(&violations))),
+            Verdict::Unreadable(reason) => {
+                if known.unreadable.replace(reason).is_none() {
+                    known.since = now.wall;
+                }
+                out.push(Judged::StalePath(path));
+                return;
+            }
+        };
+        let children = count(reading);
+        let left = known.note_children(reading, error.is_some());
+        let was = known.judged.replace(Judgement { error: error.clone(), children });
+        let readable_again = known.unreadable.take().is_some();
+        let same = was.as_ref().is_some_and(|was| was.error == error);
+        if was.as_ref().is_none_or(|was| was.error.is_some() != error.is_some()) {
+            self.transitions += u64::from(was.is_some());
+            if was.is_some() || error.is_none() || known.forget_at.is_none() {
+                known.since = now.wall;
+            }
+        }
+        if first || readable_again || !same {
+            let state = error.map_or(State::Ok, |message| State::Error { message, left });
+            out.push(Judged::Transition(Transition { path, rule, state, children }));
+        }
+    }
+
+    fn is_fresh(&self, known: &Path) -> bool {
+        self.down.is_none() && self.session > 0 && known.session == self.session
+    }
+
+    fn status(&self, path: &Arc<str>, known: &Path) -> PathStatus {
+        let children = known.judged.as_ref().and_then(|judged| judged.children);
+        let state = self.state(known);
+        PathStatus {
+            path: Arc::clone(path),
+            rule: Arc::clone(&known.rule.path),
+            state,
+            children,
+            since: known.since,
+        }
+    }
+
+    fn state(&self, known: &Path) -> PathState {
+        if self.is_fresh(known) {
+            return known.fresh_state();
+        }
+        let last = known.judged.as_ref().map(|judged| judged.error.as_deref().unwrap_or("in spec"));
+        PathState::Unknown(match (&self.down, last) {
+            (None, None) => "not read yet".into(),
+            (None, Some(last)) => format!("not read yet since the reconnect; last known: {last}").into(),
+            (Some(reason), None) => format!("connection to ZooKeeper lost ({reason}); never read").into(),
+            (Some(reason), Some(last)) => {
+                format!("connection to ZooKeeper lost ({reason}); last known: {last}").into()
+            }
+        })
+    }
+
+    fn glob_status(&self, glob: &Arc<Rule>) -> PathStatus {
+        let matches = self.paths.values().filter(|known| known.rule.path == glob.path).count();
+        let state = match &self.down {
+            None if self.expanded.contains(&glob.path) => PathState::Ok,
+            None => PathState::Unknown("not read yet".into()),
+            Some(reason) => PathState::Unknown(format!("connection to ZooKeeper lost ({reason})").into()),
+        };
+        PathStatus {
+            path: Arc::clone(&glob.path),
+            rule: Arc::clone(&glob.path),
+            state,
+            children: Some(u32::try_from(matches).unwrap_or(u32::MAX)),
+            since: SystemTime::UNIX_EPOCH,
+        }
+    }
+}
+
+impl Path {
+    fn new(rule: &Arc<Rule>, now: Now) -> Self {
+        Self {
+            rule: Arc::clone(rule),
+            judged: None,
+            session: 0,
+            unreadable: None,
+            compliant: None,
+            since: now.wall,
+            forget_at: None,
+        }
+    }
+
+    /// How it stands, if it was read in this session.
+    fn fresh_state(&self) -> PathState {
+        if let Some(reason) = &self.unreadable {
+            return PathState::Unknown(Arc::clone(reason));
+        }
+        match self.judged.as_ref().and_then(|judged| judged.error.as_ref()) {
+            Some(error) => PathState::Error(Arc::clone(error)),
+            None => PathState::Ok,
+        }
+    }
+
+    /// Remembers the children of a path that is in spec; of one that is not, tells which of them left.
+    fn note_children(&mut self, reading: &Reading, violated: bool) -> Left {
+        let none = Children::default();
+        let children = match reading {
+            Reading::Present { children: Some(children), .. } => children,
+            Reading::Present { children: None, .. } | Reading::Missing | Reading::Unreadable(_) => &none,
+        };
+        if violated {
+            return self
+                .compliant
+                .as_ref()
+                .map_or_else(Left::default, |before| Left::between(before, children));
+        }
+        self.compliant = (!self.rule.receivers.is_empty()).then(|| children.clone());
+        Left::default()
+    }
+}
+
+fn unschedule(
+    forget: &mut BTreeSet<(Instant, Arc<str>)>,
+    path: &Arc<str>,
+    known: &mut Path,
+) -> Option<Instant> {
+    let at = known.forget_at.take()?;
+    forget.remove(&(at, Arc::clone(path)));
+    Some(at)
+}
+
+/// The verdict on one reading. A vanished match of a glob is out of spec whatever its rule asks, unless the rule
+/// asks for just that: that it was there is why it is watched.
+fn verdict(rule: &Rule, reading: &Reading) -> Verdict {
+    match rule.specs.judge(reading) {
+        Verdict::Ok if rule.is_glob() && *reading == Reading::Missing && rule.specs.exists != Some(false) => {
+            vanished(rule)
+        }
+        verdict @ (Verdict::Ok | Verdict::Violated(_) | Verdict::Unreadable(_)) => verdict,
+    }
+}
+
+fn vanished(rule: &Rule) -> Verdict {
+    if rule.specs.is_empty() { Verdict::Ok } else { Verdict::Violated(vec![super::rule::Violation::Missing]) }
+}
+
+fn count(reading: &Reading) -> Option<u32> {
+    match reading {
+        Reading::Missing => Some(0),
+        Reading::Present { children, .. } => children.as_ref().map(Children::count),
+        Reading::Unreadable(_) => None,
+    }
+}

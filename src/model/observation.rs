@@ -1,7 +1,7 @@
 //! What was seen of a znode, before anybody judged it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::children::Children;
 use super::rule::RuleSet;
@@ -18,8 +18,8 @@ pub enum Reading {
         /// Its data.
         data: Option<Box<[u8]>>,
     },
-    /// The server refuses to show it to these credentials.
-    Unauthorised,
+    /// The server does not show it, for this reason.
+    Unreadable(Arc<str>),
 }
 
 /// What the watching side tells the evaluator, in the order in which it became known.
@@ -39,6 +39,13 @@ pub enum Fact {
         reading: Reading,
         /// From the watch event to this reading.
         delay: Option<Duration>,
+    },
+    /// A path that a glob matches has an open incident from before: it stands as vanished until it is seen.
+    Adopted {
+        /// The concrete path.
+        path: Arc<str>,
+        /// When it fell out of spec.
+        since: SystemTime,
     },
     /// All places where a glob can match were listed in this session, and each match was `Observed`.
     Expanded {

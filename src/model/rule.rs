@@ -106,15 +106,15 @@ pub struct Needs {
     pub data: bool,
 }
 
-/// The judgement of one reading. Nothing is said of a path that may not be read.
+/// The judgement of one reading. Nothing is said of a path that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// In spec.
     Ok,
     /// Out of spec, in every one of these ways.
     Violated(Vec<Violation>),
-    /// Not to be judged: the credentials do not suffice.
-    Unauthorised,
+    /// Not to be judged, for this reason.
+    Unreadable(Arc<str>),
 }
 
 /// One way of being out of spec; [`super::message`] has the words.
@@ -179,7 +179,7 @@ impl Specs {
     /// Judges one reading.
     pub fn judge(&self, reading: &Reading) -> Verdict {
         let (missing, count, data) = match reading {
-            Reading::Unauthorised => return Verdict::Unauthorised,
+            Reading::Unreadable(reason) => return Verdict::Unreadable(Arc::clone(reason)),
             Reading::Missing => (true, 0, None),
             Reading::Present { children, data } => {
                 (false, children.as_ref().map_or(0, |children| children.count()), data.as_deref())

@@ -1,1 +1,18 @@
 //! The ZooKeeper side: one session at a time, watches, election, ledger.
+//!
+//! The client library is contained rather than trusted. Each session is a *generation* of its own: a fresh
+//! connection ([`dial`]), a [`link`] that the library talks through and that can be cut from outside, a
+//! [`client`] that lives as long as the generation. Nothing is ever resumed.
+
+pub mod client;
+pub mod dial;
+pub mod election;
+pub mod frames;
+pub mod globs;
+pub mod link;
+pub mod outage;
+pub mod peer;
+pub mod pulse;
+pub mod reading;
+pub mod session;
+pub mod watch;

@@ -1,0 +1,143 @@
+//! One generation's calls to ZooKeeper.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use zookeeper::{Acl, CreateMode, Stat, ZkError, ZooKeeper};
+
+use super::link::Cutter;
+
+/// A client that lives as long as its generation; clones share it.
+///
+/// Every call blocks until it is answered or the generation ends; the session thread ends a generation whose
+/// calls are not answered in time, so no call can hang. After that every call fails with `ConnectionLoss`.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    zk: Arc<ZooKeeper>,
+    chroot: String,
+    generation: u64,
+    over: AtomicBool,
+    cutter: Cutter,
+}
+
+/// What a call gives, or the library's error.
+pub type Answer<T> = Result<T, ZkError>;
+
+impl Client {
+    /// Wraps the library's client for one generation; `chroot` is empty or starts with `/`.
+    pub fn new(zk: Arc<ZooKeeper>, chroot: &str, generation: u64, cutter: Cutter) -> Self {
+        Self(Arc::new(Inner {
+            zk,
+            chroot: chroot.to_owned(),
+            generation,
+            over: AtomicBool::new(false),
+            cutter,
+        }))
+    }
+
+    /// Which generation this is.
+    pub fn generation(&self) -> u64 {
+        self.0.generation
+    }
+
+    /// Ends the generation: calls in flight fail, and no new one is sent.
+    pub fn end(&self) {
+        self.0.over.store(true, Ordering::Release);
+        self.0.cutter.cut();
+    }
+
+    /// Authenticates the session by user and password. To be called before anything else: the library matches
+    /// answers by their order, and the server answers this call out of order.
+    ///
+    /// # Errors
+    /// The library's.
+    pub fn authenticate(&self, user: &str, password: &str) -> Answer<()> {
+        self.call(|zk| zk.add_auth("digest", format!("{user}:{password}").into_bytes()))
+    }
+
+    /// The names of a znode's children.
+    ///
+    /// # Errors
+    /// The library's; `NoNode` leaves no watch.
+    pub fn children(&self, path: &str, watch: bool) -> Answer<Vec<String>> {
+        self.call(|zk| zk.get_children(&self.full(path), watch))
+    }
+
+    /// A znode's data.
+    ///
+    /// # Errors
+    /// The library's; `NoNode` leaves no watch.
+    pub fn data(&self, path: &str, watch: bool) -> Answer<(Vec<u8>, Stat)> {
+        self.call(|zk| zk.get_data(&self.full(path), watch))
+    }
+
+    /// Whether a znode exists. A watch is left in either case.
+    ///
+    /// # Errors
+    /// The library's.
+    pub fn exists(&self, path: &str, watch: bool) -> Answer<Option<Stat>> {
+        self.call(|zk| zk.exists(&self.full(path), watch))
+    }
+
+    /// Makes a znode and gives its path, which differs from the one asked for if it is sequential.
+    ///
+    /// # Errors
+    /// The library's.
+    pub fn create(&self, path: &str, data: &[u8], acl: &[Acl], mode: CreateMode) -> Answer<String> {
+        let made = self.call(|zk| zk.create(&self.full(path), data.to_vec(), acl.to_vec(), mode))?;
+        Ok(self.0.cut_chroot(&made).to_owned())
+    }
+
+    /// Replaces a znode's data, if its version is the one given.
+    ///
+    /// # Errors
+    /// The library's; `BadVersion` if it has another.
+    pub fn set(&self, path: &str, data: &[u8], version: Option<i32>) -> Answer<Stat> {
+        self.call(|zk| zk.set_data(&self.full(path), data.to_vec(), version))
+    }
+
+    /// Removes a znode, if its version is the one given.
+    ///
+    /// # Errors
+    /// The library's; `BadVersion` if it has another.
+    pub fn delete(&self, path: &str, version: Option<i32>) -> Answer<()> {
+        self.call(|zk| zk.delete(&self.full(path), version))
+    }
+
+    fn call<T>(&self, call: impl FnOnce(&ZooKeeper) -> Answer<T>) -> Answer<T> {
+        if self.0.over.load(Ordering::Acquire) {
+            return Err(ZkError::ConnectionLoss);
+        }
+        call(&self.0.zk)
+    }
+
+    fn full(&self, path: &str) -> String {
+        match (self.0.chroot.as_str(), path) {
+            ("", path) => path.to_owned(),
+            (chroot, "/") => chroot.to_owned(),
+            (chroot, path) => format!("{chroot}{path}"),
+        }
+    }
+}
+
+impl Inner {
+    fn cut_chroot<'a>(&self, path: &'a str) -> &'a str {
+        cut_chroot(&self.chroot, path)
+    }
+}
+
+/// A server's path without the chroot.
+pub fn cut_chroot<'a>(chroot: &str, path: &'a str) -> &'a str {
+    match path.strip_prefix(chroot) {
+        Some("") => "/",
+        Some(rest) => rest,
+        None => path,
+    }
+}
+
+/// An error in the words of ZooKeeper's documentation.
+pub fn describe(error: ZkError) -> String {
+    format!("{error:?}")
+}

@@ -1,0 +1,122 @@
+//! How a glob unfolds: which znodes have to be listed, and which paths their children give.
+
+use crate::model::rule::{Rule, level_matches};
+
+/// A place where a glob unfolds: the children of a znode are matched against one level of one glob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Site {
+    glob: usize,
+    level: usize,
+}
+
+/// Where one child of a site leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The path that it leads to.
+    pub path: String,
+    /// Whether that path unfolds further; `None` is a path that the glob matches.
+    pub site: Option<Site>,
+    /// Whether fixed levels lie between the child and `path`, so that the child can exist without it.
+    pub beyond: bool,
+}
+
+/// All globs of a configuration, by level.
+#[derive(Debug, Default)]
+pub struct Globs {
+    levels: Vec<Vec<String>>,
+}
+
+impl Globs {
+    /// Splits the paths of glob rules.
+    pub fn new<'a>(rules: impl Iterator<Item = &'a Rule>) -> Self {
+        let split = |rule: &Rule| rule.path.split('/').skip(1).map(str::to_owned).collect();
+        Self { levels: rules.map(split).collect() }
+    }
+
+    /// The fixed paths that the globs begin at.
+    pub fn roots(&self) -> impl Iterator<Item = (String, Site)> {
+        (0..self.levels.len()).filter_map(|glob| {
+            let step = self.descend(String::new(), glob, 0);
+            let path = if step.path.is_empty() { "/".to_owned() } else { step.path };
+            step.site.map(|site| (path, site))
+        })
+    }
+
+    /// Where a child of a site leads, if the glob matches its name.
+    pub fn step(&self, site: Site, parent: &str, child: &str) -> Option<Step> {
+        if !level_matches(&self.levels[site.glob][site.level], child) {
+            return None;
+        }
+        let parent = if parent == "/" { "" } else { parent };
+        Some(self.descend(format!("{parent}/{child}"), site.glob, site.level + 1))
+    }
+
+    /// Appends fixed levels up to the next one with a star, or to the end.
+    fn descend(&self, mut path: String, glob: usize, from: usize) -> Step {
+        let levels = &self.levels[glob];
+        let mut level = from;
+        while level < levels.len() && !levels[level].contains('*') {
+            path.push('/');
+            path.push_str(&levels[level]);
+            level += 1;
+        }
+        let site = (level < levels.len()).then_some(Site { glob, level });
+        Step { path, site, beyond: level > from }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::rule::Specs;
+    use std::time::Duration;
+
+    fn globs(path: &str) -> Globs {
+        let rule = Rule {
+            path: path.into(),
+            specs: Specs::default(),
+            cancel_timeout: Duration::ZERO,
+            keep_firing_for: Duration::ZERO,
+            repeat_interval: None,
+            forget_after: Duration::ZERO,
+            description: None,
+            receivers: Vec::new(),
+        };
+        Globs::new([&rule].into_iter())
+    }
+
+    /// Follows children from the root; gives where they lead, and whether that is a match.
+    fn follow(pattern: &str, children: &[&str]) -> Option<(String, bool, bool)> {
+        let globs = globs(pattern);
+        let (mut path, site) = globs.roots().next().unwrap();
+        let mut site = Some(site);
+        let mut beyond = false;
+        for child in children {
+            let step = globs.step(site.unwrap(), &path, child)?;
+            (path, site, beyond) = (step.path, step.site, step.beyond);
+        }
+        Some((path, site.is_none(), beyond))
+    }
+
+    #[test]
+    fn globs_unfold_level_by_level() {
+        let check = |pattern: &str, children: &[&str], expected: Option<(&str, bool, bool)>| {
+            let found = follow(pattern, children);
+            assert_eq!(
+                found,
+                expected.map(|(path, end, beyond)| (path.to_owned(), end, beyond)),
+                "{pattern} {children:?}"
+            );
+        };
+        check("/services/*/instances", &[], Some(("/services", false, false)));
+        check("/services/*/instances", &["a"], Some(("/services/a/instances", true, true)));
+        check("/services/*", &["a"], Some(("/services/a", true, false)));
+        check("/*", &["a"], Some(("/a", true, false)));
+        check("/*", &[], Some(("/", false, false)));
+        check("/a/*/b/*/c", &["x"], Some(("/a/x/b", false, true)));
+        check("/a/*/b/*/c", &["x", "y"], Some(("/a/x/b/y/c", true, true)));
+        check("/a/*/*", &["x"], Some(("/a/x", false, false)));
+        check("/a/web-*", &["web-1"], Some(("/a/web-1", true, false)));
+        check("/a/web-*", &["db-1"], None);
+    }
+}

@@ -1,0 +1,320 @@
+//! The link: what stands between the client library and the network, one per generation.
+//!
+//! The library has no deadline on anything, hangs when it is closed on a dead connection, and reconnects by
+//! itself to a session that nobody watches over any more. So it never sees the network. It is given one
+//! loopback port; this thread copies bytes between that and the server, and can be cut from outside at any time.
+//! After the end it accepts the library's attempts to reconnect and says nothing, until the library has given
+//! the session up: refused, it would spin; answered, it would resume.
+//!
+//! Of the protocol the link knows the first reply, which tells the negotiated timeout and whether the other side
+//! is a ZooKeeper at all, and the length of each frame after it.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::dial::Wire;
+use super::frames::{Frames, Greeting};
+use super::peer;
+
+/// How long the library may take to connect to the loopback port, in which it only has to start a thread.
+const ACCEPT: Duration = Duration::from_secs(5);
+/// How many silent connections are kept: the library has one at a time.
+const HELD: usize = 4;
+/// Bytes buffered each way. The library reads in larger pieces, but more would only sit in memory.
+const BUFFER: usize = 32 * 1024;
+
+/// The owner's side of a link.
+#[derive(Debug)]
+pub struct Link {
+    /// Where the library has to connect to.
+    pub address: SocketAddr,
+    /// The server's first reply.
+    pub greeting: Receiver<Greeting>,
+    /// Why the link ended, once it has.
+    pub ended: Receiver<String>,
+    control: UnixStream,
+    thread: JoinHandle<()>,
+}
+
+/// Cuts a link; may be used from any thread, and more than once.
+#[derive(Debug)]
+pub struct Cutter(UnixStream);
+
+impl Cutter {
+    /// Ends the connection to the server. Calls in flight fail at once.
+    pub fn cut(&self) {
+        // Fails only if the link has ended already.
+        (&self.0).write_all(b"x").ok();
+    }
+}
+
+impl Link {
+    /// Starts copying between a connected server and whoever of this process connects to `address`.
+    ///
+    /// # Errors
+    /// If the process is out of descriptors, ports or threads.
+    pub fn open(wire: Wire) -> io::Result<Self> {
+        wire.socket().set_nonblocking(true)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let (control, orders) = UnixStream::pair()?;
+        control.set_nonblocking(true)?;
+        let (greet, greeting) = bounded(1);
+        let (end, ended) = bounded(1);
+        let thread = thread::Builder::new().name("zk-link".to_owned()).spawn(move || {
+            let reason = serve(wire, &listener, &orders, &greet).unwrap_or_else(|reason| reason);
+            // The receiver may be gone in a shutdown; then nobody asks for the reason.
+            end.send(reason).ok();
+            hold(&listener, &orders);
+        })?;
+        Ok(Self { address, greeting, ended, control, thread })
+    }
+
+    /// A handle that can cut this link.
+    ///
+    /// # Errors
+    /// If the process is out of descriptors.
+    pub fn cutter(&self) -> io::Result<Cutter> {
+        self.control.try_clone().map(Cutter)
+    }
+
+    /// Lets go of the library's connections and ends the thread. To be called once the library has ended.
+    pub fn release(self) {
+        // Every clone shares the one stream, so shutting it down reaches the thread whoever holds a cutter.
+        self.control.shutdown(Shutdown::Both).ok();
+        if self.thread.join().is_err() {
+            log::error!("the link's thread panicked");
+        }
+    }
+}
+
+/// Copies until one side ends or the order to cut comes; the result either way is the reason in words.
+fn serve(
+    mut wire: Wire,
+    listener: &TcpListener,
+    orders: &UnixStream,
+    greet: &Sender<Greeting>,
+) -> Result<String, String> {
+    let mut local = accept(listener, orders)?;
+    let mut up = Pipe::new();
+    let mut down = Pipe::new();
+    let mut frames = Frames::default();
+    let ended = loop {
+        let moved = match turn(&mut local, &mut wire, &mut up, &mut down, &mut frames, greet) {
+            Ok(moved) => moved,
+            Err(reason) => break reason,
+        };
+        if moved {
+            continue;
+        }
+        if wait(&local, &wire, orders, &up, &down).map_err(|e| format!("cannot wait for the network: {e}"))? {
+            break "cut".to_owned();
+        }
+    };
+    // Whatever has come whole, such as the answer to a close, still belongs to the library.
+    down.drain(&mut local).ok();
+    wire.socket().shutdown(Shutdown::Both).ok();
+    Err(ended)
+}
+
+/// Moves what can be moved without waiting; tells whether anything moved.
+fn turn(
+    local: &mut TcpStream,
+    wire: &mut Wire,
+    up: &mut Pipe,
+    down: &mut Pipe,
+    frames: &mut Frames,
+    greet: &Sender<Greeting>,
+) -> Result<bool, String> {
+    let mut moved = up.fill(local).map_err(|e| format!("the client ended: {e}"))? > 0;
+    let lost = |e: io::Error| format!("connection lost: {e}");
+    moved |= up.drain(wire).map_err(lost)?;
+    if wire.wants_write() {
+        ignore_would_block(wire.flush()).map_err(lost)?;
+    }
+    let came = down.fill(wire).map_err(|e| lost_or_refused(e, frames))?;
+    moved |= came > 0;
+    if let Some(greeting) = frames.pass(down.newest(came))? {
+        // Bounded to one and sent once a link: never full.
+        greet.send(greeting).ok();
+    }
+    if frames.greeted() {
+        moved |= down.drain(local).map_err(|e| format!("the client ended: {e}"))?;
+    }
+    Ok(moved)
+}
+
+fn lost_or_refused(e: io::Error, frames: &Frames) -> String {
+    if frames.greeted() {
+        return format!("connection lost: {e}");
+    }
+    if e.kind() == ErrorKind::UnexpectedEof {
+        return "the server closed the connection before it greeted: it is not serving (no quorum?), or not a ZooKeeper"
+            .to_owned();
+    }
+    format!("connection lost before the server greeted: {e}")
+}
+
+/// Waits until something can move; tells whether the order to cut has come.
+fn wait(local: &TcpStream, wire: &Wire, orders: &UnixStream, up: &Pipe, down: &Pipe) -> io::Result<bool> {
+    let interest = |fill: bool, drain: bool| {
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::IN, fill);
+        flags.set(PollFlags::OUT, drain);
+        flags
+    };
+    let mut fds = [
+        PollFd::from_borrowed_fd(orders.as_fd(), PollFlags::IN),
+        PollFd::from_borrowed_fd(local.as_fd(), interest(up.has_room(), down.has_bytes())),
+        PollFd::from_borrowed_fd(
+            wire.socket().as_fd(),
+            interest(down.has_room(), up.has_bytes() || wire.wants_write()),
+        ),
+    ];
+    // Without a time-out: the owner watches over the session, and its order to cut ends the wait.
+    match poll(&mut fds, None) {
+        Ok(_) => Ok(!fds[0].revents().is_empty()),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Accepts the library's connection, and nobody else's: any local user can connect to a loopback port, and
+/// would be in the middle of an authenticated session.
+fn accept(listener: &TcpListener, orders: &UnixStream) -> Result<TcpStream, String> {
+    let here = listener.local_addr().map_err(|e| format!("the loopback port has no address: {e}"))?;
+    let mut fds = [
+        PollFd::from_borrowed_fd(orders.as_fd(), PollFlags::IN),
+        PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN),
+    ];
+    loop {
+        let patience = Timespec::try_from(ACCEPT).map_err(|e| e.to_string())?;
+        match poll(&mut fds, Some(&patience)) {
+            Ok(0) => return Err("the client did not connect to the link".to_owned()),
+            Ok(_) if !fds[0].revents().is_empty() => return Err("cut".to_owned()),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(format!("cannot wait for the client: {e}")),
+        }
+        let (socket, from) = listener.accept().map_err(|e| format!("cannot accept the client: {e}"))?;
+        if !peer::is_this_process(from, here)
+            .map_err(|e| format!("cannot tell whose connection it is: {e}"))?
+        {
+            log::warn!("refused a connection of another process to the ZooKeeper link");
+            continue;
+        }
+        let prepare = || -> io::Result<()> {
+            socket.set_nonblocking(true)?;
+            socket.set_nodelay(true)
+        };
+        prepare().map_err(|e| format!("cannot prepare the client's connection: {e}"))?;
+        return Ok(socket);
+    }
+}
+
+/// Accepts connections and leaves them in silence until the owner lets go.
+fn hold(listener: &TcpListener, orders: &UnixStream) {
+    let mut held = std::collections::VecDeque::with_capacity(HELD);
+    loop {
+        let mut fds = [
+            PollFd::from_borrowed_fd(orders.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN),
+        ];
+        if poll(&mut fds, None).is_err() {
+            continue;
+        }
+        if !fds[0].revents().is_empty() && released(orders) {
+            return;
+        }
+        if fds[1].revents().is_empty() {
+            continue;
+        }
+        match listener.accept() {
+            Ok((socket, _)) => held.push_back(socket),
+            // Out of descriptors: those held are the ones to give back.
+            Err(_) => held.clear(),
+        }
+        if held.len() > HELD {
+            held.pop_front();
+        }
+    }
+}
+
+/// Whether the owner has let go; an order to cut that came late is read and forgotten.
+fn released(mut orders: &UnixStream) -> bool {
+    let mut bytes = [0; 16];
+    !matches!(orders.read(&mut bytes), Ok(1..))
+}
+
+fn ignore_would_block(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(()),
+        other => other,
+    }
+}
+
+/// Bytes on their way in one direction.
+struct Pipe {
+    bytes: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+impl Pipe {
+    fn new() -> Self {
+        Self { bytes: vec![0; BUFFER].into_boxed_slice(), start: 0, end: 0 }
+    }
+
+    fn has_room(&self) -> bool {
+        self.end < self.bytes.len()
+    }
+
+    fn has_bytes(&self) -> bool {
+        self.start < self.end
+    }
+
+    /// The last `count` bytes that came in.
+    fn newest(&self, count: usize) -> &[u8] {
+        &self.bytes[self.end - count..self.end]
+    }
+
+    /// Reads once, if there is room; tells how many bytes came. The end of the stream is an error.
+    fn fill(&mut self, from: &mut impl Read) -> io::Result<usize> {
+        if !self.has_room() {
+            return Ok(0);
+        }
+        match from.read(&mut self.bytes[self.end..]) {
+            Ok(0) => Err(io::Error::new(ErrorKind::UnexpectedEof, "closed by the other side")),
+            Ok(count) => {
+                self.end += count;
+                Ok(count)
+            }
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(0),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Writes once, if there is something; tells whether bytes went.
+    fn drain(&mut self, to: &mut impl Write) -> io::Result<bool> {
+        if !self.has_bytes() {
+            return Ok(false);
+        }
+        let count = match to.write(&self.bytes[self.start..self.end]) {
+            Ok(count) => count,
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return Ok(false),
+            Err(e) => return Err(e),
+        };
+        self.start += count;
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+        Ok(count > 0)
+    }
+}

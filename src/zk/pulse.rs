@@ -1,0 +1,108 @@
+//! The pulse of one generation: a call every sixth of the session timeout.
+//!
+//! It is a write to this agent's own znode as soon as there is one. A read may be answered by a server that was
+//! cut off from its leader after the session had expired; a write is acknowledged by the ensemble.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use zookeeper::ZkError;
+
+use super::client::{Answer, Client, describe};
+use crate::model::receiver::Secret;
+use crate::published::Reader;
+
+/// The znode that the pulse writes to.
+#[derive(Clone, Debug)]
+pub struct OwnNode {
+    /// The generation that it belongs to; another generation's pulse leaves it alone.
+    pub generation: u64,
+    /// Its path.
+    pub path: Arc<str>,
+    /// Its data, which stays the same.
+    pub data: Arc<[u8]>,
+}
+
+/// One call's outcome.
+#[derive(Debug)]
+pub struct Pulse {
+    /// When the call was sent.
+    pub sent: Instant,
+    /// Whether it was an acknowledged write; or why the generation is over.
+    pub result: Result<bool, String>,
+}
+
+/// What a pulse thread needs.
+pub struct Task {
+    /// The generation's client, on which nothing else has been called.
+    pub client: Client,
+    /// User and password.
+    pub credentials: Option<(String, Secret)>,
+    /// The znode to write to.
+    pub own: Reader<Option<OwnNode>>,
+    /// The time between two calls.
+    pub every: Duration,
+    /// Where the outcomes go.
+    pub pulses: Sender<Pulse>,
+    /// Ends the thread by closing.
+    pub stop: Receiver<()>,
+}
+
+/// Starts the thread, which authenticates first.
+///
+/// # Errors
+/// If the process is out of threads.
+pub fn spawn(task: Task) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name("zk-pulse".to_owned()).spawn(move || run(&task))
+}
+
+fn run(task: &Task) {
+    if let Some((user, password)) = &task.credentials {
+        let sent = clock();
+        if let Err(e) = task.client.authenticate(user, password.reveal()) {
+            let reason = format!("authentication failed: {}", describe(e));
+            task.pulses.send(Pulse { sent, result: Err(reason) }).ok();
+            return;
+        }
+    }
+    loop {
+        let pulse = beat(task);
+        let over = pulse.result.is_err();
+        if task.pulses.send(pulse).is_err() || over {
+            return;
+        }
+        match task.stop.recv_timeout(task.every) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+fn beat(task: &Task) -> Pulse {
+    let own = task.own.get();
+    let own = own.as_ref().as_ref().filter(|own| own.generation == task.client.generation());
+    let sent = clock();
+    let result = match own {
+        Some(own) => judge(task.client.set(&own.path, &own.data, None).map(|_| true)),
+        None => judge(task.client.exists("/", false).map(|_| false)),
+    };
+    Pulse { sent, result }
+}
+
+/// An error that the server sent is an answer too, if not an acknowledged write; only those that the session
+/// cannot outlive end it.
+fn judge(answer: Answer<bool>) -> Result<bool, String> {
+    match answer {
+        Ok(wrote) => Ok(wrote),
+        Err(ZkError::NoNode | ZkError::NoAuth | ZkError::BadVersion | ZkError::NotReadOnly) => Ok(false),
+        Err(e) => Err(describe(e)),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the lease counts from the sending of a real call")]
+fn clock() -> Instant {
+    Instant::now()
+}

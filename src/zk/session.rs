@@ -1,0 +1,395 @@
+//! One generation after the other: connect, authenticate, keep alive, give up, begin anew.
+//!
+//! A generation is one connection and one session. It ends when the connection does, or when its calls are not
+//! answered for two thirds of the session timeout; it is never resumed, because the library loses watches and
+//! authentication on every reconnect and does not say so.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, after, bounded, select, unbounded};
+use rustls::ClientConfig;
+use zookeeper::{WatchedEvent, ZkState, ZooKeeper};
+
+use super::client::{Client, cut_chroot, describe};
+use super::dial::{self, Resolver, STEP};
+use super::link::Link;
+use super::outage::Outage;
+use super::pulse::{self, OwnNode, Pulse};
+use super::watch::Bell;
+use crate::model::receiver::Secret;
+use crate::model::status::{Connection, Session};
+use crate::published::{Reader, Writer};
+
+/// The longest wait between two rounds of attempts: a server that comes back is used within this and a bit.
+const BACKOFF_MAX: Duration = Duration::from_millis(800);
+/// The first wait between two rounds of attempts.
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// How long closing the session may take at the end of the daemon, which has two seconds for everything.
+const CLOSE: Duration = Duration::from_millis(500);
+/// How long after the session timeout the library is given to notice that its session is gone.
+const BURIAL: Duration = Duration::from_secs(10);
+
+/// Where ZooKeeper is and how to be admitted.
+pub struct Settings {
+    /// Servers, in the order in which they are tried.
+    pub hosts: Vec<(String, u16)>,
+    /// The part of the tree that is ours; empty or starts with `/`.
+    pub chroot: String,
+    /// The session timeout to ask for.
+    pub timeout: Duration,
+    /// User and password of digest authentication.
+    pub credentials: Option<(String, Secret)>,
+    /// TLS, if the connection is to be encrypted.
+    pub tls: Option<Arc<ClientConfig>>,
+}
+
+/// Where a session's news go.
+pub struct Outlets {
+    /// Watch events and generations, to the watch thread.
+    pub watch: Sender<Bell>,
+    /// The same, to the election.
+    pub election: Sender<super::election::Input>,
+    /// What readers see of the connection.
+    pub connection: Writer<Connection>,
+    /// The thread's pulse.
+    pub pulse: Writer<Instant>,
+}
+
+/// Runs generations until `stop` closes or gets a message; then closes the session and returns.
+pub fn run(settings: Settings, own: Reader<Option<OwnNode>>, outlets: Outlets, stop: &Receiver<()>) {
+    let mut sessions = Sessions {
+        settings,
+        own,
+        outlets,
+        resolver: Resolver::default(),
+        next_host: 0,
+        status: Connection::default(),
+        burials: Vec::new(),
+        outage: Outage::default(),
+    };
+    let mut backoff = BACKOFF_MIN;
+    loop {
+        sessions.outlets.pulse.publish(clock());
+        let ended = match sessions.round(stop) {
+            Some(live) => sessions.serve(live, stop),
+            None => Ended::Lost { lasted: Duration::ZERO },
+        };
+        match ended {
+            Ended::Stopped => return,
+            Ended::Lost { lasted } if lasted > sessions.settings.timeout => {
+                backoff = BACKOFF_MIN;
+                continue;
+            }
+            // A server that greets and drops at once is treated like one that refuses.
+            Ended::Lost { .. } => {}
+        }
+        let wait = backoff.mul_f64(0.5 + 0.5 * fastrand::f64());
+        match stop.recv_timeout(wait) {
+            Err(RecvTimeoutError::Timeout) => backoff = (backoff * 2).min(BACKOFF_MAX),
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+/// How a generation ended.
+enum Ended {
+    Stopped,
+    Lost { lasted: Duration },
+}
+
+#[expect(clippy::disallowed_methods, reason = "the session is a shell: deadlines of real calls")]
+fn clock() -> Instant {
+    Instant::now()
+}
+
+struct Sessions {
+    settings: Settings,
+    own: Reader<Option<OwnNode>>,
+    outlets: Outlets,
+    resolver: Resolver,
+    next_host: usize,
+    status: Connection,
+    burials: Vec<JoinHandle<()>>,
+    outage: Outage,
+}
+
+/// A generation in use.
+struct Live {
+    client: Client,
+    zk: Arc<ZooKeeper>,
+    link: Link,
+    closed: Receiver<()>,
+    pulses: Receiver<Pulse>,
+    pulse_stop: Sender<()>,
+    pulse_thread: JoinHandle<()>,
+    timeout: Duration,
+    server: Arc<str>,
+    answered: Instant,
+}
+
+impl Sessions {
+    /// Tries every address of every host once, beginning after the one used last.
+    fn round(&mut self, stop: &Receiver<()>) -> Option<Live> {
+        let mut reasons = Vec::new();
+        for _ in 0..self.settings.hosts.len() {
+            let (host, port) = self.settings.hosts[self.next_host].clone();
+            self.next_host = (self.next_host + 1) % self.settings.hosts.len();
+            let addresses = self.resolver.resolve(&host, port).unwrap_or_else(|reason| {
+                reasons.push(reason);
+                Vec::new()
+            });
+            for address in addresses {
+                self.outlets.pulse.publish(clock());
+                if stopped(stop) {
+                    return None;
+                }
+                match self.establish(address, &host) {
+                    Ok(live) => return Some(live),
+                    Err(reason) => reasons.push(format!("{address}: {reason}")),
+                }
+            }
+        }
+        let reason: Arc<str> = reasons.join("; ").into();
+        self.outage.failed(&reason, clock());
+        self.status.last_error = Some(reason);
+        self.outlets.connection.publish(self.status.clone());
+        None
+    }
+
+    /// One attempt at one address: connect, greet, authenticate, have a first call answered.
+    fn establish(&mut self, address: std::net::SocketAddr, host: &str) -> Result<Live, String> {
+        let wire = dial::connect(address, host, self.settings.tls.as_ref())?;
+        let system = |e: std::io::Error| format!("cannot set up the link: {e}");
+        let link = Link::open(wire).map_err(system)?;
+        let cutter = link.cutter().map_err(system)?;
+        let generation = self.status.sessions + 1;
+        // Counted by attempt, so that events of an attempt that failed can never pass for a later one's.
+        self.status.sessions = generation;
+        let (close, closed) = bounded(1);
+        let zk = ZooKeeper::connect(&link.address.to_string(), self.settings.timeout, self.bell(generation))
+            .map_err(|e| format!("cannot start the client: {}", describe(e)))?;
+        zk.add_listener(move |state| {
+            if state == ZkState::Closed {
+                close.try_send(()).ok();
+            }
+        });
+        let zk = Arc::new(zk);
+        let client = Client::new(Arc::clone(&zk), &self.settings.chroot, generation, cutter);
+        let greeting = match greeted(&link) {
+            Ok(greeting) => greeting,
+            Err(reason) => {
+                self.bury(client, zk, link, closed, None);
+                return Err(reason);
+            }
+        };
+        let (pulse_sender, pulses) = unbounded();
+        let (pulse_stop, pulse_end) = bounded(0);
+        let pulse_thread = pulse::spawn(pulse::Task {
+            client: client.clone(),
+            credentials: self.settings.credentials.clone(),
+            own: self.own.clone(),
+            every: greeting.timeout / 6,
+            pulses: pulse_sender,
+            stop: pulse_end,
+        })
+        .map_err(|e| format!("cannot start a thread: {e}"))?;
+        let server: Arc<str> = address.to_string().into();
+        let mut live = Live {
+            client,
+            zk,
+            link,
+            closed,
+            pulses,
+            pulse_stop,
+            pulse_thread,
+            timeout: greeting.timeout,
+            server,
+            answered: clock(),
+        };
+        match live.pulses.recv_timeout(STEP) {
+            Ok(Pulse { sent, result: Ok(_) }) => {
+                live.answered = sent;
+                Ok(live)
+            }
+            Ok(Pulse { result: Err(reason), .. }) => {
+                self.give_up(live);
+                Err(reason)
+            }
+            Err(_) => {
+                self.give_up(live);
+                Err(format!(
+                    "the server greeted, and left the first call unanswered for {} s",
+                    STEP.as_secs()
+                ))
+            }
+        }
+    }
+
+    /// What the library calls for each event: it queues, and nothing else, since the library delivers no other
+    /// event meanwhile.
+    fn bell(&self, generation: u64) -> impl Fn(WatchedEvent) + Send + 'static {
+        let (watch, election) = (self.outlets.watch.clone(), self.outlets.election.clone());
+        let chroot = self.settings.chroot.clone();
+        move |event| {
+            let Some(path) = event.path else { return };
+            let path: Arc<str> = cut_chroot(&chroot, &path).into();
+            // Both receivers outlive every session; only in a shutdown is nobody there, and nothing to tell.
+            election.send(super::election::Input::Rang { generation, path: Arc::clone(&path) }).ok();
+            watch.send(Bell::Rang { generation, path, at: clock() }).ok();
+        }
+    }
+
+    /// Announces a generation, watches over it, and announces its end.
+    fn serve(&mut self, mut live: Live, stop: &Receiver<()>) -> Ended {
+        self.outage.ended(&live.server, clock());
+        log::info!("session with {} established, session timeout {:?}", live.server, live.timeout);
+        let session = Session {
+            generation: live.client.generation(),
+            server: Arc::clone(&live.server),
+            timeout: live.timeout,
+            answered: live.answered,
+            written: None,
+        };
+        self.status.session = Some(session);
+        self.status.last_error = None;
+        self.outlets.connection.publish(self.status.clone());
+        self.outlets.watch.send(Bell::Up(live.client.clone())).ok();
+        self.outlets.election.send(super::election::Input::Up(live.client.clone(), live.timeout)).ok();
+        let began = clock();
+        let lost = self.watch_over(&mut live, stop);
+        let reason: Arc<str> = lost.as_deref().unwrap_or("the daemon is stopping").into();
+        self.status.session = None;
+        self.status.last_error = Some(Arc::clone(&reason));
+        self.outlets.connection.publish(self.status.clone());
+        let generation = live.client.generation();
+        self.outlets.watch.send(Bell::Down { generation, reason: Arc::clone(&reason) }).ok();
+        self.outlets.election.send(super::election::Input::Down { generation }).ok();
+        let ended = if lost.is_some() {
+            self.outage.began(&live.server, &reason, clock());
+            Ended::Lost { lasted: clock().duration_since(began) }
+        } else {
+            close(&live.zk);
+            Ended::Stopped
+        };
+        self.give_up(live);
+        ended
+    }
+
+    /// Returns why the generation ended, or nothing if the daemon stops.
+    fn watch_over(&mut self, live: &mut Live, stop: &Receiver<()>) -> Option<String> {
+        loop {
+            self.outlets.pulse.publish(clock());
+            let written = self.status.session.as_ref().and_then(|session| session.written);
+            let mut deadline = live.answered + live.timeout * 2 / 3;
+            if let Some(written) = written {
+                deadline = deadline.min(written + live.timeout);
+            }
+            let late = match deadline.checked_duration_since(clock()) {
+                Some(left) => after(left),
+                None => after(Duration::ZERO),
+            };
+            select! {
+                recv(live.pulses) -> pulse => match pulse {
+                    Ok(Pulse { sent, result: Ok(wrote) }) => self.beat(live, sent, wrote),
+                    Ok(Pulse { result: Err(reason), .. }) => return Some(live.reason_or(reason)),
+                    Err(_) => return Some(live.reason_or("the pulse ended".to_owned())),
+                },
+                recv(live.link.ended) -> reason => return Some(reason.unwrap_or_else(|_| "the link ended".to_owned())),
+                recv(stop) -> _ => return None,
+                recv(late) -> _ => return Some(format!("no call answered for {:?}", live.timeout * 2 / 3)),
+            }
+        }
+    }
+
+    fn beat(&mut self, live: &mut Live, sent: Instant, wrote: bool) {
+        live.answered = sent;
+        if let Some(session) = &mut self.status.session {
+            session.answered = sent;
+            if wrote {
+                session.written = Some(sent);
+            }
+        }
+        self.outlets.connection.publish(self.status.clone());
+    }
+
+    fn give_up(&mut self, live: Live) {
+        drop(live.pulse_stop);
+        self.bury(live.client, live.zk, live.link, live.closed, Some(live.pulse_thread));
+    }
+
+    /// Ends a generation. The library needs up to its session timeout to notice, so a thread of its own waits
+    /// for that; the next generation does not.
+    fn bury(
+        &mut self,
+        client: Client,
+        zk: Arc<ZooKeeper>,
+        link: Link,
+        closed: Receiver<()>,
+        pulse: Option<JoinHandle<()>>,
+    ) {
+        client.end();
+        drop(client);
+        let patience = self.settings.timeout + BURIAL;
+        self.burials.retain(|burial| !burial.is_finished());
+        let burial = thread::Builder::new().name("zk-burial".to_owned()).spawn(move || {
+            // A time-out here means that the library's I/O thread panicked: it is gone without having said so.
+            closed.recv_timeout(patience).ok();
+            if pulse.is_some_and(|thread| thread.join().is_err()) {
+                log::error!("the pulse thread panicked");
+            }
+            drop(zk);
+            link.release();
+        });
+        match burial {
+            Ok(thread) => self.burials.push(thread),
+            Err(e) => log::error!("cannot start a thread to end a session: {e}"),
+        }
+    }
+}
+
+impl Live {
+    /// The link knows best why a call failed.
+    fn reason_or(&self, reason: String) -> String {
+        self.link.ended.recv_timeout(Duration::from_millis(100)).unwrap_or(reason)
+    }
+}
+
+fn stopped(stop: &Receiver<()>) -> bool {
+    select! {
+        recv(stop) -> _ => true,
+        default => false,
+    }
+}
+
+fn greeted(link: &Link) -> Result<super::frames::Greeting, String> {
+    select! {
+        recv(link.greeting) -> greeting => match greeting {
+            Ok(greeting) => Ok(greeting),
+            // The link drops its end of this channel when it ends, and has said why on the other.
+            Err(_) => Err(link.ended.recv_timeout(STEP).unwrap_or_else(|_| "the link ended".to_owned())),
+        },
+        recv(link.ended) -> reason => Err(reason.unwrap_or_else(|_| "the link ended".to_owned())),
+        recv(after(STEP)) -> _ => Err(format!("the server accepted, and did not greet within {} s", STEP.as_secs())),
+    }
+}
+
+/// Closes the session at the server, so that its ephemeral znodes go at once.
+fn close(zk: &Arc<ZooKeeper>) {
+    let (done, closed) = bounded(1);
+    let zk = Arc::clone(zk);
+    let spawned = thread::Builder::new().name("zk-close".to_owned()).spawn(move || {
+        let result = zk.close();
+        done.send(result).ok();
+    });
+    let reason = match spawned {
+        Err(e) => e.to_string(),
+        Ok(_) => match closed.recv_timeout(CLOSE) {
+            Ok(Ok(())) => return,
+            Ok(Err(e)) => describe(e),
+            Err(_) => format!("no answer within {CLOSE:?}"),
+        },
+    };
+    log::warn!("the session was not closed ({reason}); the server drops it after its timeout");
+}
