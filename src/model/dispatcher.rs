@@ -1,1 +1,5 @@
 //! placeholder
+pub mod effect;
+pub use effect::*;
+/// x
+pub const STORM: usize = 50;

@@ -10,6 +10,7 @@ pub mod dispatcher;
 pub mod evaluator;
 pub mod ledger;
 pub mod message;
+pub mod news;
 pub mod observation;
 pub mod receiver;
 pub mod rule;

@@ -1,7 +1,37 @@
-//! placeholder
-use super::client::Client;
+//! Lock znodes → the right to send.
+//!
+//! Every agent stands in line for the lock and watches the one before it only. The one that is first takes over
+//! in steps: it writes, so that its server has applied all that was committed before; lists the line again;
+//! loads the ledger and the silences; and sends a barrier behind every bell that rang until then. The alert
+//! thread leads from the moment at which the barrier arrives there, not before. The election itself sends no
+//! alert.
+
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
+
+use crossbeam_channel::{Receiver, Sender, after, select};
+use zookeeper::{Acl, CreateMode, ZkError};
+
+use super::agents::{self, Card};
+use super::client::{Answer, Client, describe};
+use super::contenders::{self, Contender, MARK};
+use super::ledger::{self, Access};
+use super::names::{self, Places};
+use super::pulse::OwnNode;
+use super::silences;
+use super::watch::Bell;
+use crate::model::dispatcher;
+use crate::model::news::News;
+use crate::model::status::{Cluster, Connection, Grant, Silence, lease_holds};
+use crate::published::{Reader, Writer};
+
+/// How often the others' cards are read again, and what could not be done is tried again.
+const REFRESH: Duration = Duration::from_secs(10);
+/// How often the thread shows that it is alive while nothing happens.
+const PULSE: Duration = Duration::from_secs(1);
+/// How often a ghost is looked at whose last sends are not over.
+const GHOST: Duration = Duration::from_millis(100);
+
 /// What the election hears.
 pub enum Input {
     /// A new generation and its session timeout.
@@ -18,4 +48,499 @@ pub enum Input {
         /// For which znode.
         path: Arc<str>,
     },
+    /// The configuration changed; its digest.
+    Config(Arc<str>),
+    /// The daemon ends: give the lease up.
+    Stop,
+}
+
+/// Who this agent is.
+pub struct Identity {
+    /// `<host>-<pid>`.
+    pub name: String,
+    /// 32 hexadecimal digits, different in each process.
+    pub instance: String,
+    /// When the process was started.
+    pub started: SystemTime,
+    /// Where its `/status` is.
+    pub http: String,
+    /// Whether it authenticates.
+    pub credentials: bool,
+}
+
+/// Where the election's decisions go.
+pub struct Outlets {
+    /// To the alert thread.
+    pub news: Sender<News>,
+    /// To the watch thread: fences and adopted paths.
+    pub watch: Sender<Bell>,
+    /// For readers.
+    pub cluster: Writer<Cluster>,
+    /// For the pulse.
+    pub own: Writer<Option<OwnNode>>,
+    /// For the ledger's writers.
+    pub access: Writer<Option<Access>>,
+    /// The thread's pulse.
+    pub pulse: Writer<Instant>,
+}
+
+/// What the election reads.
+pub struct Inlets {
+    /// Its inbox.
+    pub inputs: Receiver<Input>,
+    /// The session's state, for the lease.
+    pub connection: Reader<Connection>,
+    /// How many attempts are under way.
+    pub in_flight: Reader<usize>,
+}
+
+/// Takes part in the election until it is told to stop.
+pub fn run(identity: Identity, places: Places, config: Arc<str>, inlets: &Inlets, outlets: Outlets) {
+    let card = Card::new(&identity.instance, identity.started, &identity.http, &config);
+    let mut election = Election {
+        acl: names::own_acl(identity.credentials),
+        name: identity.name.clone(),
+        identity,
+        places,
+        card,
+        outlets,
+        connection: inlets.connection.clone(),
+        in_flight: inlets.in_flight.clone(),
+        status: Cluster::default(),
+        session: None,
+        barrier: 0,
+    };
+    let mut due = clock() + REFRESH;
+    loop {
+        election.outlets.pulse.publish(clock());
+        let wait = due.saturating_duration_since(clock()).min(election.lapse_check());
+        let first = select! {
+            recv(inlets.inputs) -> input => Some(input.unwrap_or(Input::Stop)),
+            recv(after(wait)) -> _ => None,
+        };
+        let mut turn = clock() >= due;
+        // One turn answers all bells that have rung.
+        for input in first.into_iter().chain(inlets.inputs.try_iter()) {
+            if matches!(input, Input::Stop) {
+                return election.revoke();
+            }
+            turn |= election.hear(input);
+        }
+        if turn {
+            due = clock() + election.turn();
+        }
+        election.end_lapsed();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the election is a shell")]
+fn clock() -> Instant {
+    Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "silences end by the wall clock")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}
+
+struct Election {
+    identity: Identity,
+    /// The name in use: the identity's, or with a suffix if another process has that.
+    name: String,
+    places: Places,
+    acl: Vec<Acl>,
+    card: Card,
+    outlets: Outlets,
+    connection: Reader<Connection>,
+    in_flight: Reader<usize>,
+    status: Cluster,
+    session: Option<Session>,
+    barrier: u64,
+}
+
+/// What this agent has made on the session that is up.
+struct Session {
+    client: Client,
+    timeout: Duration,
+    began: Instant,
+    /// The znodes of the cluster exist.
+    prepared: bool,
+    /// Our agent node.
+    agent: Option<Arc<str>>,
+    /// Our place in line: the name of the lock node.
+    lock: Option<Contender>,
+    granted: bool,
+    silences: Vec<Silence>,
+    silences_rang: bool,
+}
+
+/// A reason to try again after a while.
+enum Trouble {
+    /// The session is over; there will be another.
+    Over,
+    /// The server refuses, or something is in the way.
+    Refused(String),
+}
+
+impl From<ZkError> for Trouble {
+    fn from(error: ZkError) -> Self {
+        if matches!(error, ZkError::ConnectionLoss | ZkError::SessionExpired) {
+            return Self::Over;
+        }
+        Self::Refused(describe(error))
+    }
+}
+
+impl Election {
+    /// Notes what happened; tells whether there is something to be done.
+    fn hear(&mut self, input: Input) -> bool {
+        match input {
+            Input::Up(client, timeout) => {
+                self.revoke();
+                self.session = Some(Session {
+                    client,
+                    timeout,
+                    began: clock(),
+                    prepared: false,
+                    agent: None,
+                    lock: None,
+                    granted: false,
+                    silences: Vec::new(),
+                    silences_rang: true,
+                });
+                true
+            }
+            Input::Down { generation } => {
+                if self.is_current(generation) {
+                    self.session = None;
+                    self.revoke();
+                    self.status.leader = None;
+                    self.status.agents.clear();
+                    self.publish();
+                }
+                false
+            }
+            Input::Rang { generation, path } => {
+                let ours = self.is_current(generation) && self.places.contain(&path);
+                if let Some(session) = self.session.as_mut().filter(|_| ours) {
+                    session.silences_rang |= *path == *self.places.silences;
+                }
+                ours
+            }
+            Input::Config(digest) => {
+                self.card.config = digest;
+                self.publish_own();
+                true
+            }
+            Input::Stop => false,
+        }
+    }
+
+    fn is_current(&self, generation: u64) -> bool {
+        self.session.as_ref().is_some_and(|session| session.client.generation() == generation)
+    }
+
+    /// Does what the state of things asks for; gives the time until it should look again.
+    fn turn(&mut self) -> Duration {
+        let Some(mut session) = self.session.take() else { return REFRESH };
+        let result = self.advance(&mut session);
+        let wait = match result {
+            Ok(wait) => {
+                self.note_problem(self.differing());
+                wait
+            }
+            Err(Trouble::Over) => REFRESH,
+            Err(Trouble::Refused(reason)) => {
+                self.withdraw(&mut session);
+                self.note_problem(Some(reason));
+                REFRESH
+            }
+        };
+        self.session = Some(session);
+        self.publish();
+        wait
+    }
+
+    /// How often to look whether the lease has lapsed, and the pulse of the thread besides.
+    fn lapse_check(&self) -> Duration {
+        let leading = self.session.as_ref().filter(|session| session.granted);
+        leading.map_or(PULSE, |session| PULSE.min(session.timeout / 6))
+    }
+
+    /// A lease that lapsed is not taken up again: what comes next is decided on a new session.
+    fn end_lapsed(&self) {
+        let Some(session) = self.session.as_ref().filter(|session| session.granted) else { return };
+        let connection = self.connection.get();
+        let established = connection.session.as_ref().is_some_and(|session| session.written.is_some());
+        if established && !lease_holds(self.status.grant, &connection, clock()) {
+            log::warn!("the lease ran out before a write was acknowledged; ending the session");
+            session.client.end();
+        }
+    }
+
+    fn advance(&mut self, session: &mut Session) -> Result<Duration, Trouble> {
+        if !session.prepared {
+            self.prepare(&session.client)?;
+            session.prepared = true;
+        }
+        if !self.enter_agent(session)? {
+            return Ok(session.timeout);
+        }
+        self.status.agents = agents::list(&session.client, &self.places)?;
+        if session.silences_rang {
+            session.silences_rang = false;
+            session.silences = silences::list(&session.client, &self.places, true)?;
+            self.outlets.news.send(News::Silences(session.silences.clone())).ok();
+        }
+        self.stand_in_line(session)
+    }
+
+    /// Makes the persistent znodes of the cluster.
+    fn prepare(&self, client: &Client) -> Result<(), Trouble> {
+        for path in self.places.all() {
+            if client.exists(&path, false)?.is_some() {
+                continue;
+            }
+            let acl = self.places.acl(&path, self.identity.credentials);
+            match client.create(&path, b"", &acl, CreateMode::Persistent) {
+                Ok(_) | Err(ZkError::NodeExists) => {}
+                Err(e) => return Err(refused(format!("cannot create {path}"), e)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes this agent's znode; tells whether it is there. If another process has the name, waits for as long
+    /// as a dead one's znode can stay, and then takes another name.
+    fn enter_agent(&mut self, session: &mut Session) -> Result<bool, Trouble> {
+        if let Some(path) = &session.agent {
+            if session.client.exists(path, false)?.is_some() {
+                return Ok(true);
+            }
+            log::warn!("{path} was removed by somebody; making it again");
+            session.agent = None;
+        }
+        for suffix in 1..=100 {
+            let name = match suffix {
+                1 => self.identity.name.clone(),
+                suffix => format!("{}-{suffix}", self.identity.name),
+            };
+            let path = format!("{}/{}", self.places.agents, names::encode(&name));
+            match session.client.create(&path, &self.card.encode(), &self.acl, CreateMode::Ephemeral) {
+                Ok(_) => {
+                    session.agent = Some(path.as_str().into());
+                    self.name = name;
+                    self.status.agent = self.name.as_str().into();
+                    self.publish_own_of(session);
+                    return Ok(true);
+                }
+                Err(ZkError::NodeExists) => {}
+                Err(e) => return Err(refused(format!("cannot create {path}"), e)),
+            }
+            if self.remove_own_ghost(session, &path)? {
+                return self.enter_agent(session);
+            }
+            if session.began.elapsed() < session.timeout {
+                return Ok(false);
+            }
+        }
+        Err(Trouble::Refused(format!("a hundred agents are called {}", self.identity.name)))
+    }
+
+    /// Removes an agent node that an earlier session of this very process left.
+    fn remove_own_ghost(&self, session: &Session, path: &str) -> Result<bool, Trouble> {
+        let ours = match session.client.data(path, false) {
+            Ok((bytes, _)) => Card::decode(&bytes).is_some_and(|card| card.instance == self.card.instance),
+            Err(ZkError::NoNode) => true,
+            Err(e) => return Err(e.into()),
+        };
+        if ours {
+            absent_is_fine(session.client.delete(path, None))?;
+        }
+        Ok(ours)
+    }
+
+    fn stand_in_line(&mut self, session: &mut Session) -> Result<Duration, Trouble> {
+        let mut line = self.line(session)?;
+        let mut wait = REFRESH;
+        for ghost in line.iter().filter(|one| one.is_of(&self.identity.instance)) {
+            if session.lock.as_ref() == Some(ghost) {
+                continue;
+            }
+            // What an earlier session of this process began to send is still its own until it has ended.
+            if *self.in_flight.get() > 0 {
+                wait = GHOST;
+                continue;
+            }
+            absent_is_fine(session.client.delete(&format!("{}/{}", self.places.lock, ghost.name), None))?;
+        }
+        if session.lock.as_ref().is_none_or(|own| !line.contains(own)) {
+            if session.lock.take().is_some() {
+                log::warn!("this agent's place in line was removed by somebody; joining at its end");
+                self.withdraw(session);
+            }
+            session.lock = Some(self.join_line(&session.client)?);
+            line = self.line(session)?;
+        }
+        let Some(own) = session.lock.clone() else { return Ok(wait) };
+        let place = line.iter().position(|one| *one == own);
+        self.status.leader = self.holder(session, line.first())?;
+        match place {
+            Some(0) => self.lead(session, &own)?,
+            Some(place) => {
+                self.withdraw(session);
+                let before = format!("{}/{}", self.places.lock, line[place - 1].name);
+                if session.client.exists(&before, true)?.is_none() {
+                    return self.stand_in_line(session);
+                }
+            }
+            // Removed between two calls; the next turn joins again.
+            None => return Ok(GHOST),
+        }
+        Ok(wait)
+    }
+
+    fn line(&self, session: &Session) -> Answer<Vec<Contender>> {
+        // The watch tells a waiting agent nothing that the one before it does not, and costs a bell for each
+        // change of the line; so there is none.
+        Ok(contenders::line(&session.client.children(&self.places.lock, false)?))
+    }
+
+    fn join_line(&self, client: &Client) -> Result<Contender, Trouble> {
+        let prefix = format!("{}/{}{MARK}", self.places.lock, self.identity.instance);
+        let made = client
+            .create(&prefix, self.name.as_bytes(), &self.acl, CreateMode::EphemeralSequential)
+            .map_err(|e| refused(format!("cannot create {prefix}…"), e))?;
+        let name = made.rsplit('/').next().unwrap_or_default();
+        Contender::parse(name).ok_or_else(|| Trouble::Refused(format!("the server named a lock node {made}")))
+    }
+
+    /// The name that the first in line gives itself.
+    fn holder(&self, session: &Session, first: Option<&Contender>) -> Result<Option<Arc<str>>, Trouble> {
+        let Some(first) = first else { return Ok(None) };
+        match session.client.data(&format!("{}/{}", self.places.lock, first.name), false) {
+            Ok((bytes, _)) => Ok(Some(String::from_utf8_lossy(&bytes).into())),
+            Err(ZkError::NoNode) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Takes over, or goes on leading.
+    fn lead(&mut self, session: &mut Session, own: &Contender) -> Result<(), Trouble> {
+        let znode: Arc<str> = format!("{}/{}", self.places.lock, own.name).into();
+        if session.granted {
+            session.client.exists(&znode, true)?;
+            return Ok(silences::sweep(&session.client, &self.places, &session.silences, wall_clock())?);
+        }
+        session.client.set(&znode, self.name.as_bytes(), None)?;
+        if self.line(session)?.first() != Some(own) {
+            return self.stand_in_line(session).map(drop);
+        }
+        let loaded = ledger::load(&session.client, &self.places)?;
+        session.silences = silences::list(&session.client, &self.places, true)?;
+        let adopted =
+            loaded.entries.iter().map(|stored| (Arc::clone(&stored.entry.path), stored.entry.since));
+        self.outlets.watch.send(Bell::Adopt(adopted.collect())).ok();
+        self.barrier += 1;
+        let generation = session.client.generation();
+        let fence = Bell::Fence { generation, path: Arc::clone(&znode), barrier: self.barrier };
+        self.outlets.watch.send(fence).ok();
+        let grant = Grant { epoch: own.number, generation };
+        self.outlets.access.publish(Some(Access { epoch: own.number, client: session.client.clone() }));
+        self.status.grant = Some(grant);
+        self.publish();
+        self.outlets
+            .news
+            .send(News::Granted(dispatcher::Grant {
+                barrier: self.barrier,
+                epoch: own.number,
+                entries: loaded.entries,
+                unreadable: loaded.unreadable,
+                silences: session.silences.clone(),
+            }))
+            .ok();
+        // The event of this write is the fence: it comes behind all events of what was committed before.
+        session.client.exists(&znode, true)?;
+        session.client.set(&znode, self.name.as_bytes(), None)?;
+        session.client.exists(&znode, true)?;
+        session.granted = true;
+        Ok(())
+    }
+
+    /// Gives up leading, if this agent leads.
+    fn withdraw(&mut self, session: &mut Session) {
+        session.granted = false;
+        self.revoke();
+    }
+
+    fn revoke(&mut self) {
+        self.outlets.access.publish(None);
+        if self.status.grant.take().is_some() {
+            self.publish();
+            self.outlets.news.send(News::Revoked).ok();
+        }
+        if self.session.is_none() {
+            self.outlets.own.publish(None);
+        }
+    }
+
+    fn publish(&self) {
+        self.outlets.cluster.publish(self.status.clone());
+    }
+
+    fn publish_own(&self) {
+        if let Some(session) = &self.session {
+            self.publish_own_of(session);
+        }
+    }
+
+    fn publish_own_of(&self, session: &Session) {
+        let Some(path) = &session.agent else { return };
+        let own = OwnNode {
+            generation: session.client.generation(),
+            path: Arc::clone(path),
+            data: self.card.encode().into(),
+        };
+        self.outlets.own.publish(Some(own));
+    }
+
+    /// Says once what is wrong, and once that it is over.
+    fn note_problem(&mut self, problem: Option<String>) {
+        let problem: Option<Arc<str>> = problem.map(Into::into);
+        if problem == self.status.problem {
+            return;
+        }
+        match &problem {
+            Some(problem) => log::warn!("cluster {}: {problem}", self.places.cluster),
+            None => log::warn!("cluster {}: all is well again", self.places.cluster),
+        }
+        self.status.problem = problem;
+    }
+
+    fn differing(&self) -> Option<String> {
+        let others: Vec<_> = self
+            .status
+            .agents
+            .iter()
+            .filter(|agent| agent.config != self.card.config && *agent.name != *self.name)
+            .map(|agent| agent.name.as_ref())
+            .collect();
+        (!others.is_empty()).then(|| format!("the configuration differs from that of {}", others.join(", ")))
+    }
+}
+
+fn refused(what: String, error: ZkError) -> Trouble {
+    match Trouble::from(error) {
+        Trouble::Over => Trouble::Over,
+        Trouble::Refused(reason) => {
+            Trouble::Refused(format!("{what}: {reason}; this agent watches and serves, and sends no alerts"))
+        }
+    }
+}
+
+fn absent_is_fine(answer: Answer<()>) -> Answer<()> {
+    match answer {
+        Err(ZkError::NoNode) => Ok(()),
+        other => other,
+    }
 }

@@ -4,15 +4,20 @@
 //! connection ([`dial`]), a [`link`] that the library talks through and that can be cut from outside, a
 //! [`client`] that lives as long as the generation. Nothing is ever resumed.
 
+pub mod agents;
 pub mod client;
+pub mod contenders;
 pub mod dial;
 pub mod election;
 pub mod frames;
 pub mod globs;
+pub mod ledger;
 pub mod link;
+pub mod names;
 pub mod outage;
 pub mod peer;
 pub mod pulse;
 pub mod reading;
 pub mod session;
+pub mod silences;
 pub mod watch;

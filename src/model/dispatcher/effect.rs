@@ -1,0 +1,123 @@
+//! What goes into the dispatcher and what comes out of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::ledger::{Stored, Write};
+use crate::model::message::Notification;
+use crate::model::receiver::ReceiverId;
+use crate::model::status::Silence;
+
+/// Who speaks, and how.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The cluster's name.
+    pub cluster: Arc<str>,
+    /// This agent's name.
+    pub agent: Arc<str>,
+    /// Random hexadecimal digits, different in each process: what the ids of its incidents begin with.
+    pub instance: Arc<str>,
+    /// Seeds the jitter of retries.
+    pub seed: u64,
+}
+
+/// What the dispatcher has to know of a receiver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// Its stable name.
+    pub id: ReceiverId,
+    /// What operators call it.
+    pub name: Arc<str>,
+    /// `email`, `slack` …
+    pub kind: &'static str,
+    /// Whether one message can tell of several incidents. PagerDuty's cannot: it gets each by itself, and above
+    /// [`super::STORM`] of them one event for all.
+    pub digest: bool,
+    /// Whether it keeps an alert open until it is told that it is over (PagerDuty, Alertmanager). Such a
+    /// receiver is told so twice if the first alert may have been overtaken.
+    pub keyed: bool,
+    /// How often a receiver that forgets alerts (Alertmanager) is told of them again.
+    pub refresh: Option<Duration>,
+}
+
+/// The right to lead, as the election hands it over. It counts from the moment at which the barrier arrives.
+#[derive(Clone, Debug, Default)]
+pub struct Grant {
+    /// The barrier that was sent after the ledger had been read. Later barriers have greater numbers.
+    pub barrier: u64,
+    /// The sequence number of the lock.
+    pub epoch: u64,
+    /// The whole ledger.
+    pub entries: Vec<Stored>,
+    /// Paths whose entry could not be understood, and its version. They are overwritten when needed.
+    pub unreadable: Vec<(Arc<str>, i32)>,
+    /// All silences.
+    pub silences: Vec<Silence>,
+}
+
+/// The name of one delivery, unique in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeliveryId(pub u64);
+
+/// One attempt to be made.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Its name; the outcome bears the same.
+    pub id: DeliveryId,
+    /// The lease under which it may be made; to be checked right before it is.
+    pub epoch: u64,
+    /// The receiver. It has no other delivery under way.
+    pub receiver: ReceiverId,
+    /// What to tell it.
+    pub notification: Notification,
+}
+
+/// What the shell has to do.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Change the ledger, and answer with `on_written`.
+    Write(Write),
+    /// Make an attempt, and answer with `on_outcome`.
+    Deliver(Delivery),
+    /// Tell the operator.
+    Log(Event),
+}
+
+/// What an operator may want to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A path fell out of spec, and waits for its hold-down.
+    Pending(Arc<str>),
+    /// It came back in spec before that.
+    Cancelled(Arc<str>),
+    /// An alert fired, with these words. Every agent says so, whether it leads or not.
+    Firing(Arc<str>, Arc<str>),
+    /// A firing path is back in spec, and waits for `keep_firing_for`.
+    Recovering(Arc<str>),
+    /// It fell out of spec again before that.
+    Relapsed(Arc<str>),
+    /// An alert is over.
+    Resolved(Arc<str>),
+    /// The lease is in effect: its epoch, and how many incidents were open.
+    Leading(u64, usize),
+    /// The lease of this epoch is over.
+    Following(u64),
+    /// The ledger's entry of this path could not be understood; it is treated as absent.
+    Unreadable(Arc<str>),
+    /// The ledger's entry of this path was not as expected; it is decided anew.
+    Conflict(Arc<str>),
+    /// An entry could not be written, for this reason; no attempt is made until it is.
+    NotWritten(Arc<str>, String),
+    /// An entry of a path that no rule knows was removed after a day.
+    Collected(Arc<str>),
+    /// An attempt failed, and those before had not: the receiver's name and the reason.
+    Down(Arc<str>, String),
+    /// An attempt succeeded after so many that had not.
+    Up(Arc<str>, u32),
+    /// A receiver refused so many items for good: its name, how many, and the reason.
+    Refused(Arc<str>, usize, String),
+    /// A receiver could not be told of this path for a day; it is given up.
+    GaveUp(Arc<str>, Arc<str>),
+    /// A receiver took a message of so many items.
+    Told(Arc<str>, usize),
+}

@@ -1,0 +1,15 @@
+//! What the election tells the alert side.
+
+use super::dispatcher::Grant;
+use super::status::Silence;
+
+/// What the alert side hears of the cluster.
+#[derive(Debug)]
+pub enum News {
+    /// This agent leads once the barrier arrives.
+    Granted(Grant),
+    /// It does not lead any more.
+    Revoked,
+    /// The silences are these.
+    Silences(Vec<Silence>),
+}

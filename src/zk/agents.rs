@@ -1,0 +1,71 @@
+//! The agents of a cluster ⇄ znodes.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use zookeeper::ZkError;
+
+use super::client::{Answer, Client};
+use super::ledger::millis;
+use super::names::{self, Places};
+use crate::model::status::Agent;
+
+/// What an agent tells of itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Card {
+    /// Tells processes apart that have one name: 32 hexadecimal digits.
+    pub instance: Arc<str>,
+    /// The program's version.
+    pub version: Arc<str>,
+    /// When it was started, in milliseconds since 1970.
+    pub started: u64,
+    /// Where its `/status` is.
+    pub http: Arc<str>,
+    /// The digest of its configuration.
+    pub config: Arc<str>,
+}
+
+impl Card {
+    /// The card of this process.
+    pub fn new(instance: &str, started: SystemTime, http: &str, config: &str) -> Self {
+        Self {
+            instance: instance.into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            started: millis(started),
+            http: http.into(),
+            config: config.into(),
+        }
+    }
+
+    /// The bytes of its znode.
+    pub fn encode(&self) -> Vec<u8> {
+        // Strings and numbers always have a JSON form.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// The card that a znode holds, if it does.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+}
+
+/// All agents, by name; leaves a watch on their coming and going.
+///
+/// # Errors
+/// The library's.
+pub fn list(client: &Client, places: &Places) -> Answer<Vec<Agent>> {
+    let mut agents = Vec::new();
+    for znode in client.children(&places.agents, true)? {
+        let bytes = match client.data(&format!("{}/{znode}", places.agents), false) {
+            Ok((bytes, _)) => bytes,
+            Err(ZkError::NoNode) => continue,
+            Err(e) => return Err(e),
+        };
+        let Some(name) = names::decode(&znode) else { continue };
+        let Some(card) = Card::decode(&bytes) else { continue };
+        agents.push(Agent { name: name.into(), version: card.version, config: card.config });
+    }
+    agents.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(agents)
+}

@@ -1,0 +1,298 @@
+//! Open incidents ⇄ znodes.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use serde::{Deserialize, Serialize};
+use zookeeper::{Acl, CreateMode, ZkError};
+
+use super::client::{Answer, Client, describe};
+use super::names::{self, Places};
+use crate::model::ledger::{Change, Entry, Mark, Progress, Stored, Write, Written};
+use crate::model::receiver::ReceiverId;
+use crate::published::Reader;
+
+/// Writes under way at once: one thread writes 10,000 entries in 21 s, sixteen in 1.7 s.
+const THREADS: usize = 16;
+/// The version of the format. Later versions add fields; those are kept, though not understood.
+const FORMAT: u32 = 1;
+
+/// What writes need: the client of the session that holds the lease, and its epoch.
+pub struct Access {
+    /// The lease.
+    pub epoch: u64,
+    /// The session.
+    pub client: Client,
+}
+
+/// Everything found in the ledger.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Entries that were understood.
+    pub entries: Vec<Stored>,
+    /// Paths whose entry was not, and its version.
+    pub unreadable: Vec<(Arc<str>, i32)>,
+}
+
+/// The stored form of an entry.
+#[derive(Serialize, Deserialize)]
+struct Json {
+    v: u32,
+    epoch: u64,
+    incident: Arc<str>,
+    path: Arc<str>,
+    /// Milliseconds since 1970.
+    since: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<u64>,
+    message: Arc<str>,
+    receivers: BTreeMap<Arc<str>, JsonProgress>,
+    #[serde(default)]
+    missed: u32,
+    #[serde(flatten)]
+    extra: BTreeMap<String, serde_json::Value>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct JsonProgress {
+    incident: Arc<str>,
+    #[serde(with = "JsonMark")]
+    firing: Mark,
+    #[serde(with = "JsonMark")]
+    resolved: Mark,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Mark", rename_all = "lowercase")]
+enum JsonMark {
+    Pending,
+    Ambiguous,
+    Sent,
+    Refused,
+}
+
+/// The bytes of an entry's znode.
+fn encode(entry: &Entry) -> Vec<u8> {
+    let receivers = entry.receivers.iter().map(|(id, progress)| {
+        let Progress { incident, firing, resolved } = progress.clone();
+        (Arc::clone(&id.0), JsonProgress { incident, firing, resolved })
+    });
+    let json = Json {
+        v: FORMAT,
+        epoch: entry.epoch,
+        incident: Arc::clone(&entry.incident),
+        path: Arc::clone(&entry.path),
+        since: millis(entry.since),
+        until: entry.until.map(millis),
+        message: Arc::clone(&entry.message),
+        receivers: receivers.collect(),
+        missed: entry.missed,
+        extra: serde_json::from_str(&entry.extra).unwrap_or_default(),
+    };
+    // Strings, numbers and maps with string keys always have a JSON form.
+    serde_json::to_vec(&json).unwrap_or_default()
+}
+
+/// The entry that a znode's bytes hold, if they do and it is the one of this path.
+fn decode(path: &str, bytes: &[u8]) -> Option<Entry> {
+    let json: Json = serde_json::from_slice(bytes).ok()?;
+    if json.v < 1 || &*json.path != path {
+        return None;
+    }
+    let receivers = json.receivers.into_iter().map(|(id, progress)| {
+        let JsonProgress { incident, firing, resolved } = progress;
+        (ReceiverId(id), Progress { incident, firing, resolved })
+    });
+    let extra =
+        if json.extra.is_empty() { String::new() } else { serde_json::to_string(&json.extra).ok()? };
+    Some(Entry {
+        epoch: json.epoch,
+        incident: json.incident,
+        path: json.path,
+        since: time(json.since),
+        until: json.until.map(time),
+        message: json.message,
+        receivers: receivers.collect(),
+        missed: json.missed,
+        extra: extra.into(),
+    })
+}
+
+/// Milliseconds since 1970; 0 for times before.
+pub fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The time so many milliseconds after 1970, within the next ten thousand years.
+pub fn time(millis: u64) -> SystemTime {
+    const FAR: u64 = 10_000 * 365 * 86_400 * 1000;
+    UNIX_EPOCH + Duration::from_millis(millis.min(FAR))
+}
+
+fn place(places: &Places, path: &str) -> String {
+    format!("{}/{}", places.alerts, names::encode(path))
+}
+
+/// Reads the whole ledger.
+///
+/// # Errors
+/// The library's, if the session is over.
+pub fn load(client: &Client, places: &Places) -> Answer<Loaded> {
+    let names = client.children(&places.alerts, false)?;
+    let share = names.len().div_ceil(THREADS).max(1);
+    let parts: Vec<Answer<Loaded>> = thread::scope(|scope| {
+        let part = |names| move || load_part(client, places, names);
+        let running: Vec<_> = names.chunks(share).map(|names| scope.spawn(part(names))).collect();
+        running.into_iter().map(|part| part.join().unwrap_or(Err(ZkError::SystemError))).collect()
+    });
+    let mut all = Loaded::default();
+    for part in parts {
+        let part = part?;
+        all.entries.extend(part.entries);
+        all.unreadable.extend(part.unreadable);
+    }
+    Ok(all)
+}
+
+fn load_part(client: &Client, places: &Places, names: &[String]) -> Answer<Loaded> {
+    let mut part = Loaded::default();
+    for name in names {
+        let Some(path) = names::decode(name) else {
+            log::warn!("{}/{name} is no entry of the ledger: its name is not that of a path", places.alerts);
+            continue;
+        };
+        match read(client, &format!("{}/{name}", places.alerts), &path)? {
+            Found::Entry(stored) => part.entries.push(stored),
+            Found::Unreadable(version) => part.unreadable.push((path.into(), version)),
+            Found::Nothing => {}
+        }
+    }
+    Ok(part)
+}
+
+enum Found {
+    Entry(Stored),
+    Unreadable(i32),
+    Nothing,
+}
+
+fn read(client: &Client, znode: &str, path: &str) -> Answer<Found> {
+    match client.data(znode, false) {
+        Ok((bytes, stat)) => Ok(match decode(path, &bytes) {
+            Some(entry) => Found::Entry(Stored { entry, version: stat.version }),
+            None => Found::Unreadable(stat.version),
+        }),
+        Err(ZkError::NoNode) => Ok(Found::Nothing),
+        Err(e) => Err(e),
+    }
+}
+
+/// Writers for the daemon's life. They end when `writes` closes.
+///
+/// # Errors
+/// If the process is out of threads.
+pub fn start(
+    writes: &Receiver<Write>,
+    written: &Sender<(u64, Written)>,
+    access: &Reader<Option<Access>>,
+    places: &Places,
+    acl: &[Acl],
+) -> io::Result<Vec<JoinHandle<()>>> {
+    (0..THREADS)
+        .map(|_| {
+            let (writes, written, access) = (writes.clone(), written.clone(), access.clone());
+            let (places, acl) = (places.clone(), acl.to_vec());
+            thread::Builder::new().name("zk-ledger".to_owned()).spawn(move || {
+                for write in writes {
+                    let id = write.id;
+                    let result = carry_out(&write, access.get().as_ref().as_ref(), &places, &acl);
+                    if written.send((id, result)).is_err() {
+                        return;
+                    }
+                }
+            })
+        })
+        .collect()
+}
+
+/// A channel for writes. It is bounded by the dispatcher, which has one write a path under way.
+pub fn channel() -> (Sender<Write>, Receiver<Write>) {
+    unbounded()
+}
+
+fn carry_out(write: &Write, access: Option<&Access>, places: &Places, acl: &[Acl]) -> Written {
+    let Some(access) = access.filter(|access| access.epoch == write.epoch) else {
+        return Written::Failed("the lease that it was decided under is over".to_owned());
+    };
+    let client = &access.client;
+    let znode = place(places, &write.path);
+    let done = match &write.change {
+        Change::Create(entry) => {
+            client.create(&znode, &encode(entry), acl, CreateMode::Persistent).map(|_| 0)
+        }
+        Change::Set(entry, version) => {
+            client.set(&znode, &encode(entry), Some(*version)).map(|stat| stat.version)
+        }
+        Change::Delete(version) => client.delete(&znode, Some(*version)).map(|()| 0),
+    };
+    match done {
+        Ok(version) => Written::Done(version),
+        Err(ZkError::NodeExists | ZkError::BadVersion | ZkError::NoNode) => {
+            conflict(client, &znode, &write.path)
+        }
+        Err(e) => Written::Failed(describe(e)),
+    }
+}
+
+fn conflict(client: &Client, znode: &str, path: &str) -> Written {
+    match read(client, znode, path) {
+        Ok(Found::Entry(stored)) => Written::Conflict(Some(stored)),
+        Ok(Found::Nothing) => Written::Conflict(None),
+        // What cannot be understood is in the way: it is removed, and with that it is absent.
+        Ok(Found::Unreadable(version)) => match client.delete(znode, Some(version)) {
+            Ok(()) | Err(ZkError::NoNode) => Written::Conflict(None),
+            Err(e) => Written::Failed(describe(e)),
+        },
+        Err(e) => Written::Failed(describe(e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> Entry {
+        let progress = Progress { incident: "a-1".into(), firing: Mark::Sent, resolved: Mark::Ambiguous };
+        Entry {
+            epoch: 7,
+            incident: "a-1".into(),
+            path: "/x".into(),
+            since: time(1_700_000_000_123),
+            until: Some(time(1_700_000_001_000)),
+            message: "Found children (0) less than minimum (1)".into(),
+            receivers: [(ReceiverId("r".into()), progress)].into(),
+            missed: 2,
+            extra: r#"{"later":[1]}"#.into(),
+        }
+    }
+
+    #[test]
+    fn entries_survive_storage_with_fields_of_later_versions() {
+        assert_eq!(decode("/x", &encode(&entry())), Some(entry()));
+        let plain = Entry { until: None, extra: "".into(), ..entry() };
+        assert_eq!(decode("/x", &encode(&plain)), Some(plain));
+    }
+
+    #[test]
+    fn what_is_no_entry_is_not_taken_for_one() {
+        for bytes in [&b""[..], b"null", b"{}", b"\xff", b"[1]", &encode(&entry())[1..]] {
+            assert_eq!(decode("/x", bytes), None);
+        }
+        assert_eq!(decode("/y", &encode(&entry())), None);
+    }
+}

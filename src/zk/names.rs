@@ -1,0 +1,135 @@
+//! Names of znodes, and who may do what with them.
+
+use zookeeper::{Acl, Permission};
+
+/// Where a cluster keeps what its agents share.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// `<cluster_prefix>`
+    pub prefix: String,
+    /// `<cluster_prefix>/<cluster_name>`
+    pub cluster: String,
+    /// The agents' own znodes.
+    pub agents: String,
+    /// The lock that the leader holds.
+    pub lock: String,
+    /// Open incidents.
+    pub alerts: String,
+    /// Silences.
+    pub silences: String,
+}
+
+impl Places {
+    /// The places of one cluster. `prefix` is absolute and has no trailing slash.
+    pub fn new(prefix: &str, name: &str) -> Self {
+        let cluster = format!("{prefix}/{name}");
+        Self {
+            prefix: prefix.to_owned(),
+            agents: format!("{cluster}/agents"),
+            lock: format!("{cluster}/locks/alerter"),
+            alerts: format!("{cluster}/alerts"),
+            silences: format!("{cluster}/silences"),
+            cluster,
+        }
+    }
+
+    /// All persistent znodes, parents first.
+    pub fn all(&self) -> Vec<String> {
+        let mut all: Vec<String> = Vec::new();
+        for leaf in [&self.agents, &self.lock, &self.alerts, &self.silences] {
+            for (at, _) in leaf.match_indices('/').skip(1) {
+                all.push(leaf[..at].to_owned());
+            }
+            all.push(leaf.clone());
+        }
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    /// Whether a path is one of ours.
+    pub fn contain(&self, path: &str) -> bool {
+        path.strip_prefix(&self.cluster).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// Who may do what with one of our persistent znodes.
+    ///
+    /// With credentials only their owner changes anything, and all may read. The parent of all clusters lets
+    /// everybody add one, or the first cluster would lock the second out.
+    pub fn acl(&self, path: &str, credentials: bool) -> Vec<Acl> {
+        let mut acl = own_acl(credentials);
+        if credentials && !self.contain(path) {
+            acl.push(Acl::new(Permission::READ | Permission::CREATE, "world", "anyone"));
+        }
+        acl
+    }
+}
+
+/// Who may do what with a znode of an agent.
+pub fn own_acl(credentials: bool) -> Vec<Acl> {
+    if !credentials {
+        return Acl::open_unsafe().clone();
+    }
+    let mut acl = Acl::creator_all().clone();
+    acl.push(Acl::new(Permission::READ, "world", "anyone"));
+    acl
+}
+
+/// A text as the name of a znode: every byte but `[A-Za-z0-9_.~-]` as `%` and two hexadecimal digits. The names
+/// `.` and `..`, which ZooKeeper refuses, are encoded too.
+pub fn encode(text: &str) -> String {
+    let dots = matches!(text, "." | "..");
+    let mut name = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        let plain = byte.is_ascii_alphanumeric() || b"_~-".contains(&byte) || byte == b'.' && !dots;
+        if plain {
+            name.push(char::from(byte));
+        } else {
+            name.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    name
+}
+
+/// The text that was encoded; `None` if the name is not of that form.
+pub fn decode(name: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        if *byte != b'%' {
+            bytes.push(*byte);
+            continue;
+        }
+        let digits = std::str::from_utf8(rest.get(..2)?).ok()?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        rest = &rest[2..];
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_survive_encoding() {
+        for text in ["/services/foo/min_1", "/a b/ü%", ".", "..", "/..", "plain-~._", "/\u{1f600}"] {
+            let name = encode(text);
+            assert!(name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.~-%".contains(&b)), "{name}");
+            assert!(!matches!(name.as_str(), "." | ".."));
+            assert_eq!(decode(&name).as_deref(), Some(text));
+        }
+        assert_eq!((decode("%zz"), decode("%4"), decode("%FF")), (None, None, None));
+    }
+
+    #[test]
+    fn parents_come_first() {
+        let places = Places::new("/a/zk_monitor", "c");
+        let all = places.all();
+        assert_eq!(all.first().map(String::as_str), Some("/a"));
+        assert!(all.contains(&"/a/zk_monitor/c/locks/alerter".to_owned()));
+        assert_eq!(all.len(), 8);
+        assert!(places.contain("/a/zk_monitor/c/agents/x") && !places.contain("/a/zk_monitor/cc"));
+    }
+}
