@@ -5,6 +5,7 @@
 //! only module of the crate that holds locks.
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 /// The one handle that can replace the value. Deliberately not `Clone`.
 #[derive(Debug)]
@@ -51,6 +52,25 @@ impl<T> Reader<T> {
     }
 }
 
+/// The sign of life of one long-lived thread, which publishes the time at each turn of its loop.
+#[derive(Clone, Debug)]
+pub struct Pulse {
+    /// The thread's name.
+    pub name: &'static str,
+    /// When its loop last turned.
+    pub last: Reader<Instant>,
+    /// How long one turn may take.
+    pub limit: Duration,
+}
+
+impl Pulse {
+    /// How long the thread has been silent, if that is longer than it may be.
+    pub fn overdue(&self, now: Instant) -> Option<Duration> {
+        let silent = now.saturating_duration_since(*self.last.get());
+        (silent > self.limit).then_some(silent)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,5 +81,15 @@ mod tests {
         let kept = reader.get();
         writer.publish(2);
         assert_eq!((*kept, *reader.get(), *reader.clone().get()), (1, 2, 2));
+    }
+
+    #[test]
+    fn a_thread_that_exceeds_its_limit_is_overdue() {
+        #[expect(clippy::disallowed_methods, reason = "the only way to get an Instant to count from")]
+        let start = Instant::now();
+        let (_writer, last) = cell(start);
+        let pulse = Pulse { name: "t", last, limit: Duration::from_secs(2) };
+        assert_eq!(pulse.overdue(start + Duration::from_secs(2)), None);
+        assert_eq!(pulse.overdue(start + Duration::from_secs(3)), Some(Duration::from_secs(3)));
     }
 }

@@ -171,6 +171,8 @@ impl Connection {
 /// This agent's place in the cluster. Written by the election thread.
 #[derive(Clone, Debug, Default)]
 pub struct Cluster {
+    /// The cluster's name.
+    pub name: Arc<str>,
     /// This agent's name, `<host>-<pid>`.
     pub agent: Arc<str>,
     /// The name of the agent that is first in line.

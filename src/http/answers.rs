@@ -1,0 +1,84 @@
+//! The thread that answers: requests from tiny_http in, answers out.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tiny_http::{Header, Request, Response, StatusCode};
+
+use super::backend::{LANE, Questions, TICKET};
+use super::routes::{Answer, Question, Router};
+
+/// How long bodies are kept for the next request. A scrape or a page comes more often than that.
+const IDLE: Duration = Duration::from_secs(20);
+
+/// Everything the thread needs.
+pub struct Answers {
+    questions: Questions,
+    router: Router,
+}
+
+impl Answers {
+    /// Answers `questions` by `router`.
+    pub fn new(questions: Questions, router: Router) -> Self {
+        Self { questions, router }
+    }
+
+    /// Answers until the gate ends.
+    pub fn run(mut self) {
+        while let Ok(request) = self.questions.next(IDLE) {
+            match request {
+                Some(request) => self.answer(request),
+                None => self.router.forget(),
+            }
+        }
+    }
+
+    fn answer(&mut self, request: Request) {
+        // A panic ends this request only. The snapshots are whole, and the cache is emptied.
+        let answer = catch_unwind(AssertUnwindSafe(|| self.router.answer(&question(&request), clock())))
+            .unwrap_or_else(|_| {
+                self.router.forget();
+                Answer::error(500, "this request met a fault in the program; please report it")
+            });
+        let number = |name| header(&request, name).and_then(|value| value.parse::<usize>().ok());
+        let Some((lane, ticket)) = number(LANE).zip(number(TICKET)) else { return };
+        if let Some(bodies) = self.questions.bodies.get(lane) {
+            // Never full, as a lane carries one request at a time; if the gate has ended nobody wants it.
+            bodies.try_send((ticket as u64, Arc::clone(&answer.body))).ok();
+        }
+        // An error means that the gate has ended.
+        request.respond(head(answer)).ok();
+    }
+}
+
+fn question(request: &Request) -> Question<'_> {
+    Question {
+        target: request.url(),
+        wants_html: header(request, "Accept").is_some(),
+        if_none_match: header(request, "If-None-Match"),
+    }
+}
+
+fn header<'a>(request: &'a Request, name: &'static str) -> Option<&'a str> {
+    request.headers().iter().find(|header| header.field.equiv(name)).map(|header| header.value.as_str())
+}
+
+/// The answer without its body, but with the body's length.
+fn head(answer: Answer) -> Response<io::Empty> {
+    let length = answer.body.len();
+    let mut response = Response::new(StatusCode(answer.status), Vec::new(), io::empty(), Some(length), None)
+        .with_chunked_threshold(usize::MAX);
+    for (name, value) in answer.headers {
+        if let Ok(header) = Header::from_bytes(name.as_bytes(), value.as_bytes()) {
+            response.add_header(header);
+        }
+    }
+    response
+}
+
+#[expect(clippy::disallowed_methods, reason = "the shell that tells the router the time")]
+fn clock() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,157 @@
+//! Bodies of `/status`, made once a snapshot and not once a request.
+
+use std::hash::{DefaultHasher, Hasher};
+use std::sync::{Arc, Weak};
+
+use crate::model::status::{Alerts, Cluster, Compliance, ConfigStatus, Connection};
+
+use super::status::{self, Selection, View};
+
+/// How many bytes of bodies are kept at most; the latest is kept whatever its size.
+const KEPT: usize = 32 << 20;
+
+/// Text that is shared by everyone who is being sent it.
+#[derive(Clone, Debug)]
+pub struct Body {
+    /// The text.
+    pub bytes: Arc<Vec<u8>>,
+    /// Its entity tag, quoted: equal texts have equal tags.
+    pub tag: Arc<str>,
+}
+
+/// The bodies made of the latest snapshot.
+#[derive(Default)]
+pub struct Bodies {
+    /// The least recently used first.
+    kept: Vec<(Selection, Body)>,
+    source: Source,
+}
+
+impl Bodies {
+    /// The body for what is known now.
+    pub fn get(&mut self, view: &View, selection: Selection) -> Body {
+        if !self.source.is(view) {
+            self.kept.clear();
+            self.source = Source::of(view);
+        }
+        let found = self.kept.iter().position(|(kept, _)| *kept == selection);
+        let body = found.map_or_else(|| make(view, selection), |at| self.kept.remove(at).1);
+        self.kept.push((selection, body.clone()));
+        while self.kept.len() > 1 && self.size() > KEPT {
+            self.kept.remove(0);
+        }
+        body
+    }
+
+    fn size(&self) -> usize {
+        self.kept.iter().map(|(_, body)| body.bytes.len()).sum()
+    }
+}
+
+fn make(view: &View, selection: Selection) -> Body {
+    let mut bytes = status::body(view, selection);
+    bytes.shrink_to_fit();
+    let mut hasher = DefaultHasher::new();
+    hasher.write(&bytes);
+    Body { bytes: Arc::new(bytes), tag: format!("\"{:016x}\"", hasher.finish()).into() }
+}
+
+/// What a body was made of. Weak pointers: they keep no old snapshot's content alive, yet no new snapshot can
+/// get the address of one that they still point to.
+#[derive(Default)]
+struct Source {
+    connection: Weak<Connection>,
+    compliance: Weak<Compliance>,
+    alerts: Weak<Alerts>,
+    cluster: Weak<Cluster>,
+    config: Weak<ConfigStatus>,
+    connected: bool,
+    alerting: bool,
+}
+
+impl Source {
+    fn of(view: &View) -> Self {
+        Self {
+            connection: Arc::downgrade(&view.connection),
+            compliance: Arc::downgrade(&view.compliance),
+            alerts: Arc::downgrade(&view.alerts),
+            cluster: Arc::downgrade(&view.cluster),
+            config: Arc::downgrade(&view.config),
+            connected: view.connected,
+            alerting: view.alerting,
+        }
+    }
+
+    fn is(&self, view: &View) -> bool {
+        self.connected == view.connected
+            && self.alerting == view.alerting
+            && self.compliance.as_ptr() == Arc::as_ptr(&view.compliance)
+            && self.alerts.as_ptr() == Arc::as_ptr(&view.alerts)
+            && self.connection.as_ptr() == Arc::as_ptr(&view.connection)
+            && self.cluster.as_ptr() == Arc::as_ptr(&view.cluster)
+            && self.config.as_ptr() == Arc::as_ptr(&view.config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::http::fixture;
+    use crate::model::status::{Compliance, PathState};
+
+    #[test]
+    fn a_body_is_made_once_a_snapshot_and_anew_for_the_next() {
+        let (cells, snapshots) = fixture::cells();
+        let now = fixture::now();
+        let mut bodies = Bodies::default();
+        let first = bodies.get(&snapshots.view(now), Selection::ALL);
+        let again = bodies.get(&snapshots.view(now), Selection::ALL);
+        assert!(Arc::ptr_eq(&first.bytes, &again.bytes));
+
+        let paths = vec![fixture::path("/other", PathState::Ok, 1)];
+        cells.compliance.publish(Compliance { paths, ..Compliance::default() });
+        let next = bodies.get(&snapshots.view(now), Selection::ALL);
+        assert!(String::from_utf8_lossy(&next.bytes).contains("/other"));
+        assert_ne!(first.tag, next.tag);
+    }
+
+    #[test]
+    fn the_end_of_the_lease_shows_without_a_new_snapshot() {
+        let (_cells, snapshots) = fixture::cells();
+        let now = fixture::now();
+        let mut bodies = Bodies::default();
+        let leading = bodies.get(&snapshots.view(now), Selection::ALL);
+        let later = bodies.get(&snapshots.view(now + Duration::from_secs(3000)), Selection::ALL);
+        assert!(String::from_utf8_lossy(&leading.bytes).contains("\"alerting\": true"));
+        assert!(String::from_utf8_lossy(&later.bytes).contains("\"alerting\": false"));
+    }
+
+    #[test]
+    fn equal_texts_have_equal_tags_and_old_snapshots_are_let_go() {
+        let (cells, snapshots) = fixture::cells();
+        let now = fixture::now();
+        let mut bodies = Bodies::default();
+        let first = bodies.get(&snapshots.view(now), Selection::ALL);
+        let old = Arc::downgrade(&snapshots.compliance.get());
+        cells.compliance.publish((*snapshots.compliance.get()).clone());
+        assert!(old.upgrade().is_none(), "the cache keeps no snapshot");
+        let second = bodies.get(&snapshots.view(now), Selection::ALL);
+        assert!(!Arc::ptr_eq(&first.bytes, &second.bytes));
+        assert_eq!(first.tag, second.tag);
+    }
+
+    #[test]
+    fn the_cache_is_bounded() {
+        let (cells, snapshots) = fixture::cells();
+        cells.compliance.publish(fixture::many(60_000));
+        let view = snapshots.view(fixture::now());
+        let mut bodies = Bodies::default();
+        for bits in 0..16_u8 {
+            let [ok, error, unknown, detail] = [1, 2, 4, 8].map(|bit| bits & bit != 0);
+            let made = bodies.get(&view, Selection { ok, error, unknown, detail });
+            assert!(bodies.size() <= KEPT.max(made.bytes.len()), "{} bytes", bodies.size());
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The gate: one thread that waits on all connections at once and bounds what each of them can take.
+//!
+//! Whatever clients do, there are at most [`CLIENTS`] of them, each with at most one head in memory, and at most
+//! [`HELD`] bytes of bodies beside those that are cached anyway. One more client, or one more body, is paid for by
+//! the one who has had the most time: a fresh request is never refused for the sake of stale ones.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::backend::{Backend, Bytes};
+use super::client::Client;
+
+/// How many connections there can be.
+pub const CLIENTS: usize = 256;
+/// How many bytes of bodies slow readers may keep in memory, shared ones counted once.
+const HELD: usize = 64 << 20;
+/// How many connections to accept in one turn.
+const ACCEPTS: usize = 64;
+/// How long to leave the socket alone when no descriptor is to be had and no connection can be given up.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The gate.
+pub struct Gate {
+    listener: TcpListener,
+    stop: UnixStream,
+    backend: Backend,
+    /// By number; a higher one was accepted later.
+    clients: BTreeMap<u64, Client>,
+    accepted: u64,
+    /// Until when nothing is accepted.
+    paused: Option<Instant>,
+}
+
+/// What can be gone on with.
+#[derive(Default)]
+struct Ready {
+    stop: bool,
+    accept: bool,
+    lanes: Vec<usize>,
+    clients: Vec<u64>,
+}
+
+impl Gate {
+    /// A gate before `backend`. `listener` does not block; `stop` becomes readable in the end.
+    pub fn new(listener: TcpListener, stop: UnixStream, backend: Backend) -> Self {
+        Self { listener, stop, backend, clients: BTreeMap::new(), accepted: 0, paused: None }
+    }
+
+    /// Serves until `stop` becomes readable.
+    ///
+    /// # Errors
+    /// No lane to tiny_http is left, or waiting itself fails.
+    pub fn run(mut self) -> io::Result<()> {
+        loop {
+            let now = clock();
+            self.expire(now);
+            if self.backend.lanes.is_empty() {
+                return Err(io::Error::other("all connections to tiny_http are lost"));
+            }
+            self.ask(now);
+            let ready = self.wait(now)?;
+            if ready.stop {
+                return Ok(());
+            }
+            self.go_on(&ready, clock());
+        }
+    }
+
+    fn go_on(&mut self, ready: &Ready, now: Instant) {
+        // From the last to the first, so that a lane's removal moves none that is still to be looked at.
+        for lane in ready.lanes.iter().rev() {
+            self.hear(*lane, now);
+        }
+        for id in &ready.clients {
+            self.with(*id, |client| client.proceed(now));
+        }
+        if ready.accept {
+            self.accept(now);
+        }
+    }
+
+    /// Does something with a client, if it is still there, and removes it if that ends it.
+    fn with<E>(&mut self, id: u64, act: impl FnOnce(&mut Client) -> Result<(), E>) {
+        if self.clients.get_mut(&id).is_some_and(|client| act(client).is_err()) {
+            self.clients.remove(&id);
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        self.backend.expire(now);
+        self.clients.retain(|_, client| client.deadline() > now || client.expire(now).is_ok());
+        self.paused = self.paused.filter(|until| *until > now);
+    }
+
+    /// Gives free lanes to waiting requests, the one that has waited longest first.
+    fn ask(&mut self, now: Instant) {
+        let waiting = |(id, client): (&u64, &Client)| Some((client.waiting()?.0, *id));
+        let mut queue: Vec<_> = self.clients.iter().filter_map(waiting).collect();
+        queue.sort_unstable();
+        for (_, id) in queue {
+            let Some(client) = self.clients.get_mut(&id) else { continue };
+            let Some((_, request)) = client.waiting() else { continue };
+            if !self.backend.ask(id, request, now) {
+                return;
+            }
+            client.asked(now);
+        }
+    }
+
+    fn wait(&self, now: Instant) -> io::Result<Ready> {
+        let mut fds = vec![PollFd::new(&self.stop, PollFlags::IN)];
+        let accepts = self.paused.is_none() && (self.clients.len() < CLIENTS || self.expendable().is_some());
+        // Without a wish, and it never hangs up: the socket keeps its place in the list.
+        fds.push(PollFd::new(&self.listener, if accepts { PollFlags::IN } else { PollFlags::empty() }));
+        fds.extend(self.backend.lanes.iter().map(|lane| PollFd::new(lane, PollFlags::IN)));
+        fds.extend(self.clients.values().map(|client| PollFd::new(client, client.interest())));
+        match poll(&mut fds, self.timeout(now).as_ref()) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Ok(Ready::default()),
+            Err(error) => return Err(error.into()),
+        }
+        let happened: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        let (fixed, rest) = happened.split_at(2);
+        let (lanes, clients) = rest.split_at(self.backend.lanes.len());
+        Ok(Ready {
+            stop: fixed[0],
+            accept: fixed[1] && accepts,
+            lanes: lanes.iter().enumerate().filter(|(_, is)| **is).map(|(at, _)| at).collect(),
+            clients: self.clients.keys().zip(clients).filter(|(_, is)| **is).map(|(id, _)| *id).collect(),
+        })
+    }
+
+    /// How long to wait at most; every client has a deadline, and with it every lane that is busy for one.
+    fn timeout(&self, now: Instant) -> Option<Timespec> {
+        let first = self.clients.values().map(Client::deadline).chain(self.paused).min()?;
+        Timespec::try_from(first.saturating_duration_since(now)).ok()
+    }
+
+    /// Reads from a lane.
+    fn hear(&mut self, at: usize, now: Instant) {
+        match self.backend.lanes[at].read() {
+            Ok(Some(reply)) => {
+                let body = Arc::clone(&reply.body);
+                self.with(reply.client, |client| client.answer(reply.head, reply.body, now));
+                self.bound_bodies(&body);
+            }
+            Ok(None) => {}
+            // Its client hears of it at its deadline.
+            Err(_) => drop(self.backend.lanes.remove(at)),
+        }
+    }
+
+    /// Gives up the oldest slow readers, as long as bodies take too much memory. The newest body is spared.
+    fn bound_bodies(&mut self, newest: &Bytes) {
+        while self.held() > HELD {
+            let others = self.clients.iter().filter_map(|(id, client)| {
+                let (body, began) = client.sending()?;
+                (!Arc::ptr_eq(body, newest)).then_some((began, *id))
+            });
+            let Some((_, oldest)) = others.min() else { return };
+            self.clients.remove(&oldest);
+        }
+    }
+
+    fn held(&self) -> usize {
+        let bodies = self.clients.values().filter_map(Client::sending);
+        let sizes: BTreeMap<_, _> = bodies.map(|(body, _)| (Arc::as_ptr(body), body.len())).collect();
+        sizes.values().sum()
+    }
+
+    fn accept(&mut self, now: Instant) {
+        for _ in 0..ACCEPTS {
+            if self.clients.len() >= CLIENTS && !self.give_one_up() {
+                return;
+            }
+            match self.listener.accept() {
+                Ok((stream, _)) => self.admit(Client::new(stream, now), now),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if is_exhaustion(&error) => {
+                    if !self.give_one_up() {
+                        self.paused = Some(now + PAUSE);
+                        return;
+                    }
+                }
+                // This one connection has ended before it was accepted.
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn admit(&mut self, client: io::Result<Client>, now: Instant) {
+        let Ok(client) = client else { return };
+        self.accepted += 1;
+        self.clients.insert(self.accepted, client);
+        // Its request is often there already; then it is no candidate for being given up.
+        self.with(self.accepted, |client| client.proceed(now));
+    }
+
+    /// Closes the connection that has had the most time. Says whether there was one.
+    fn give_one_up(&mut self) -> bool {
+        let Some(id) = self.expendable() else { return false };
+        self.clients.remove(&id).is_some()
+    }
+
+    fn expendable(&self) -> Option<u64> {
+        let candidates = self.clients.iter().filter_map(|(id, client)| Some((client.expendable()?, *id)));
+        candidates.min().map(|(_, id)| id)
+    }
+}
+
+/// Whether the system has no descriptor or no memory left for a connection.
+fn is_exhaustion(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let code = Errno::from_io_error(error);
+    [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(Some).contains(&code)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the shell that tells the connections the time")]
+fn clock() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,273 @@
+//! JSON text in one layout: what Python's `json.dumps(value, sort_keys=True, indent=4)` gives.
+//!
+//! Text is appended straight to one buffer: a tree of values for 100,000 paths would take several times the
+//! memory of the text. The caller names keys in sorted order, which debug builds check.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Appends JSON to a buffer.
+#[derive(Default)]
+pub struct Writer {
+    out: Vec<u8>,
+    depth: usize,
+}
+
+/// The inside of an object.
+pub struct Object<'a> {
+    writer: &'a mut Writer,
+    empty: bool,
+    #[cfg(debug_assertions)]
+    last: String,
+}
+
+/// The inside of an array.
+pub struct Array<'a> {
+    writer: &'a mut Writer,
+    empty: bool,
+}
+
+/// The text of one document with an object at its top, ended by a line feed.
+pub fn document(fill: impl FnOnce(&mut Object)) -> Vec<u8> {
+    let mut writer = Writer::default();
+    writer.object(fill);
+    writer.out.push(b'\n');
+    writer.out
+}
+
+impl Writer {
+    fn object(&mut self, fill: impl FnOnce(&mut Object)) {
+        self.out.push(b'{');
+        self.depth += 1;
+        let mut object = Object {
+            writer: self,
+            empty: true,
+            #[cfg(debug_assertions)]
+            last: String::new(),
+        };
+        fill(&mut object);
+        let empty = object.empty;
+        self.close(empty, b'}');
+    }
+
+    fn array(&mut self, fill: impl FnOnce(&mut Array)) {
+        self.out.push(b'[');
+        self.depth += 1;
+        let mut array = Array { writer: self, empty: true };
+        fill(&mut array);
+        let empty = array.empty;
+        self.close(empty, b']');
+    }
+
+    fn close(&mut self, empty: bool, bracket: u8) {
+        self.depth -= 1;
+        if !empty {
+            self.line();
+        }
+        self.out.push(bracket);
+    }
+
+    fn line(&mut self) {
+        const SPACES: &[u8] = b"\n                                        ";
+        let width = 1 + 4 * self.depth;
+        self.out.extend_from_slice(SPACES.get(..width).unwrap_or(SPACES));
+    }
+
+    fn next(&mut self, first: bool) {
+        if !first {
+            self.out.push(b',');
+        }
+        self.line();
+    }
+
+    fn string(&mut self, text: &str) {
+        self.out.push(b'"');
+        let mut rest = text.as_bytes();
+        while let Some(at) = rest.iter().position(|byte| !is_plain(*byte)) {
+            self.out.extend_from_slice(&rest[..at]);
+            // What precedes was ASCII, and so this is the start of a character.
+            let start = text.len() - rest.len() + at;
+            let Some(special) = text[start..].chars().next() else { break };
+            self.escape(special);
+            rest = &rest[at + special.len_utf8()..];
+        }
+        self.out.extend_from_slice(rest);
+        self.out.push(b'"');
+    }
+
+    fn escape(&mut self, special: char) {
+        let short = match special {
+            '"' => b'"',
+            '\\' => b'\\',
+            '\n' => b'n',
+            '\r' => b'r',
+            '\t' => b't',
+            '\u{8}' => b'b',
+            '\u{c}' => b'f',
+            _ => {
+                for unit in special.encode_utf16(&mut [0; 2]) {
+                    self.out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+                }
+                return;
+            }
+        };
+        self.out.extend_from_slice(&[b'\\', short]);
+    }
+}
+
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
+}
+
+impl Object<'_> {
+    fn key(&mut self, key: &str) -> &mut Writer {
+        #[cfg(debug_assertions)]
+        {
+            debug_assert!(self.empty || self.last.as_str() < key, "{key:?} after {:?}", self.last);
+            key.clone_into(&mut self.last);
+        }
+        self.writer.next(self.empty);
+        self.empty = false;
+        self.writer.string(key);
+        self.writer.out.extend_from_slice(b": ");
+        self.writer
+    }
+
+    /// A member that is an object.
+    pub fn object(&mut self, key: &str, fill: impl FnOnce(&mut Object)) {
+        self.key(key).object(fill);
+    }
+
+    /// A member that is an array.
+    pub fn array(&mut self, key: &str, fill: impl FnOnce(&mut Array)) {
+        self.key(key).array(fill);
+    }
+
+    /// A member that is text.
+    pub fn string(&mut self, key: &str, value: &str) {
+        self.key(key).string(value);
+    }
+
+    /// A member that is text, or `null`.
+    pub fn optional(&mut self, key: &str, value: Option<&str>) {
+        match value {
+            Some(value) => self.string(key, value),
+            None => self.null(key),
+        }
+    }
+
+    /// A member that is `null`.
+    pub fn null(&mut self, key: &str) {
+        self.key(key).out.extend_from_slice(b"null");
+    }
+
+    /// A member that is `true` or `false`.
+    pub fn bool(&mut self, key: &str, value: bool) {
+        self.key(key).out.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    /// A member that is a whole number.
+    pub fn number(&mut self, key: &str, value: u64) {
+        self.key(key).out.extend_from_slice(value.to_string().as_bytes());
+    }
+
+    /// A member that is a whole number, or `null`.
+    pub fn optional_number(&mut self, key: &str, value: Option<u64>) {
+        match value {
+            Some(value) => self.number(key, value),
+            None => self.null(key),
+        }
+    }
+
+    /// A member that is a moment, as [`rfc3339`] text.
+    pub fn time(&mut self, key: &str, value: SystemTime) {
+        self.string(key, &rfc3339(value));
+    }
+}
+
+impl Array<'_> {
+    /// An element that is an object.
+    pub fn object(&mut self, fill: impl FnOnce(&mut Object)) {
+        self.writer.next(self.empty);
+        self.empty = false;
+        self.writer.object(fill);
+    }
+}
+
+/// A moment as RFC 3339 text in UTC, to the second; a moment before 1970 is shown as 1970.
+pub fn rfc3339(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// The date that is `days` after 1970-01-01. Years are counted from a first of March, so that the leap day is
+/// the last of its year, and in eras of 400 years, after which the calendar repeats.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (era * 400 + year + carry, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn text(fill: impl FnOnce(&mut Object)) -> String {
+        String::from_utf8(document(fill)).unwrap()
+    }
+
+    #[test]
+    fn the_layout_is_pythons() {
+        let found = text(|top| {
+            top.array("array", |array| {
+                array.object(|o| o.number("n", 1));
+                array.object(|_| {});
+            });
+            top.object("empty", |_| {});
+            top.array("none", |_| {});
+            top.null("null");
+            top.bool("true", true);
+        });
+        let wanted = "{\n    \"array\": [\n        {\n            \"n\": 1\n        },\n        {}\n    ],\n    \
+                      \"empty\": {},\n    \"none\": [],\n    \"null\": null,\n    \"true\": true\n}\n";
+        assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn strings_are_escaped_to_ascii() {
+        let check = |given: &str, wanted: &str| {
+            assert_eq!(text(|top| top.string("k", given)), format!("{{\n    \"k\": \"{wanted}\"\n}}\n"));
+        };
+        check("/plain/path", "/plain/path");
+        check("", "");
+        check("a\"b\\c", "a\\\"b\\\\c");
+        check("\n\r\t\u{8}\u{c}", "\\n\\r\\t\\b\\f");
+        check("\0\u{1f}\u{7f}", "\\u0000\\u001f\\u007f");
+        check("zürich/日本", "z\\u00fcrich/\\u65e5\\u672c");
+        check("😀x", "\\ud83d\\ude00x");
+        check("</script>", "</script>");
+    }
+
+    #[test]
+    fn moments_are_rfc3339() {
+        let check = |seconds: u64, wanted: &str| {
+            assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_secs(seconds)), wanted);
+        };
+        check(0, "1970-01-01T00:00:00Z");
+        check(951_782_399, "2000-02-28T23:59:59Z");
+        check(951_782_400, "2000-02-29T00:00:00Z");
+        check(951_868_800, "2000-03-01T00:00:00Z");
+        check(1_401_553_225, "2014-05-31T16:20:25Z");
+        check(4_102_444_799, "2099-12-31T23:59:59Z");
+        assert_eq!(rfc3339(UNIX_EPOCH - Duration::from_secs(9)), "1970-01-01T00:00:00Z");
+    }
+}

@@ -1,0 +1,318 @@
+//! `/status` as JSON.
+
+use std::sync::Arc;
+
+use crate::model::rule::is_glob;
+use crate::model::status::{
+    AlertPhase, Alerts, Cluster, Compliance, ConfigStatus, Connection, PathState, PathStatus, ReceiverStatus,
+    Silence,
+};
+
+use super::json::{self, Object};
+
+/// This program's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// All cells, read at one moment.
+pub struct View {
+    /// The connection to ZooKeeper.
+    pub connection: Arc<Connection>,
+    /// All paths.
+    pub compliance: Arc<Compliance>,
+    /// Alerts and receivers.
+    pub alerts: Arc<Alerts>,
+    /// This agent's place in the cluster.
+    pub cluster: Arc<Cluster>,
+    /// The configuration in force.
+    pub config: Arc<ConfigStatus>,
+    /// Whether the session answered lately.
+    pub connected: bool,
+    /// Whether this agent holds the lease.
+    pub alerting: bool,
+}
+
+/// Which paths to show, and how much of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Show those in spec.
+    pub ok: bool,
+    /// Show those out of spec.
+    pub error: bool,
+    /// Show those of which nothing is known.
+    pub unknown: bool,
+    /// Add `monitor.paths`.
+    pub detail: bool,
+}
+
+impl Selection {
+    /// All paths, without details.
+    pub const ALL: Self = Self { ok: true, error: true, unknown: true, detail: false };
+
+    fn shows(self, state: &PathState) -> bool {
+        match state {
+            PathState::Ok => self.ok,
+            PathState::Error(_) => self.error,
+            PathState::Unknown(_) => self.unknown,
+        }
+    }
+}
+
+/// How many paths are in each state; globs are not counted, only what they match.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// In spec.
+    pub ok: u64,
+    /// Out of spec.
+    pub error: u64,
+    /// Not known.
+    pub unknown: u64,
+}
+
+impl Totals {
+    /// Counts.
+    pub fn of(compliance: &Compliance) -> Self {
+        let mut totals = Self::default();
+        for path in compliance.paths.iter().filter(|path| !stands_for_glob(path)) {
+            match path.state {
+                PathState::Ok => totals.ok += 1,
+                PathState::Error(_) => totals.error += 1,
+                PathState::Unknown(_) => totals.unknown += 1,
+            }
+        }
+        totals
+    }
+}
+
+/// Whether this is a glob's own entry rather than a path: a path may hold a `*` too, but not as its own rule.
+pub fn stands_for_glob(status: &PathStatus) -> bool {
+    status.path == status.rule && is_glob(&status.path)
+}
+
+/// The state in one word.
+pub fn state_word(state: &PathState) -> &'static str {
+    match state {
+        PathState::Ok => "ok",
+        PathState::Error(_) => "error",
+        PathState::Unknown(_) => "unknown",
+    }
+}
+
+/// The phase in one word.
+pub fn phase_word(phase: AlertPhase) -> &'static str {
+    match phase {
+        AlertPhase::Pending => "pending",
+        AlertPhase::Firing => "firing",
+        AlertPhase::Recovering => "recovering",
+    }
+}
+
+/// The body of `/status`.
+pub fn body(view: &View, selection: Selection) -> Vec<u8> {
+    json::document(|top| {
+        top.object("cluster", |o| cluster(o, &view.cluster));
+        top.object("config", |o| config(o, &view.config));
+        top.object("monitor", |o| monitor(o, view, selection));
+        top.object("receivers", |o| {
+            for (id, status) in &view.alerts.receivers {
+                o.object(&id.0, |o| receiver(o, status));
+            }
+        });
+        top.array("silences", |array| {
+            for silenced in &view.alerts.silences {
+                array.object(|o| silence(o, silenced));
+            }
+        });
+        top.string("version", VERSION);
+        top.object("zookeeper", |o| zookeeper(o, view));
+    })
+}
+
+/// The body of `/status/<path>`.
+pub fn path_body(status: &PathStatus, alerts: &Alerts) -> Vec<u8> {
+    json::document(|top| path(top, status, alerts, true))
+}
+
+fn monitor(monitor: &mut Object, view: &View, selection: Selection) {
+    monitor.object("alerter", |o| o.bool("alerting", view.alerting));
+    let all = &view.compliance.paths;
+    let shown = || all.iter().filter(|path| !stands_for_glob(path) && selection.shows(&path.state));
+    monitor.object("compliance", |o| {
+        for status in shown() {
+            match &status.state {
+                PathState::Ok => o.bool(&status.path, true),
+                PathState::Error(words) => o.string(&status.path, words),
+                PathState::Unknown(words) => o.string(&status.path, &unknown(words)),
+            }
+        }
+    });
+    monitor.object("globs", |o| {
+        for glob in all.iter().filter(|path| stands_for_glob(path)) {
+            o.optional_number(&glob.path, glob.children.map(u64::from));
+        }
+    });
+    if selection.detail {
+        monitor.object("paths", |o| {
+            for status in shown() {
+                o.object(&status.path, |o| path(o, status, &view.alerts, false));
+            }
+        });
+    }
+    monitor.bool("ready", view.compliance.ready && view.connected);
+    monitor.object("totals", |o| {
+        let totals = Totals::of(&view.compliance);
+        o.number("error", totals.error);
+        o.number("ok", totals.ok);
+        o.number("unknown", totals.unknown);
+    });
+}
+
+/// The words of an unknown state, with the mark that they start with.
+fn unknown(words: &str) -> String {
+    if words.starts_with("Unknown: ") { words.to_owned() } else { format!("Unknown: {words}") }
+}
+
+fn path(object: &mut Object, status: &PathStatus, alerts: &Alerts, named: bool) {
+    let alert = alerts.open.get(&status.path);
+    object.string("alert", alert.map_or("inactive", |alert| phase_word(alert.phase)));
+    object.optional_number("children", status.children.map(u64::from));
+    object.optional("incident", alert.and_then(|alert| alert.incident.as_deref()));
+    match &status.state {
+        PathState::Ok => object.null("message"),
+        PathState::Error(words) => object.string("message", words),
+        PathState::Unknown(words) => object.string("message", &unknown(words)),
+    }
+    if named {
+        object.string("path", &status.path);
+    }
+    object.string("rule", &status.rule);
+    object.time("since", status.since);
+    object.string("state", state_word(&status.state));
+}
+
+fn cluster(object: &mut Object, cluster: &Cluster) {
+    object.string("agent", &cluster.agent);
+    object.array("agents", |array| {
+        for agent in &cluster.agents {
+            array.object(|o| {
+                o.string("config", &agent.config);
+                o.string("name", &agent.name);
+                o.string("version", &agent.version);
+            });
+        }
+    });
+    object.optional("leader", cluster.leader.as_deref());
+    object.string("name", &cluster.name);
+    object.optional("problem", cluster.problem.as_deref());
+}
+
+fn config(object: &mut Object, config: &ConfigStatus) {
+    object.string("digest", &config.digest);
+    object.optional("error", config.error.as_deref());
+    object.string("file", &config.file);
+    match config.loaded {
+        Some(time) => object.time("loaded", time),
+        None => object.null("loaded"),
+    }
+}
+
+fn receiver(object: &mut Object, status: &ReceiverStatus) {
+    object.number("failed", status.failed);
+    object.string("kind", status.kind);
+    match &status.last_error {
+        Some((at, message)) => object.object("last_error", |o| {
+            o.time("at", *at);
+            o.string("message", message);
+        }),
+        None => object.null("last_error"),
+    }
+    object.number("queued", status.queued);
+    object.number("refused", status.refused);
+    object.number("sent", status.sent);
+}
+
+fn silence(object: &mut Object, silence: &Silence) {
+    object.string("by", &silence.by);
+    object.string("comment", &silence.comment);
+    object.string("id", &silence.id);
+    object.string("path", &silence.path);
+    object.time("until", silence.until);
+}
+
+fn zookeeper(object: &mut Object, view: &View) {
+    let connection = &view.connection;
+    let session = connection.session.as_ref();
+    object.bool("connected", view.connected);
+    object.optional("last_error", connection.last_error.as_deref());
+    object.optional("server", session.map(|session| &*session.server));
+    object.optional_number("session_timeout", session.map(|session| session.timeout.as_secs()));
+    object.number("sessions", connection.sessions);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::http::fixture;
+
+    fn parsed(view: &View, selection: Selection) -> Value {
+        serde_json::from_slice(&body(view, selection)).unwrap()
+    }
+
+    #[test]
+    fn the_keys_of_the_predecessor_mean_what_they_meant() {
+        let found = parsed(&fixture::view(), Selection::ALL);
+        let mine = &found["monitor"]["compliance"];
+        assert_eq!(mine["/services/foo/min_0"], json!(true));
+        assert_eq!(mine["/services/foo/min_1"], json!("Found children (0) less than minimum (1)"));
+        assert_eq!(mine["/services/secret"], json!("Unknown: not authorised to read it"));
+        assert_eq!(found["monitor"]["alerter"], json!({"alerting": true}));
+        assert_eq!(found["version"], json!(VERSION));
+        assert_eq!(found["zookeeper"]["connected"], json!(true));
+    }
+
+    #[test]
+    fn a_glob_is_counted_apart_and_is_no_path() {
+        let found = parsed(&fixture::view(), Selection { detail: true, ..Selection::ALL });
+        assert_eq!(found["monitor"]["globs"], json!({"/services/*/hosts": 1, "/void/*": 0}));
+        assert!(found["monitor"]["compliance"].get("/void/*").is_none());
+        assert!(found["monitor"]["paths"].get("/void/*").is_none());
+        assert_eq!(found["monitor"]["totals"], json!({"error": 1, "ok": 2, "unknown": 1}));
+    }
+
+    #[test]
+    fn a_selection_shows_the_states_it_names() {
+        let none = Selection::default();
+        let check = |selection: Selection, wanted: &[&str]| {
+            let found = parsed(&fixture::view(), selection);
+            let keys: Vec<_> = found["monitor"]["compliance"].as_object().unwrap().keys().cloned().collect();
+            assert_eq!(keys, wanted, "{selection:?}");
+            assert_eq!(found["monitor"].get("paths").is_some(), selection.detail);
+        };
+        check(Selection { ok: true, ..none }, &["/services/foo/min_0", "/services/web/hosts"]);
+        check(Selection { error: true, detail: true, ..none }, &["/services/foo/min_1"]);
+        check(Selection { error: true, unknown: true, ..none }, &["/services/foo/min_1", "/services/secret"]);
+        check(none, &[]);
+    }
+
+    #[test]
+    fn a_path_tells_its_alert() {
+        let view = fixture::view();
+        let status = &view.compliance.paths[2];
+        let found: Value = serde_json::from_slice(&path_body(status, &view.alerts)).unwrap();
+        let wanted = json!({
+            "alert": "firing", "children": 0, "incident": "0123abcd", "path": "/services/foo/min_1",
+            "message": "Found children (0) less than minimum (1)", "rule": "/services/foo/min_1",
+            "since": "2014-05-31T16:20:25Z", "state": "error",
+        });
+        assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn nothing_at_all_is_valid_too() {
+        let found = parsed(&fixture::nothing(), Selection { detail: true, ..Selection::ALL });
+        assert_eq!(found["monitor"]["compliance"], json!({}));
+        assert_eq!(found["zookeeper"]["connected"], json!(false));
+        assert_eq!(found["cluster"]["leader"], Value::Null);
+    }
+}

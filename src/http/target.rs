@@ -1,0 +1,157 @@
+//! What a request asks for: its target, decoded.
+
+use super::status::Selection;
+
+/// A request target that can be answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// `/`.
+    Root,
+    /// `/status`.
+    Status(Selection),
+    /// `/status/<path>`: the znode's path.
+    Path(String),
+    /// `/metrics`.
+    Metrics,
+    /// `/-/healthy`.
+    Healthy,
+    /// `/-/ready`.
+    Ready,
+}
+
+/// Why a target cannot be answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is written wrongly, in this way: 400.
+    Malformed(String),
+    /// Nothing is there: 404.
+    NotFound,
+}
+
+impl Target {
+    /// Reads a target in origin form, such as `/status?state=error`.
+    ///
+    /// Empty levels count for nothing, so that `/status//services/foo` (a znode's path put behind `/status/`)
+    /// is `/status/services/foo`.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let (path, query) = text.split_once('?').unwrap_or((text, ""));
+        let path = decode(path, false)?;
+        let levels: Vec<&str> = path.split('/').filter(|level| !level.is_empty()).collect();
+        match levels.as_slice() {
+            [] => Ok(Self::Root),
+            ["status" | "state"] => Ok(Self::Status(selection(query)?)),
+            ["status" | "state", znode @ ..] => Ok(Self::Path(format!("/{}", znode.join("/")))),
+            ["metrics"] => Ok(Self::Metrics),
+            ["-", "healthy"] => Ok(Self::Healthy),
+            ["-", "ready"] => Ok(Self::Ready),
+            _ => Err(Refusal::NotFound),
+        }
+    }
+}
+
+/// Reads the query of `/status`. A parameter that is not known is ignored, as browsers and load balancers add
+/// their own; a known one with an unknown value is refused, lest a check looks at the wrong thing.
+fn selection(query: &str) -> Result<Selection, Refusal> {
+    let mut states = Selection::default();
+    let mut filtered = false;
+    let mut detail = false;
+    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+        let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let value = decode(value, true)?;
+        match decode(key, true)?.as_str() {
+            "state" => {
+                filtered = true;
+                *match value.as_str() {
+                    "ok" => &mut states.ok,
+                    "error" => &mut states.error,
+                    "unknown" => &mut states.unknown,
+                    _ => return Err(Refusal::Malformed("state must be ok, error or unknown".to_owned())),
+                } = true;
+            }
+            "detail" => match value.as_str() {
+                "1" | "true" => detail = true,
+                "0" | "false" => detail = false,
+                _ => return Err(Refusal::Malformed("detail must be 0 or 1".to_owned())),
+            },
+            _ => {}
+        }
+    }
+    Ok(Selection { detail, ..if filtered { states } else { Selection::ALL } })
+}
+
+/// Undoes percent-encoding; in a query `+` is a space.
+fn decode(text: &str, is_query: bool) -> Result<String, Refusal> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'%' => {
+                let digits = rest.next().and_then(hex).zip(rest.next().and_then(hex));
+                let (high, low) = digits
+                    .ok_or_else(|| Refusal::Malformed("a % must be followed by two hex digits".to_owned()))?;
+                bytes.push(high << 4 | low);
+            }
+            b'+' if is_query => bytes.push(b' '),
+            _ => bytes.push(byte),
+        }
+    }
+    String::from_utf8(bytes).map_err(|_| Refusal::Malformed("the decoded target is not UTF-8".to_owned()))
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets() {
+        let check = |text: &str, wanted: Target| assert_eq!(Target::parse(text), Ok(wanted), "{text}");
+        let path = |path: &str| Target::Path(path.to_owned());
+        let none = Selection::default();
+        check("/", Target::Root);
+        check("//", Target::Root);
+        check("/?x=%zz-is-not-read", Target::Root);
+        check("/status", Target::Status(Selection::ALL));
+        check("/state/", Target::Status(Selection::ALL));
+        check("/status?", Target::Status(Selection::ALL));
+        check("/status?state=error", Target::Status(Selection { error: true, ..none }));
+        check("/status?st%61te=unkn%6Fwn&", Target::Status(Selection { unknown: true, ..none }));
+        check("/status?state=ok&state=error", Target::Status(Selection { ok: true, error: true, ..none }));
+        check("/status?utm=1&detail=1&x", Target::Status(Selection { detail: true, ..Selection::ALL }));
+        check("/status?detail=1&detail=0", Target::Status(Selection::ALL));
+        check("/status/services/foo", path("/services/foo"));
+        check("/state//services/foo/", path("/services/foo"));
+        check("/status/%2Fservices%2ffoo", path("/services/foo"));
+        check("/status/z%C3%BCrich/a%20b%3Fc+d", path("/zürich/a b?c+d"));
+        check("/status/status", path("/status"));
+        check("/metrics", Target::Metrics);
+        check("/-/healthy", Target::Healthy);
+        check("/-/ready?x=1", Target::Ready);
+    }
+
+    #[test]
+    fn refusals() {
+        let missing = |text: &str| assert_eq!(Target::parse(text), Err(Refusal::NotFound), "{text}");
+        missing("/statuses");
+        missing("/-/other");
+        missing("/Status");
+        missing("/metrics/x");
+        let malformed = |text: &str, wanted: &str| match Target::parse(text) {
+            Err(Refusal::Malformed(words)) => assert!(words.contains(wanted), "{text}: {words}"),
+            other => panic!("{text}: {other:?}"),
+        };
+        malformed("/status?state=bad", "ok, error or unknown");
+        malformed("/status?state=", "ok, error or unknown");
+        malformed("/status?detail=maybe", "0 or 1");
+        malformed("/status/%", "two hex digits");
+        malformed("/status/%4", "two hex digits");
+        malformed("/status/%g0", "two hex digits");
+        malformed("/status/%ff", "not UTF-8");
+    }
+}
