@@ -6,6 +6,7 @@
 
 pub mod alert;
 pub mod children;
+pub mod civil;
 pub mod dispatcher;
 pub mod evaluator;
 pub mod ledger;
@@ -17,3 +18,4 @@ pub mod rule;
 pub mod status;
 pub mod time;
 pub mod transition;
+pub mod words;
