@@ -1,1 +1,65 @@
 //! One file a kind of receiver; each makes one attempt and tells what became of it.
+//!
+//! What an attempt came to is what the whole alert protocol stands on, so it is told with care: `Accepted` only
+//! if the receiver said so, `Failed` only if it surely did not take it, `Ambiguous` if the request was handed
+//! over whole and the answer was lost, `Refused` if the receiver said no for good. The reason holds no secret,
+//! no URL and no mail address, since `/status` shows it.
+
+mod alertmanager;
+mod clock;
+mod email;
+mod encode;
+mod hipchat;
+mod http;
+mod key;
+mod labels;
+mod net;
+mod pagerduty;
+mod reason;
+mod roots;
+mod slack;
+mod smtp;
+mod transport;
+mod webhook;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use crate::model::receiver::{ATTEMPT, Notifier, Outcome, Receiver, Secret, Settings};
+
+/// What messages say about the agent that sends them, beyond its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Where its status page is, `http://host:port`; empty if that is not known.
+    pub url: String,
+}
+
+/// What reaches this receiver. Each of its attempts ends within [`ATTEMPT`].
+pub fn notifier(receiver: &Receiver, identity: &Identity) -> Box<dyn Notifier> {
+    notifier_within(receiver, identity, ATTEMPT)
+}
+
+/// The same with another bound, for tests.
+fn notifier_within(receiver: &Receiver, identity: &Identity, limit: Duration) -> Box<dyn Notifier> {
+    match receiver.settings.clone() {
+        Settings::Email(email) => Box::new(email::EmailNotifier::new(email, limit)),
+        Settings::Slack(slack) => Box::new(slack::SlackNotifier::new(slack, limit)),
+        Settings::HipChat(hipchat) => Box::new(hipchat::HipChatNotifier::new(hipchat, limit)),
+        Settings::Webhook(webhook) => {
+            Box::new(webhook::WebhookNotifier::new(webhook, &receiver.name, identity, limit))
+        }
+        Settings::Alertmanager(settings) => {
+            Box::new(alertmanager::AlertmanagerNotifier::new(&settings, limit))
+        }
+        Settings::PagerDuty(settings) => Box::new(pagerduty::PagerDutyNotifier::new(settings, limit)),
+    }
+}
+
+/// Pings a dead-man's switch: one GET, which ends within [`ATTEMPT`].
+pub fn heartbeat(url: &Secret) -> Outcome {
+    let answer = http::Client::new(url.reveal(), ATTEMPT).get();
+    answer.and_then(|answer| answer.check()).err().unwrap_or(Outcome::Accepted)
+}

@@ -1,0 +1,69 @@
+//! A line to a HipChat room, by version 1 of its API: what self-hosted servers and imitations still speak.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::encode::{form, percent};
+use super::http::{Client, join};
+use crate::model::message::{Kind, Notification};
+use crate::model::receiver::{HipChat, Notifier, Outcome};
+use crate::model::words;
+
+/// How long a sender's name may be, in characters.
+const FROM: usize = 15;
+
+/// Posts to one room.
+pub(super) struct HipChatNotifier {
+    settings: HipChat,
+    client: Client,
+}
+
+impl HipChatNotifier {
+    /// Each attempt ends within `limit`.
+    pub(super) fn new(settings: HipChat, limit: Duration) -> Self {
+        let path = format!("/v1/rooms/message?format=json&auth_token={}", percent(settings.token.reveal()));
+        let client = Client::new(&join(&settings.api_url, &path), limit);
+        Self { settings, client }
+    }
+
+    fn post(&self, notification: &Notification) -> Result<(), Outcome> {
+        let from: String = self.settings.from.chars().take(FROM).collect();
+        let body = form(&[
+            ("room_id", &self.settings.room),
+            ("from", &from),
+            ("message", &words::chat(notification)),
+            ("message_format", "text"),
+            ("color", color(notification)),
+            ("notify", "1"),
+        ]);
+        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+        let mut answer = self.client.post(&headers, body.as_bytes())?;
+        answer.check()?;
+        let said: Value = serde_json::from_slice(&answer.body().unwrap_or_default()).unwrap_or_default();
+        match said["status"].as_str() {
+            Some("sent") => Ok(()),
+            Some(_) | None => {
+                Err(Outcome::Ambiguous { reason: "HipChat's answer was not understood".to_owned() })
+            }
+        }
+    }
+}
+
+impl Notifier for HipChatNotifier {
+    fn send(&mut self, notification: &Notification) -> Outcome {
+        self.post(notification).err().unwrap_or(Outcome::Accepted)
+    }
+}
+
+/// Red if all is out of spec, green if all is back, else yellow.
+fn color(notification: &Notification) -> &'static str {
+    let color = |kind| match kind {
+        Kind::Firing | Kind::Reminder(_) | Kind::Refresh => "red",
+        Kind::Resolved | Kind::Late => "green",
+        Kind::Notice | Kind::Test => "yellow",
+    };
+    let mut colors = notification.items.iter().map(|item| color(item.kind));
+    let first = colors.next().unwrap_or("yellow");
+    if colors.all(|color| color == first) { first } else { "yellow" }
+}

@@ -1,0 +1,243 @@
+//! One HTTP request, and what its answer says of whether the receiver took it.
+
+use std::io::Read;
+use std::time::{Duration, SystemTime};
+
+use ureq::http::{Response, StatusCode};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
+use ureq::{Agent, Body, Error, Proxy};
+
+use super::transport::{HandedOver, Tcp, Tls};
+use super::{clock, encode, reason, roots};
+use crate::model::receiver::Outcome;
+
+/// How much of an answer is read, in bytes.
+const ANSWER: u64 = 64 * 1024;
+/// How long a receiver may ask to be left alone; more would hide an outage.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// A client for one receiver. It keeps no connection: an idle one may be dead, and what is sent into it is
+/// neither surely taken nor surely not.
+#[derive(Debug)]
+pub(super) struct Client {
+    agent: Agent,
+    handed_over: HandedOver,
+    url: String,
+    authorization: Option<String>,
+}
+
+/// An answer to a request.
+#[derive(Debug)]
+pub(super) struct Answer {
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    body: Body,
+}
+
+impl Client {
+    /// A client for one URL, whose credentials go into a header. Each request ends within `limit`, all of it.
+    pub(super) fn new(url: &str, limit: Duration) -> Self {
+        let (url, authorization) = without_credentials(url);
+        let handed_over = HandedOver::default();
+        let connector =
+            ().chain(ConnectProxyConnector::default()).chain(Tcp).chain(Tls).chain(handed_over.clone());
+        let agent = Agent::with_parts(config(&url, limit), connector, DefaultResolver::default());
+        Self { agent, handed_over, url, authorization }
+    }
+
+    /// Posts a body of this type. An error is the outcome of the attempt.
+    pub(super) fn post(&self, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, Outcome> {
+        self.handed_over.reset();
+        let mut request = self.agent.post(&self.url);
+        for (name, value) in self.authorization(headers).iter().chain(headers) {
+            request = request.header(*name, *value);
+        }
+        request.send(body).map(answer).map_err(|error| self.outcome(&error))
+    }
+
+    /// Gets the URL.
+    pub(super) fn get(&self) -> Result<Answer, Outcome> {
+        self.handed_over.reset();
+        let mut request = self.agent.get(&self.url);
+        if let Some((name, value)) = self.authorization(&[]) {
+            request = request.header(name, value);
+        }
+        request.call().map(answer).map_err(|error| self.outcome(&error))
+    }
+
+    /// The URL's credentials, unless the headers hold some.
+    fn authorization(&self, headers: &[(&str, &str)]) -> Option<(&str, &str)> {
+        let given = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        self.authorization.as_deref().filter(|_| !given).map(|value| ("Authorization", value))
+    }
+
+    /// What became of a request that was not answered.
+    fn outcome(&self, error: &Error) -> Outcome {
+        let reason = words(error);
+        if self.handed_over.get() {
+            return Outcome::Ambiguous { reason: format!("no answer: {reason}") };
+        }
+        failed(reason)
+    }
+}
+
+impl Answer {
+    /// `Ok` if the status says that the request was taken; else the outcome of the attempt.
+    ///
+    /// An explicit "not now" (408, 425, 429, 5xx) is a failure. Only a gateway's time-out (504) leaves open
+    /// whether the request got through to the receiver behind it. Everything else that is no success is final,
+    /// redirects included: a POST that follows them becomes a GET.
+    pub(super) fn check(&self) -> Result<(), Outcome> {
+        let reason = self.status_words();
+        match self.status.as_u16() {
+            200..=299 => Ok(()),
+            504 | 100..=199 => Err(Outcome::Ambiguous { reason }),
+            408 | 425 | 429 | 500..=599 => Err(Outcome::Failed { reason, retry_after: self.retry_after }),
+            _ => Err(Outcome::Refused { reason }),
+        }
+    }
+
+    /// The same, with what the receiver said about a failure.
+    pub(super) fn check_with(&mut self, said: impl FnOnce(&[u8]) -> Option<String>) -> Result<(), Outcome> {
+        self.check().map_err(|outcome| match self.body().as_deref().and_then(said) {
+            Some(said) => explained(outcome, &said),
+            None => outcome,
+        })
+    }
+
+    /// Reads the body, cut at 64 KiB; `None` if it did not arrive.
+    pub(super) fn body(&mut self) -> Option<Vec<u8>> {
+        let mut body = Vec::new();
+        self.body.as_reader().take(ANSWER).read_to_end(&mut body).ok().map(|_| body)
+    }
+
+    /// How long the receiver asked to be left alone, at most an hour.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    fn status_words(&self) -> String {
+        let code = self.status.as_u16();
+        match self.status.canonical_reason() {
+            Some(words) => format!("HTTP {code} {words}"),
+            None => format!("HTTP {code}"),
+        }
+    }
+}
+
+/// An attempt that surely was in vain, with nothing said about when to try again.
+pub(super) fn failed(reason: String) -> Outcome {
+    Outcome::Failed { reason, retry_after: None }
+}
+
+/// A base URL and the well-known path below it.
+pub(super) fn join(base: &str, path: &str) -> String {
+    format!("{}{path}", base.trim_end_matches('/'))
+}
+
+fn explained(outcome: Outcome, said: &str) -> Outcome {
+    let more = |reason: String| format!("{reason}: {said}");
+    match outcome {
+        Outcome::Failed { reason, retry_after } => Outcome::Failed { reason: more(reason), retry_after },
+        Outcome::Ambiguous { reason } => Outcome::Ambiguous { reason: more(reason) },
+        Outcome::Refused { reason } => Outcome::Refused { reason: more(reason) },
+        Outcome::Accepted | Outcome::NotTried => outcome,
+    }
+}
+
+fn config(url: &str, limit: Duration) -> ureq::config::Config {
+    let mut config = Agent::config_builder()
+        .timeout_global(Some(limit))
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .max_idle_connections(0)
+        .max_idle_connections_per_host(0)
+        .user_agent(concat!("zk_monitor/", env!("CARGO_PKG_VERSION")));
+    if url.starts_with("https") || Proxy::try_from_env().is_some() {
+        let tls = ureq::tls::TlsConfig::builder().root_certs(roots::for_http()).build();
+        config = config.tls_config(tls);
+    }
+    config.build()
+}
+
+fn answer(response: Response<Body>) -> Answer {
+    let status = response.status();
+    let retry_after = response
+        .headers()
+        .get("Retry-After")
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| retry_after(value, clock::wall()));
+    Answer { status, retry_after, body: response.into_body() }
+}
+
+/// `Retry-After`: seconds, or a date.
+fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+    let asked = match value.trim().parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => httpdate::parse_http_date(value.trim()).ok()?.duration_since(now).unwrap_or_default(),
+    };
+    Some(asked.min(LONGEST_RETRY_AFTER))
+}
+
+/// Takes user and password out of a URL, for a header: they would not be sent otherwise.
+fn without_credentials(url: &str) -> (String, Option<String>) {
+    let whole = || (url.to_owned(), None);
+    let Some((scheme, rest)) = url.split_once("://") else { return whole() };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let Some((credentials, _)) = authority.rsplit_once('@') else { return whole() };
+    let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
+    let pair = [encode::unpercent(user), encode::unpercent(password)].join(&b':');
+    let bare = format!("{scheme}://{}", &rest[credentials.len() + 1..]);
+    (bare, Some(format!("Basic {}", encode::base64(&pair))))
+}
+
+/// An error in words. Its own can hold the URL.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library's errors, most of which cannot happen here")]
+fn words(error: &Error) -> String {
+    match error {
+        Error::Io(error) => reason::io(error),
+        Error::Rustls(error) => reason::tls(error),
+        Error::Timeout(_) => "timed out".to_owned(),
+        Error::HostNotFound => reason::NO_SUCH_HOST.to_owned(),
+        Error::ConnectProxyFailed(_) | Error::InvalidProxyUrl => "the proxy does not serve".to_owned(),
+        Error::Http(_) | Error::BadUri(_) => "the URL or a header is not valid".to_owned(),
+        Error::Protocol(_) | Error::LargeResponseHeader(..) => "what came back is not HTTP".to_owned(),
+        _ => "the request failed".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    #[test]
+    fn retry_after_in_seconds_or_as_a_date() {
+        let now = UNIX_EPOCH + Duration::from_secs(784_111_777); // Sun, 06 Nov 1994 08:49:37 GMT
+        let check = |value, expected: Option<u64>| {
+            assert_eq!(retry_after(value, now), expected.map(Duration::from_secs), "{value}");
+        };
+        check("120", Some(120));
+        check("0", Some(0));
+        check("999999999999", Some(3600));
+        check("Sun, 06 Nov 1994 08:50:37 GMT", Some(60));
+        check("Sun, 06 Nov 1994 08:48:37 GMT", Some(0));
+        check("Sun, 06 Nov 1999 08:48:37 GMT", Some(3600));
+        check("soon", None);
+        check("-1", None);
+    }
+
+    #[test]
+    fn credentials_move_from_the_url_to_a_header() {
+        let check = |url, bare: &str, header: Option<&str>| {
+            assert_eq!(without_credentials(url), (bare.to_owned(), header.map(str::to_owned)));
+        };
+        check("http://u:p%40ss@h:1/x?y=a@b", "http://h:1/x?y=a@b", Some("Basic dTpwQHNz"));
+        check("https://token@h", "https://h", Some("Basic dG9rZW46"));
+        check("http://h/a@b", "http://h/a@b", None);
+        check("no url", "no url", None);
+    }
+}

@@ -1,0 +1,52 @@
+//! Labels and annotations of an alert, as Alertmanager and those who read its webhooks know them.
+
+use serde_json::{Map, Value};
+
+use super::encode::sha256;
+use crate::model::message::{Item, Kind, Notification};
+use crate::model::words;
+
+/// The name of all our alerts.
+pub(super) const ALERT: &str = "ZooKeeperPathOutOfSpec";
+
+/// The labels of an item. They are the alert's identity: the same from its first message to its last.
+pub(super) fn labels(item: &Item, notification: &Notification) -> Map<String, Value> {
+    let mut labels = Map::new();
+    labels.insert("alertname".to_owned(), ALERT.into());
+    labels.insert("path".to_owned(), (*item.path).into());
+    labels.insert("cluster".to_owned(), (*notification.cluster).into());
+    if item.kind == Kind::Test {
+        labels.insert("test".to_owned(), "true".into());
+    }
+    labels
+}
+
+/// The annotations of an item: what may change from message to message. Strings, as Alertmanager wants them;
+/// what is not known is empty.
+pub(super) fn annotations(item: &Item) -> Map<String, Value> {
+    let mut annotations = Map::new();
+    let children = item.children.map_or(String::new(), |children| children.to_string());
+    let message = if item.kind == Kind::Test { words::headline(item) } else { item.message.to_string() };
+    annotations.insert("message".to_owned(), message.into());
+    annotations.insert("description".to_owned(), item.description.as_deref().unwrap_or_default().into());
+    annotations.insert("incident".to_owned(), (*item.incident).into());
+    annotations.insert("children".to_owned(), children.into());
+    annotations.insert("left".to_owned(), words::left(&item.left).into());
+    if !item.notes.is_empty() {
+        annotations.insert("notes".to_owned(), item.notes.join("; ").into());
+    }
+    annotations
+}
+
+/// A short hash of the labels.
+pub(super) fn fingerprint(labels: &Map<String, Value>) -> String {
+    let text = Value::Object(labels.clone()).to_string();
+    sha256(&[&text])[..16].to_owned()
+}
+
+/// What all of the maps agree on.
+pub(super) fn common(maps: &[Map<String, Value>]) -> Map<String, Value> {
+    let mut common = maps.first().cloned().unwrap_or_default();
+    common.retain(|name, value| maps.iter().all(|map| map.get(name) == Some(value)));
+    common
+}

@@ -1,0 +1,134 @@
+//! Events to a PagerDuty service, by version 2 of its Events API.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::encode::sha256;
+use super::http::{Client, join};
+use super::reason;
+use crate::model::civil::rfc3339;
+use crate::model::message::{Item, Kind, Notification};
+use crate::model::receiver::{Notifier, Outcome, PagerDuty};
+use crate::model::words;
+
+/// How long a summary may be, in characters.
+const SUMMARY: usize = 1024;
+/// How long a key may be, in bytes.
+const KEY: usize = 255;
+
+/// Sends events to one service.
+pub(super) struct PagerDutyNotifier {
+    settings: PagerDuty,
+    client: Client,
+}
+
+impl PagerDutyNotifier {
+    /// Each attempt ends within `limit`, of which each of at most two requests has half.
+    pub(super) fn new(settings: PagerDuty, limit: Duration) -> Self {
+        let client = Client::new(&join(&settings.api_url, "/v2/enqueue"), limit / 2);
+        Self { settings, client }
+    }
+
+    fn post(&self, notification: &Notification) -> Result<(), Outcome> {
+        for event in events(notification, self.settings.routing_key.reveal()) {
+            let body = event.to_string();
+            let mut answer = self.client.post(&[("Content-Type", "application/json")], body.as_bytes())?;
+            answer.check_with(|body| self.said(body))?;
+        }
+        Ok(())
+    }
+
+    /// What the service had to say about an event that it did not take.
+    fn said(&self, body: &[u8]) -> Option<String> {
+        let said: Value = serde_json::from_slice(body).ok()?;
+        let errors = said["errors"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let text = said["message"].as_str().into_iter().chain(errors).collect::<Vec<_>>().join("; ");
+        let text = reason::said(&text, &[self.settings.routing_key.reveal()], &[]);
+        Some(text).filter(|text| !text.is_empty())
+    }
+}
+
+impl Notifier for PagerDutyNotifier {
+    fn send(&mut self, notification: &Notification) -> Outcome {
+        self.post(notification).err().unwrap_or(Outcome::Accepted)
+    }
+}
+
+/// The events of a notification: one, or two for an incident that is over before the service heard of it. It
+/// takes no notice of the end of what it does not know, so that is opened and closed.
+fn events(notification: &Notification, routing_key: &str) -> Vec<Value> {
+    let event = |key: &str, action: &str| {
+        json!({
+            "routing_key": routing_key,
+            "dedup_key": key,
+            "event_action": action,
+            "client": "zk_monitor",
+        })
+    };
+    let trigger = |key: &str, payload: Value| {
+        let mut event = event(key, "trigger");
+        event["payload"] = payload;
+        event
+    };
+    let [item] = notification.items.as_slice() else {
+        let key = storm_key(notification);
+        return match notification.items.iter().any(|item| item.kind.is_firing()) {
+            true => vec![trigger(&key, storm(notification))],
+            false => vec![event(&key, "resolve")],
+        };
+    };
+    let key = key(&item.incident);
+    match item.kind {
+        Kind::Firing | Kind::Reminder(_) | Kind::Refresh | Kind::Notice | Kind::Test => {
+            vec![trigger(&key, single(item, notification))]
+        }
+        Kind::Late => vec![trigger(&key, single(item, notification)), event(&key, "resolve")],
+        Kind::Resolved => vec![event(&key, "resolve")],
+    }
+}
+
+/// What there is to say about one item.
+fn single(item: &Item, notification: &Notification) -> Value {
+    let severity = match item.kind {
+        Kind::Firing | Kind::Reminder(_) | Kind::Refresh | Kind::Notice => "error",
+        Kind::Resolved | Kind::Late | Kind::Test => "info",
+    };
+    json!({
+        "summary": summary(format!("{}: {}", item.path, words::headline(item))),
+        "source": &*notification.agent,
+        "severity": severity,
+        "timestamp": rfc3339(item.since),
+        "component": &*item.path,
+        "group": &*notification.cluster,
+        "class": super::labels::ALERT,
+        "custom_details": super::labels::annotations(item),
+    })
+}
+
+/// One event for many paths. It has one key a cluster, so that a storm is one incident however many messages it
+/// comes in.
+fn storm(notification: &Notification) -> Value {
+    let (items, cluster) = (&notification.items, &*notification.cluster);
+    json!({
+        "summary": summary(format!("{} paths of {cluster} are out of spec", items.len())),
+        "source": &*notification.agent,
+        "severity": "error",
+        "group": cluster,
+        "class": super::labels::ALERT,
+        "custom_details": {"paths": words::chat(notification)},
+    })
+}
+
+fn storm_key(notification: &Notification) -> String {
+    key(&format!("storm-{}", notification.cluster))
+}
+
+/// A key as it is, or a hash of one that is too long.
+fn key(text: &str) -> String {
+    if text.len() <= KEY { text.to_owned() } else { sha256(&[text]) }
+}
+
+fn summary(text: String) -> String {
+    text.chars().take(SUMMARY).collect()
+}

@@ -1,0 +1,107 @@
+//! Why an attempt failed, in words that may be shown to anybody: `/status` is open to the network.
+//!
+//! A reason holds no secret, no URL and no mail address. So the words of an error are never taken over as they
+//! are; only what a server answers is, after all that could be told with it is taken out.
+
+use std::error::Error;
+use std::io;
+
+use rustls::CertificateError;
+
+/// How much of what a server said is kept, in characters.
+const SAID: usize = 200;
+
+/// What a server said: one line, bounded, without the secrets, without anything that looks like a mail address
+/// or a URL, and without these names where they stand as words of their own.
+pub(super) fn said(text: &str, secrets: &[&str], names: &[&str]) -> String {
+    let mut text = text.to_owned();
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        text = text.replace(secret, "(secret)");
+    }
+    let words: Vec<&str> = text.split_whitespace().map(|word| shown(word, names)).collect();
+    words.join(" ").chars().filter(|c| !c.is_control()).take(SAID).collect()
+}
+
+/// A word, or what stands in its place.
+fn shown<'a>(word: &'a str, names: &[&str]) -> &'a str {
+    let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+    if word.contains("://") {
+        "(URL)"
+    } else if word.contains('@') || names.iter().any(|name| name.eq_ignore_ascii_case(bare)) {
+        "(address)"
+    } else {
+        word
+    }
+}
+
+/// An I/O error, with what TLS had to say if it came from there.
+pub(super) fn io(error: &io::Error) -> String {
+    let mut source = error.get_ref().map(|inner| inner as &(dyn Error + 'static));
+    while let Some(inner) = source {
+        if let Some(error) = inner.downcast_ref::<rustls::Error>() {
+            return tls(error);
+        }
+        source = inner.source();
+    }
+    let kind = error.kind();
+    if matches!(kind, io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) {
+        "timed out".to_owned()
+    } else if kind == io::ErrorKind::UnexpectedEof {
+        "the connection was closed".to_owned()
+    } else if error.to_string().starts_with("failed to lookup address") {
+        // The resolver's errors have no kind of their own.
+        NO_SUCH_HOST.to_owned()
+    } else {
+        kind.to_string()
+    }
+}
+
+/// A host name that means nothing to the resolver.
+pub(super) const NO_SUCH_HOST: &str = "the host name cannot be resolved";
+
+/// A TLS error. Its own words can name the host; these do not.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the library's errors; those that an operator meets are named"
+)]
+pub(super) fn tls(error: &rustls::Error) -> String {
+    let rustls::Error::InvalidCertificate(certificate) = error else {
+        return match error {
+            rustls::Error::AlertReceived(alert) => format!("TLS: the server sent the alert {alert:?}"),
+            _ => "TLS: the handshake failed".to_owned(),
+        };
+    };
+    let why = match certificate {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has expired",
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "is not valid yet",
+        CertificateError::UnknownIssuer => "was issued by an unknown authority: is its CA missing?",
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "is for another name"
+        }
+        CertificateError::Revoked => "is revoked",
+        _ => "is not valid",
+    };
+    format!("TLS: the server's certificate {why}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_confidential_is_kept_of_what_a_server_said() {
+        let check = |text, expected| assert_eq!(said(text, &["s3cret", ""], &["ops"]), expected);
+        check("5.1.1 <ops@example.com>: User unknown", "5.1.1 (address) User unknown");
+        check("No such user 'Ops' stops here", "No such user (address) stops here");
+        check("key s3cret/x is\r\n bad\u{7}", "key (secret)/x is bad");
+        check("see https://example.com/hook?x=1 please", "see (URL) please");
+        assert_eq!(said(&"x".repeat(10_000), &[], &[]).len(), SAID);
+    }
+
+    #[test]
+    fn tls_errors_do_not_name_the_host() {
+        let name = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let wrapped = io::Error::new(io::ErrorKind::InvalidData, name);
+        assert!(io(&wrapped).contains("unknown authority"), "{}", io(&wrapped));
+    }
+}

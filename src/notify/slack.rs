@@ -1,0 +1,133 @@
+//! A line to a Slack channel, by API token or by incoming webhook.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::http::{Answer, Client, join};
+use crate::model::message::Notification;
+use crate::model::receiver::{Notifier, Outcome, Slack};
+use crate::model::words;
+
+/// Errors that go away by themselves. Slack says them with status 200, too.
+const PASSING: [&str; 6] = [
+    "ratelimited",
+    "rate_limited",
+    "service_unavailable",
+    "request_timeout",
+    "team_added_to_org",
+    "accesslimited",
+];
+/// Errors after which, as Slack documents, a part of the operation may have succeeded.
+const HALFWAY: [&str; 2] = ["internal_error", "fatal_error"];
+
+/// Posts to one channel.
+pub(super) struct SlackNotifier {
+    settings: Slack,
+    client: Client,
+}
+
+impl SlackNotifier {
+    /// Each attempt ends within `limit`.
+    pub(super) fn new(settings: Slack, limit: Duration) -> Self {
+        let client = match &settings {
+            Slack::Api { api_url, .. } => Client::new(&join(api_url, "/chat.postMessage"), limit),
+            Slack::Webhook { url, .. } => Client::new(url.reveal(), limit),
+        };
+        Self { settings, client }
+    }
+
+    fn post(&self, notification: &Notification) -> Result<(), Outcome> {
+        let text = escaped(&words::chat(notification));
+        let json = ("Content-Type", "application/json; charset=utf-8");
+        match &self.settings {
+            Slack::Api { channel, token, from, .. } => {
+                let bearer = format!("Bearer {}", token.reveal());
+                let body = payload(text, Some(channel), from.as_deref()).to_string();
+                let answer = self.client.post(&[json, ("Authorization", &bearer)], body.as_bytes())?;
+                api_answer(answer)
+            }
+            Slack::Webhook { channel, from, .. } => {
+                let body = payload(text, channel.as_deref(), from.as_deref()).to_string();
+                webhook_answer(self.client.post(&[json], body.as_bytes())?)
+            }
+        }
+    }
+}
+
+impl Notifier for SlackNotifier {
+    fn send(&mut self, notification: &Notification) -> Outcome {
+        self.post(notification).err().unwrap_or(Outcome::Accepted)
+    }
+}
+
+/// The message. Its text is no markup: the `_` and `*` of a path are to be seen.
+fn payload(text: String, channel: Option<&str>, from: Option<&str>) -> Value {
+    let mut payload = json!({"text": text, "mrkdwn": false, "unfurl_links": false});
+    if let Some(channel) = channel {
+        payload["channel"] = channel.into();
+    }
+    if let Some(from) = from {
+        payload["username"] = from.into();
+    }
+    payload
+}
+
+/// The three characters that have a meaning in any text of Slack's.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// The API says in JSON whether it did it, mostly with status 200.
+fn api_answer(mut answer: Answer) -> Result<(), Outcome> {
+    answer.check_with(word)?;
+    let body = answer.body().unwrap_or_default();
+    let said: Value = serde_json::from_slice(&body).unwrap_or_default();
+    match said["ok"].as_bool() {
+        Some(true) => Ok(()),
+        Some(false) => Err(refusal(said["error"].as_str().unwrap_or_default(), answer.retry_after())),
+        None => Err(not_understood()),
+    }
+}
+
+/// A webhook says `ok`; those that imitate Slack's say it in JSON.
+fn webhook_answer(mut answer: Answer) -> Result<(), Outcome> {
+    answer.check_with(word)?;
+    let body = answer.body().unwrap_or_default();
+    if body.trim_ascii() == b"ok" {
+        return Ok(());
+    }
+    let said: Value = serde_json::from_slice(&body).unwrap_or_default();
+    match said["ok"].as_bool().or(said["success"].as_bool()) {
+        Some(true) => Ok(()),
+        Some(false) => Err(refusal(said["error"].as_str().unwrap_or_default(), answer.retry_after())),
+        None => Err(not_understood()),
+    }
+}
+
+fn not_understood() -> Outcome {
+    Outcome::Ambiguous { reason: "Slack's answer was not understood".to_owned() }
+}
+
+/// What an error that Slack names means. One that is not known to pass is for good.
+fn refusal(error: &str, retry_after: Option<Duration>) -> Outcome {
+    let reason = match word(error.as_bytes()) {
+        Some(word) => format!("Slack: {word}"),
+        None => "Slack refused it".to_owned(),
+    };
+    if PASSING.contains(&error) {
+        Outcome::Failed { reason, retry_after }
+    } else if HALFWAY.contains(&error) {
+        Outcome::Ambiguous { reason }
+    } else {
+        Outcome::Refused { reason }
+    }
+}
+
+/// An error's name, if it is one: such words hold no secret.
+fn word(said: &[u8]) -> Option<String> {
+    let said = said.trim_ascii();
+    let is_word =
+        (1..=60).contains(&said.len()) && said.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'_');
+    is_word.then(|| String::from_utf8_lossy(said).into_owned())
+}

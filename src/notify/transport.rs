@@ -1,0 +1,151 @@
+//! What the HTTP client runs on: TCP under an absolute deadline, one TLS configuration for all, and a note of
+//! how far a request got.
+//!
+//! The client's own TCP transport gives each system call a time-out of its own when it writes, and so does its
+//! reading of a proxy's answer: a server that drains or drips would hold it far beyond the deadline.
+
+use std::fmt::{self, Debug};
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
+
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, RustlsConnector, Transport,
+};
+use ureq::{Error, Timeout};
+
+use super::clock;
+use super::net::Timed;
+use crate::model::receiver::ATTEMPT;
+
+/// Makes TCP connections that end at the deadline of the request they were made for. They serve one request.
+#[derive(Debug)]
+pub(super) struct Tcp;
+
+impl<In: Transport> Connector<In> for Tcp {
+    type Out = Either<In, TcpTransport>;
+
+    fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
+        // A proxy has been connected to already.
+        if let Some(transport) = chained {
+            return Ok(Some(Either::A(transport)));
+        }
+        let deadline = clock::now() + (*details.timeout.after).min(ATTEMPT);
+        let wire = Timed::connect(&details.addrs, deadline)?;
+        let buffers =
+            LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        Ok(Some(Either::B(TcpTransport { wire, buffers })))
+    }
+}
+
+/// One such connection.
+pub(super) struct TcpTransport {
+    wire: Timed,
+    buffers: LazyBuffers,
+}
+
+impl Debug for TcpTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.wire.fmt(f)
+    }
+}
+
+impl Transport for TcpTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, _timeout: NextTimeout) -> Result<(), Error> {
+        self.wire.write_all(&self.buffers.output()[..amount]).map_err(timeout)
+    }
+
+    fn await_input(&mut self, _timeout: NextTimeout) -> Result<bool, Error> {
+        let amount = self.wire.read(self.buffers.input_append_buf()).map_err(timeout)?;
+        self.buffers.input_appended(amount);
+        Ok(amount > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        // It is never used again.
+        false
+    }
+}
+
+/// A connection's deadline is the whole request's.
+fn timeout(error: std::io::Error) -> Error {
+    if error.kind() == std::io::ErrorKind::TimedOut { Error::Timeout(Timeout::Global) } else { error.into() }
+}
+
+/// One TLS connector for all clients, since each would keep its own copy of the trusted certificates.
+static TLS: LazyLock<RustlsConnector> = LazyLock::new(RustlsConnector::default);
+
+/// Wraps connections for `https` in TLS.
+#[derive(Debug)]
+pub(super) struct Tls;
+
+impl<In: Transport> Connector<In> for Tls {
+    type Out = <RustlsConnector as Connector<In>>::Out;
+
+    fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
+        TLS.connect(details, chained)
+    }
+}
+
+/// Whether a request was handed over whole: the client has begun to wait for the answer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct HandedOver(Arc<AtomicBool>);
+
+impl HandedOver {
+    /// Whether it was.
+    pub(super) fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Takes the note for the next request.
+    pub(super) fn reset(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Keeps the note, as the outermost of the connectors: it sees requests, not the handshakes below.
+///
+/// A request that goes through a proxy passes here twice, first with what is said to the proxy itself. If that
+/// fails, the request counts as handed over, which errs to the safe side.
+impl<In: Transport> Connector<In> for HandedOver {
+    type Out = Noted<In>;
+
+    fn connect(&self, _details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
+        self.reset();
+        Ok(chained.map(|inner| Noted { inner, handed_over: self.clone() }))
+    }
+}
+
+/// A connection that keeps the note.
+#[derive(Debug)]
+pub(super) struct Noted<In> {
+    inner: In,
+    handed_over: HandedOver,
+}
+
+impl<In: Transport> Transport for Noted<In> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.inner.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        self.inner.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        self.handed_over.0.store(true, Ordering::Relaxed);
+        self.inner.await_input(timeout)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.inner.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.inner.is_tls()
+    }
+}

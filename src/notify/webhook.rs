@@ -1,0 +1,110 @@
+//! A POST of JSON in the shape of Alertmanager's webhook, version 4.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::http::Client;
+use super::labels::{ALERT, annotations, common, fingerprint, labels};
+use super::{Identity, encode, key};
+use crate::model::civil::rfc3339;
+use crate::model::message::{Item, Notification};
+use crate::model::receiver::{Notifier, Outcome, Webhook};
+
+/// The end of an alert that has none yet, as Alertmanager writes it.
+const NO_END: &str = "0001-01-01T00:00:00Z";
+
+/// Posts to one URL.
+pub(super) struct WebhookNotifier {
+    settings: Webhook,
+    /// What operators call this receiver.
+    name: String,
+    /// This agent's status page.
+    external_url: String,
+    client: Client,
+}
+
+impl WebhookNotifier {
+    /// Each attempt ends within `limit`.
+    pub(super) fn new(settings: Webhook, name: &str, identity: &Identity, limit: Duration) -> Self {
+        let client = Client::new(settings.url.reveal(), limit);
+        Self { settings, name: name.to_owned(), external_url: identity.url.clone(), client }
+    }
+
+    fn post(&self, notification: &Notification) -> Result<(), Outcome> {
+        let body = payload(notification, &self.name, &self.external_url).to_string();
+        let key = key::of(notification);
+        let secret = self.settings.secret.as_ref();
+        let signature =
+            secret.map(|secret| format!("sha256={}", encode::signature(secret.reveal(), body.as_bytes())));
+        let mut headers = vec![("Content-Type", "application/json"), ("Idempotency-Key", &key)];
+        headers.extend(signature.as_deref().map(|signature| ("X-Zk-Monitor-Signature", signature)));
+        // What the operator sets takes the place of what we would say.
+        let own = &self.settings.headers;
+        headers.retain(|(name, _)| !own.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)));
+        headers.extend(own.iter().map(|(name, value)| (name.as_str(), value.reveal())));
+        self.client.post(&headers, body.as_bytes())?.check()
+    }
+}
+
+impl Notifier for WebhookNotifier {
+    fn send(&mut self, notification: &Notification) -> Outcome {
+        self.post(notification).err().unwrap_or(Outcome::Accepted)
+    }
+}
+
+/// The body of the request.
+fn payload(notification: &Notification, receiver: &str, external_url: &str) -> Value {
+    let items = &notification.items;
+    let labels: Vec<Map<String, Value>> = items.iter().map(|item| labels(item, notification)).collect();
+    let annotations: Vec<Map<String, Value>> = items.iter().map(annotations).collect();
+    let alerts: Vec<Value> = items
+        .iter()
+        .zip(labels.iter().zip(&annotations))
+        .map(|(item, (labels, annotations))| alert(item, labels, annotations))
+        .collect();
+    let group = group(notification);
+    json!({
+        "version": "4",
+        "groupKey": group_key(&group),
+        "status": status(items.iter().any(|item| item.kind.is_firing())),
+        "receiver": receiver,
+        "groupLabels": group,
+        "commonLabels": common(&labels),
+        "commonAnnotations": common(&annotations),
+        "externalURL": external_url,
+        "alerts": alerts,
+    })
+}
+
+fn alert(item: &Item, labels: &Map<String, Value>, annotations: &Map<String, Value>) -> Value {
+    json!({
+        "status": status(item.kind.is_firing()),
+        "labels": labels,
+        "annotations": annotations,
+        "startsAt": rfc3339(item.since),
+        "endsAt": item.until.filter(|_| !item.kind.is_firing()).map_or(NO_END.to_owned(), rfc3339),
+        "fingerprint": fingerprint(labels),
+    })
+}
+
+fn status(is_firing: bool) -> &'static str {
+    if is_firing { "firing" } else { "resolved" }
+}
+
+/// What the alerts of one message are grouped by: an alert and its recovery are one group.
+fn group(notification: &Notification) -> Map<String, Value> {
+    let mut group = Map::new();
+    group.insert("alertname".to_owned(), ALERT.into());
+    group.insert("cluster".to_owned(), (*notification.cluster).into());
+    if let [item] = notification.items.as_slice() {
+        group.insert("path".to_owned(), (*item.path).into());
+    }
+    group
+}
+
+/// The name of a group, in Alertmanager's way of writing it.
+fn group_key(group: &Map<String, Value>) -> String {
+    let labels: Vec<String> = group.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    format!("{{}}:{{{}}}", labels.join(", "))
+}
