@@ -84,7 +84,11 @@ impl Notifier for EmailNotifier {
 }
 
 /// The mail for a notification. An error says what is wrong with the configuration.
-fn compose(settings: &Email, notification: &Notification, date: SystemTime) -> Result<Mail, &'static str> {
+pub(super) fn compose(
+    settings: &Email,
+    notification: &Notification,
+    date: SystemTime,
+) -> Result<Mail, &'static str> {
     let from = mailbox(&settings.smtp.from).ok_or("smtp.from is not a mail address")?;
     let to = mailbox(&settings.address).ok_or("the receiver's mail address is not valid")?;
     let (sender, recipient) = (from.email.to_string(), to.email.to_string());

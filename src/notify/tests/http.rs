@@ -1,0 +1,142 @@
+//! What an HTTP answer, or the lack of one, means.
+
+use std::time::Duration;
+
+use super::sink::{Act, http, slow_reader};
+use super::{LIMIT, SECRET, SHORT, attempt, firing, kind};
+use crate::model::receiver::{Outcome, Secret, Settings, Slack, Webhook};
+use crate::notify::http::Client;
+use crate::notify::{clock, heartbeat};
+
+fn webhook(address: &str) -> Settings {
+    let url = Secret::new(format!("http://user:{SECRET}@{address}/hook/{SECRET}"));
+    Settings::Webhook(Webhook { url, headers: Vec::new(), secret: None })
+}
+
+fn slack(address: &str) -> Settings {
+    let url = Secret::new(format!("http://{address}/{SECRET}"));
+    Settings::Slack(Slack::Webhook { url, channel: None, from: None })
+}
+
+fn check(act: Act, limit: Duration, expected: &str) {
+    let (address, _requests) = http(vec![act]);
+    let outcome = attempt(webhook(&address), &firing(), limit);
+    assert_eq!(kind(&outcome), expected, "{act:?} gave {outcome:?}");
+}
+
+#[test]
+fn a_status_tells_what_became_of_the_request() {
+    let check = |answer, expected| check(Act::Say(answer), LIMIT, expected);
+    check("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "accepted");
+    check("HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok", "accepted");
+    check("HTTP/1.1 204 No Content\r\n\r\n", "accepted");
+    check("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "refused");
+    check("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", "refused");
+    check("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", "refused");
+    check("HTTP/1.1 404 s3cret ops@example.com\r\nContent-Length: 0\r\n\r\n", "refused");
+    check("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", "failed");
+    check("HTTP/1.1 425 Too Early\r\nContent-Length: 0\r\n\r\n", "failed");
+    check("HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n", "failed");
+    check("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n", "failed");
+    check("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", "failed");
+    check("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", "failed");
+    check("HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\n\r\n", "ambiguous");
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    for status in ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"] {
+        let text = format!("HTTP/1.1 {status}\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n");
+        let (address, requests) = http(vec![Act::Say(text.leak()), Act::Say("HTTP/1.1 200 OK\r\n\r\n")]);
+        assert_eq!(kind(&attempt(webhook(&address), &firing(), LIMIT)), "refused", "{status}");
+        assert_eq!((requests.try_iter().count(), status), (1, status));
+    }
+}
+
+#[test]
+fn a_lost_answer_is_ambiguous() {
+    check(Act::Close, LIMIT, "ambiguous");
+    check(Act::Silence, SHORT, "ambiguous");
+    check(Act::Say("hello\r\n\r\n"), LIMIT, "ambiguous");
+    check(Act::Endless("HTTP/1.1 200 OK\r\nX: "), LIMIT, "ambiguous");
+    check(Act::Drip("HTTP/1.1 200 OK\r\nX: "), SHORT, "ambiguous");
+}
+
+#[test]
+fn what_was_not_handed_over_has_failed() {
+    // Nobody listens there any more.
+    let (address, _) = http(Vec::new());
+    let outcome = attempt(webhook(&address), &firing(), LIMIT);
+    assert_eq!(outcome, Outcome::Failed { reason: "connection refused".into(), retry_after: None });
+
+    let unknown = attempt(webhook("host.invalid"), &firing(), LIMIT);
+    assert_eq!(kind(&unknown), "failed", "{unknown:?}");
+
+    for odd in ["", "no url", "ftp://host/", "http://", "http://a b/"] {
+        let settings = Webhook { url: Secret::new(odd.into()), headers: Vec::new(), secret: None };
+        assert_eq!(kind(&attempt(Settings::Webhook(settings), &firing(), LIMIT)), "failed", "{odd:?}");
+    }
+}
+
+#[test]
+fn a_server_that_takes_no_tls_has_taken_nothing() {
+    let (address, _requests) = http(vec![Act::Say("HTTP/1.1 400 Bad Request\r\n\r\n")]);
+    let url = Secret::new(format!("https://{address}/{SECRET}"));
+    let settings = Settings::Webhook(Webhook { url, headers: Vec::new(), secret: None });
+    let outcome = attempt(settings, &firing(), SHORT);
+    assert_eq!(kind(&outcome), "failed", "{outcome:?}");
+}
+
+#[test]
+fn a_server_that_hardly_reads_is_left_at_the_deadline() {
+    let client = Client::new(&format!("http://{}/", slow_reader()), SHORT);
+    let body = vec![b'x'; 16 << 20];
+    let start = clock::now();
+    let outcome = client.post(&[], &body).map(drop).unwrap_err();
+    let took = clock::now() - start;
+    assert_eq!(kind(&outcome), "failed", "{outcome:?}");
+    assert!((SHORT..SHORT * 2).contains(&took), "{took:?}");
+}
+
+#[test]
+fn a_body_without_end_neither_hangs_nor_grows() {
+    const HEAD: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
+    check(Act::Endless(HEAD), LIMIT, "accepted");
+    check(Act::Drip(HEAD), LIMIT, "accepted");
+
+    // Slack has to say "ok".
+    let check = |act, limit| {
+        let (address, _requests) = http(vec![act]);
+        assert_eq!(kind(&attempt(slack(&address), &firing(), limit)), "ambiguous", "{act:?}");
+    };
+    check(Act::Endless(HEAD), LIMIT);
+    check(Act::Drip(HEAD), Duration::from_secs(2));
+}
+
+#[test]
+fn retry_after_is_honoured() {
+    let check = |status: &str, value: String, expected: std::ops::RangeInclusive<u64>| {
+        let text = format!("HTTP/1.1 {status}\r\nRetry-After: {value}\r\nContent-Length: 0\r\n\r\n");
+        let (address, _requests) = http(vec![Act::Say(text.leak())]);
+        match attempt(webhook(&address), &firing(), LIMIT) {
+            Outcome::Failed { retry_after: Some(after), .. } => {
+                assert!(expected.contains(&after.as_secs()), "{value} gave {after:?}");
+            }
+            other => panic!("{value} gave {other:?}"),
+        }
+    };
+    check("429 Too Many Requests", "17".into(), 17..=17);
+    check("503 Service Unavailable", "86400".into(), 3600..=3600);
+    let date = httpdate::fmt_http_date(clock::wall() + Duration::from_secs(100));
+    check("429 Too Many Requests", date, 80..=100);
+}
+
+#[test]
+fn a_heartbeat_is_a_get() {
+    let (address, requests) = http(vec![Act::Say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")]);
+    assert_eq!(heartbeat(&Secret::new(format!("http://{address}/ping/{SECRET}"))), Outcome::Accepted);
+    assert_eq!(requests.recv().unwrap().line, format!("GET /ping/{SECRET} HTTP/1.1"));
+
+    let (address, _requests) = http(vec![Act::Say("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")]);
+    assert_eq!(kind(&heartbeat(&Secret::new(format!("http://{address}/")))), "refused");
+}
