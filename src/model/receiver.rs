@@ -28,6 +28,20 @@ impl Secret {
         Self(value)
     }
 
+    /// Takes a secret from the text of a file that holds nothing else: a line break at its end is not part of
+    /// it, and one within it is a mistake, as is an empty file.
+    pub fn from_file_text(text: &str) -> Result<Self, &'static str> {
+        let line = text.strip_suffix('\n').unwrap_or(text);
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        if line.is_empty() {
+            return Err("the file is empty");
+        }
+        if line.contains(char::is_control) {
+            return Err("the file holds more than one line, or a control character");
+        }
+        Ok(Self::new(line.to_owned()))
+    }
+
     /// The secret itself, for the one call that needs it.
     pub fn reveal(&self) -> &str {
         &self.0
@@ -221,3 +235,22 @@ pub trait Notifier: Send {
 /// How long one attempt may take, all of it: long enough for a slow mail server's queue run, short enough that
 /// a tarpit does not hold a receiver's queue for minutes.
 pub const ATTEMPT: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_one_line_of_a_file() {
+        let check = |text: &str, expected: Option<&str>| {
+            let read = Secret::from_file_text(text);
+            assert_eq!(read.as_ref().ok().map(Secret::reveal), expected, "{text:?}");
+        };
+        check("s3cret\n", Some("s3cret"));
+        check("s3cret\r\n", Some("s3cret"));
+        check(" spaces stay ", Some(" spaces stay "));
+        for bad in ["", "\n", "a\nb\n", "a\n\n", "a\0"] {
+            check(bad, None);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! A value together with the path of keys that leads to it.
+
+use std::fmt;
+
+use super::document::{Node, Value};
+
+/// How much of a key is shown.
+const SHOWN: usize = 200;
+
+/// A value in its place.
+#[derive(Clone, Copy)]
+pub(super) struct At<'n, 'p> {
+    pub(super) node: &'n Node,
+    pub(super) parent: Option<&'p At<'n, 'p>>,
+    pub(super) step: Step<'n>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Step<'n> {
+    Root,
+    Key(&'n str),
+    Item(usize),
+}
+
+impl<'n> At<'n, '_> {
+    /// The whole document.
+    pub(super) fn root(node: &'n Node) -> Self {
+        Self { node, parent: None, step: Step::Root }
+    }
+
+    /// The value of a key of this map.
+    pub(super) fn key<'s>(&'s self, key: &'n str, node: &'n Node) -> At<'n, 's> {
+        At { node, parent: Some(self), step: Step::Key(key) }
+    }
+
+    /// An item of this list.
+    pub(super) fn item<'s>(&'s self, index: usize, node: &'n Node) -> At<'n, 's> {
+        At { node, parent: Some(self), step: Step::Item(index) }
+    }
+
+    pub(super) fn value(&self) -> &'n Value {
+        &self.node.value
+    }
+}
+
+/// `/services/foo/alerter/webhook[1]/url`
+impl fmt::Display for At<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = self.parent {
+            parent.fmt(f)?;
+        }
+        let is_top = self.parent.is_none_or(|parent| matches!(parent.step, Step::Root));
+        match self.step {
+            Step::Root => Ok(()),
+            Step::Item(index) => write!(f, "[{index}]"),
+            Step::Key(key) => {
+                let separator = if is_top { "" } else { "/" };
+                write!(f, "{separator}{}", shown(key, SHOWN))
+            }
+        }
+    }
+}
+
+/// Text from the file, fit to stand in a line: bounded, and with what would break or disguise the line escaped.
+pub(super) fn shown(text: &str, limit: usize) -> String {
+    let mut shown = String::new();
+    for c in text.chars().take(limit) {
+        match c {
+            '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => shown.extend(c.escape_unicode()),
+            c if c.is_control() => shown.extend(c.escape_debug()),
+            c => shown.push(c),
+        }
+    }
+    if text.chars().nth(limit).is_some() {
+        shown.push('…');
+    }
+    shown
+}

@@ -1,0 +1,78 @@
+//! Hashes that may be shown to everybody.
+
+use ring::digest::{Context, SHA256};
+
+use crate::model::receiver::ReceiverId;
+use crate::model::rule::{Bounds, DataSpec, Rule};
+
+/// How many hexadecimal digits are kept.
+const DIGITS: usize = 16;
+
+/// A hash that is fed one part after the other; parts cannot run into each other.
+struct Hash(Context);
+
+impl Hash {
+    fn new() -> Self {
+        Self(Context::new(&SHA256))
+    }
+
+    fn feed(&mut self, part: &str) {
+        self.0.update(&(part.len() as u64).to_be_bytes());
+        self.0.update(part.as_bytes());
+    }
+
+    fn feed_debug(&mut self, part: impl std::fmt::Debug) {
+        self.feed(&format!("{part:?}"));
+    }
+
+    fn hex(self) -> String {
+        let digest = self.0.finish();
+        digest.as_ref()[..DIGITS / 2].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// The id of a receiver, from its kind and what identifies it within that kind.
+pub(super) fn receiver_id(kind: &str, identity: &str) -> ReceiverId {
+    let mut hash = Hash::new();
+    hash.feed(kind);
+    hash.feed(identity);
+    ReceiverId(hash.hex().into())
+}
+
+/// What a configuration asks for: the same for two files that watch the same, judge the same and tell the same
+/// receivers, however they are written. How a host reaches its mail server is its own business.
+pub(super) fn configuration(rules: &[Rule]) -> String {
+    let mut sorted: Vec<&Rule> = rules.iter().collect();
+    sorted.sort_by(|a, b| a.path.cmp(&b.path));
+    let mut hash = Hash::new();
+    for rule in sorted {
+        feed_rule(&mut hash, rule);
+    }
+    hash.hex()
+}
+
+fn feed_rule(hash: &mut Hash, rule: &Rule) {
+    hash.feed(&rule.path);
+    match rule.specs.children {
+        None => hash.feed("any children"),
+        Some(Bounds::Range { min, max }) => hash.feed_debug(("children", min, max)),
+        Some(Bounds::Equals(count)) => hash.feed_debug(("children", count)),
+    }
+    hash.feed_debug(rule.specs.exists);
+    match &rule.specs.data {
+        None => hash.feed("any data"),
+        Some(DataSpec::Equals(text)) => hash.feed_debug(("equals", text)),
+        Some(DataSpec::Matches { pattern, .. }) => hash.feed_debug(("matches", pattern)),
+    }
+    let times = [
+        Some(rule.cancel_timeout),
+        Some(rule.keep_firing_for),
+        rule.repeat_interval,
+        Some(rule.forget_after),
+    ];
+    hash.feed_debug(times.map(|time| time.map(|time| time.as_millis())));
+    hash.feed_debug(&rule.description);
+    let mut receivers: Vec<&str> = rule.receivers.iter().map(|id| &*id.0).collect();
+    receivers.sort_unstable();
+    hash.feed_debug(receivers);
+}

@@ -1,0 +1,303 @@
+//! YAML text as a tree in which every value can be traced back to its line and column.
+//!
+//! The parser tells a position only when it fails, so values are numbered in the order in which they are
+//! read; a second reading that fails at a given number tells where that value stands. Duplicate keys, which
+//! the parser would silently drop, are kept for the judge to see.
+
+use std::cell::Cell;
+use std::fmt;
+
+use serde::de::{
+    self, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
+};
+
+/// How many values a file may unfold to. Aliases could make a small file fill the memory.
+const MAX_VALUES: u32 = 3_000_000;
+
+/// How many bytes of text a file may unfold to, for the same reason.
+const MAX_TEXT: usize = 64 << 20;
+
+/// How many brackets may be open at once. The parser's work for one value grows with them, and its own limit on
+/// depth comes only after that work is done.
+const MAX_OPEN_BRACKETS: usize = 1000;
+
+/// One value of a document.
+#[derive(Debug)]
+pub(super) struct Node {
+    /// Its number, in the order of reading.
+    pub(super) id: u32,
+    /// What it is.
+    pub(super) value: Value,
+}
+
+/// What a value is.
+#[derive(Debug)]
+pub(super) enum Value {
+    /// `null`, `~` or nothing.
+    Null,
+    /// `true` or `false`; YAML 1.1's `yes` and `no` are text.
+    Bool(bool),
+    /// An integer.
+    Integer(i64),
+    /// Any other number.
+    Float(f64),
+    /// Text.
+    Text(String),
+    /// A list.
+    List(Vec<Node>),
+    /// A map, with its duplicate keys.
+    Map(Vec<(Node, Node)>),
+    /// Anything with a tag of its own, such as `!include`.
+    Tagged,
+}
+
+impl Value {
+    /// What it is, in words, for "found …".
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Bool(_) => "a boolean",
+            Self::Integer(_) | Self::Float(_) => "a number",
+            Self::Text(_) => "text",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a map",
+            Self::Tagged => "a value with a tag",
+        }
+    }
+}
+
+/// A line and a column, both from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Position {
+    pub(super) line: usize,
+    pub(super) column: usize,
+}
+
+/// Why text is no YAML document.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SyntaxError {
+    pub(super) position: Option<Position>,
+    pub(super) message: String,
+}
+
+/// Reads the one document that `text` holds. `text` must not start with a byte-order mark.
+pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
+    refuse_control_characters(text)?;
+    refuse_open_brackets(text)?;
+    let mut documents = serde_yaml::Deserializer::from_str(text);
+    let Some(document) = documents.next() else { return Err(SyntaxError::new(None, EMPTY)) };
+    let root =
+        Reader(&Counters::new(None)).deserialize(document).map_err(|error| syntax_error(text, &error))?;
+    if let Some(second) = documents.next() {
+        let stopped = Reader(&Counters::new(Some(0))).deserialize(second).err();
+        let position = stopped.and_then(|error| position(&error));
+        return Err(SyntaxError::new(position, "a second YAML document starts here: a file holds one"));
+    }
+    if matches!(root.value, Value::Null) {
+        return Err(SyntaxError::new(None, EMPTY));
+    }
+    Ok(root)
+}
+
+/// Where the value with this number stands in the text that it was read from. What came through an alias
+/// stands where its anchor is.
+pub(super) fn locate(text: &str, id: u32) -> Option<Position> {
+    let document = serde_yaml::Deserializer::from_str(text).next()?;
+    let stopped = Reader(&Counters::new(Some(id))).deserialize(document).err()?;
+    position(&stopped)
+}
+
+/// The position of a byte.
+pub(super) fn position_at(text: &str, offset: usize) -> Position {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    Position {
+        line: before.bytes().filter(|byte| *byte == b'\n').count() + 1,
+        column: before[line_start..].chars().count() + 1,
+    }
+}
+
+const EMPTY: &str = "the file is empty: it must hold a rule for each znode to watch";
+
+impl SyntaxError {
+    pub(super) fn new(position: Option<Position>, message: &str) -> Self {
+        Self { position, message: message.to_owned() }
+    }
+}
+
+/// The parser refuses these too, but does not tell where they stand.
+fn refuse_control_characters(text: &str) -> Result<(), SyntaxError> {
+    let is_refused = |c: char| {
+        matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{7f}'..='\u{84}')
+            || matches!(c, '\u{86}'..='\u{9f}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+    };
+    let Some((offset, bad)) = text.char_indices().find(|(_, c)| is_refused(*c)) else { return Ok(()) };
+    let message = format!("the character U+{:04X} is not allowed: is this a text file?", u32::from(bad));
+    Err(SyntaxError::new(Some(position_at(text, offset)), &message))
+}
+
+/// Counts brackets without regard to quotes, and anew from each line that starts at the margin, as each rule
+/// does: no real file comes near the limit.
+fn refuse_open_brackets(text: &str) -> Result<(), SyntaxError> {
+    let (mut open, mut line_starts) = (0_usize, true);
+    for (offset, byte) in text.bytes().enumerate() {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            byte if line_starts && byte.is_ascii_graphic() && !b",\"'#".contains(&byte) => open = 0,
+            _ => {}
+        }
+        if open > MAX_OPEN_BRACKETS {
+            return Err(SyntaxError::new(Some(position_at(text, offset)), TOO_DEEP));
+        }
+        line_starts = byte == b'\n';
+    }
+    Ok(())
+}
+
+const TOO_DEEP: &str = "values are nested too deeply, or an alias stands within its own anchor";
+
+fn position(error: &serde_yaml::Error) -> Option<Position> {
+    error.location().map(|at| Position { line: at.line(), column: at.column() })
+}
+
+/// What the parser says, without the position, which stands in front, and without quoting the file.
+fn syntax_error(text: &str, error: &serde_yaml::Error) -> SyntaxError {
+    let position = position(error);
+    let mut message = error.to_string();
+    if let Some(at) = position {
+        message = message.replacen(&format!(" at line {} column {}", at.line, at.column), "", 1);
+    }
+    let at_tab = position.is_some_and(|at| {
+        text.lines().nth(at.line - 1).and_then(|line| line.chars().nth(at.column - 1)) == Some('\t')
+    });
+    let clearer = match message.as_str() {
+        m if m.contains("recursion limit") => TOO_DEEP,
+        m if m.contains("repetition limit") => "aliases repeat too much",
+        m if m.contains("invalid value") => "the value is not what its tag says",
+        m if m.contains("unknown anchor") => {
+            "unknown anchor: an alias (*name) needs an anchor (&name) above it"
+        }
+        m if at_tab && m.contains("cannot start any token") => "a tab: YAML is indented with spaces",
+        m if m.contains(UNFOLDS) => &message[message.find(UNFOLDS).unwrap_or(0)..],
+        m => m,
+    };
+    SyntaxError::new(position, clearer)
+}
+
+const UNFOLDS: &str = "aliases make the file unfold to more than";
+
+struct Counters {
+    values: Cell<u32>,
+    text: Cell<usize>,
+    stop_at: Option<u32>,
+}
+
+impl Counters {
+    fn new(stop_at: Option<u32>) -> Self {
+        Self { values: Cell::new(0), text: Cell::new(0), stop_at }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Reader<'c>(&'c Counters);
+
+impl Reader<'_> {
+    fn number<E: de::Error>(self) -> Result<u32, E> {
+        let id = self.0.values.get();
+        if Some(id) == self.0.stop_at {
+            return Err(E::custom("here"));
+        }
+        if id >= MAX_VALUES {
+            return Err(E::custom(format_args!("{UNFOLDS} {MAX_VALUES} values")));
+        }
+        self.0.values.set(id + 1);
+        Ok(id)
+    }
+
+    fn node<E: de::Error>(self, value: Value) -> Result<Node, E> {
+        Ok(Node { id: self.number()?, value })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Reader<'_> {
+    type Value = Node;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Reader<'_> {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Node, E> {
+        self.node(Value::Null)
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<Node, E> {
+        self.node(Value::Null)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Node, E> {
+        self.node(Value::Bool(value))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Node, E> {
+        self.node(Value::Integer(value))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Node, E> {
+        self.node(i64::try_from(value).map_or(Value::Float(value as f64), Value::Integer))
+    }
+
+    fn visit_i128<E: de::Error>(self, value: i128) -> Result<Node, E> {
+        self.node(Value::Float(value as f64))
+    }
+
+    fn visit_u128<E: de::Error>(self, value: u128) -> Result<Node, E> {
+        self.node(Value::Float(value as f64))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Node, E> {
+        self.node(Value::Float(value))
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Node, E> {
+        let text = self.0.text.get() + value.len();
+        if text > MAX_TEXT {
+            return Err(E::custom(format_args!("{UNFOLDS} {MAX_TEXT} bytes of text")));
+        }
+        self.0.text.set(text);
+        self.node(Value::Text(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
+        let id = self.number()?;
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(self)? {
+            list.push(item);
+        }
+        Ok(Node { id, value: Value::List(list) })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
+        let id = self.number()?;
+        let mut map = Vec::new();
+        while let Some(key) = entries.next_key_seed(self)? {
+            map.push((key, entries.next_value_seed(self)?));
+        }
+        Ok(Node { id, value: Value::Map(map) })
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, access: A) -> Result<Node, A::Error> {
+        let id = self.number()?;
+        let (de::IgnoredAny, content) = access.variant()?;
+        content.newtype_variant::<de::IgnoredAny>()?;
+        Ok(Node { id, value: Value::Tagged })
+    }
+}

@@ -1,0 +1,124 @@
+//! The alerters that are a URL: webhooks and Alertmanagers.
+
+use super::at::At;
+use super::document::Value;
+use super::judge::Judge;
+use super::map::Map;
+use super::url::Url;
+use crate::model::receiver::{Alertmanager, ReceiverId, Secret, Settings, Webhook};
+
+/// Headers that each webhook sets itself, in lower case.
+const OWN_HEADERS: [&str; 6] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "idempotency-key",
+    "transfer-encoding",
+    "x-zk-monitor-signature",
+];
+
+impl Judge<'_> {
+    /// `webhook`: a URL, a map, or a list of such.
+    pub(super) fn webhooks(&mut self, at: &At<'_, '_>) -> Vec<ReceiverId> {
+        let Value::List(items) = at.value() else { return self.webhook(at).into_iter().collect() };
+        if items.is_empty() {
+            self.error(at, "must hold a URL");
+        }
+        items.iter().enumerate().filter_map(|(n, item)| self.webhook(&at.item(n, item))).collect()
+    }
+
+    fn webhook(&mut self, at: &At<'_, '_>) -> Option<ReceiverId> {
+        if matches!(at.value(), Value::Text(_)) {
+            return self.endpoint(at, Vec::new(), None);
+        }
+        let map = self.map(*at, "`webhook`", &["url", "headers", "secret_file"])?;
+        let headers = match map.get("headers") {
+            Some(at) => self.headers(&at)?,
+            None => Vec::new(),
+        };
+        let secret = match map.get("secret_file") {
+            Some(at) => Some(self.secret_file(&at)?),
+            None => None,
+        };
+        let Some(url) = map.get("url") else { return self.lacks(&map, "`url`") };
+        self.endpoint(&url, headers, secret)
+    }
+
+    fn endpoint(
+        &mut self,
+        at: &At<'_, '_>,
+        headers: Vec<(String, Secret)>,
+        secret: Option<Secret>,
+    ) -> Option<ReceiverId> {
+        let text = self.line(at)?;
+        let url = Url::parse(text).map_err(|reason| self.error(at, reason)).ok()?;
+        if url.has_credentials() {
+            self.note_inline_secret(at);
+        }
+        let settings = Webhook { url: Secret::new(text.to_owned()), headers, secret };
+        self.receiver(at, &url.identity(), &url.public(), Settings::Webhook(settings))
+    }
+
+    fn headers(&mut self, at: &At<'_, '_>) -> Option<Vec<(String, Secret)>> {
+        let entries = self.entries(*at)?;
+        let mut headers = Vec::new();
+        for entry in &entries {
+            let (key, value) = (at.key(entry.key, entry.key_node), at.key(entry.key, entry.value));
+            let name = entry.key.to_ascii_lowercase();
+            if OWN_HEADERS.contains(&name.as_str()) {
+                self.error(&key, "is a header that zk_monitor sets itself");
+            } else if !is_header_name(&name) {
+                self.error(&key, "is not the name of an HTTP header");
+            } else if headers.iter().any(|(other, _): &(String, Secret)| other.eq_ignore_ascii_case(&name)) {
+                self.error(&key, "stands twice, in other letters");
+            } else if let Some(text) = self.line(&value) {
+                if !text.is_ascii() {
+                    self.error(&value, "must be plain ASCII, as HTTP headers are");
+                }
+                if name == "authorization" {
+                    self.note_inline_secret(&value);
+                }
+                headers.push((entry.key.to_owned(), Secret::new(text.to_owned())));
+            }
+        }
+        Some(headers)
+    }
+
+    /// `alertmanager`: a URL, a list of URLs, or a map with `url`, which is one of both.
+    pub(super) fn alertmanagers(&mut self, at: &At<'_, '_>) -> Vec<ReceiverId> {
+        if !matches!(at.value(), Value::Map(_)) {
+            return self.alertmanager_urls(at);
+        }
+        let Some(map) = self.map(*at, "`alertmanager`", &["url"]) else { return Vec::new() };
+        self.alertmanager_map(&map)
+    }
+
+    fn alertmanager_map(&mut self, map: &Map<'_, '_>) -> Vec<ReceiverId> {
+        match map.get("url") {
+            Some(at) => self.alertmanager_urls(&at),
+            None => self.lacks(map, "`url`").into_iter().collect(),
+        }
+    }
+
+    fn alertmanager_urls(&mut self, at: &At<'_, '_>) -> Vec<ReceiverId> {
+        let Value::List(items) = at.value() else { return self.alertmanager(at).into_iter().collect() };
+        if items.is_empty() {
+            self.error(at, "must hold a URL");
+        }
+        items.iter().enumerate().filter_map(|(n, item)| self.alertmanager(&at.item(n, item))).collect()
+    }
+
+    fn alertmanager(&mut self, at: &At<'_, '_>) -> Option<ReceiverId> {
+        let text = self.line(at)?.trim_end_matches('/');
+        let url = Url::parse_base(text).map_err(|reason| self.error(at, reason)).ok()?;
+        if url.has_credentials() {
+            self.note_inline_secret(at);
+        }
+        let settings = Alertmanager { url: Secret::new(text.to_owned()) };
+        self.receiver(at, &url.identity(), &url.public(), Settings::Alertmanager(settings))
+    }
+}
+
+fn is_header_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}

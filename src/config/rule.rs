@@ -1,0 +1,224 @@
+//! Rules: a path, what must hold of it, and who hears when it does not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use regex_lite::Regex;
+
+use super::at::{At, shown};
+use super::document::Value;
+use super::judge::Judge;
+use crate::model::path;
+use crate::model::receiver::{ReceiverId, Smtp};
+use crate::model::rule::{Bounds, DataSpec, Rule, Specs, is_glob};
+
+/// The keys of a rule, and of `defaults`.
+pub(super) const RULE_KEYS: [&str; 9] = [
+    "children",
+    "exists",
+    "data",
+    "cancel_timeout",
+    "keep_firing_for",
+    "repeat_interval",
+    "forget_after",
+    "description",
+    "alerter",
+];
+
+/// How long a vanished match of a glob stays in error, unless a rule says otherwise.
+const FORGET_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The longest description, in bytes.
+const MAX_DESCRIPTION: usize = 4096;
+
+/// What a rule says, or `defaults` does; what it does not say is `None`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Body {
+    children: Option<Bounds>,
+    exists: Option<bool>,
+    data: Option<DataSpec>,
+    cancel_timeout: Option<Duration>,
+    keep_firing_for: Option<Duration>,
+    /// The inner `None` is "never".
+    repeat_interval: Option<Option<Duration>>,
+    forget_after: Option<Duration>,
+    description: Option<Arc<str>>,
+    receivers: Option<Vec<ReceiverId>>,
+}
+
+impl Body {
+    /// The rule that this makes of a path, where `defaults` says what this does not.
+    fn rule(self, path: &str, defaults: &Self) -> Rule {
+        Rule {
+            path: path.into(),
+            specs: Specs {
+                children: self.children.or(defaults.children),
+                exists: self.exists.or(defaults.exists),
+                data: self.data.or_else(|| defaults.data.clone()),
+            },
+            cancel_timeout: self.cancel_timeout.or(defaults.cancel_timeout).unwrap_or_default(),
+            keep_firing_for: self.keep_firing_for.or(defaults.keep_firing_for).unwrap_or_default(),
+            repeat_interval: self.repeat_interval.or(defaults.repeat_interval).flatten(),
+            forget_after: self.forget_after.or(defaults.forget_after).unwrap_or(FORGET_AFTER),
+            description: self.description.or_else(|| defaults.description.clone()),
+            receivers: self.receivers.or_else(|| defaults.receivers.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+impl Judge<'_> {
+    /// One rule: `key` is its path as a value, for errors about it; `at` is what it says.
+    pub(super) fn rule(
+        &mut self,
+        path: &str,
+        key: &At<'_, '_>,
+        at: &At<'_, '_>,
+        defaults: &Body,
+        smtp: &Arc<Smtp>,
+    ) -> Option<Rule> {
+        if let Err(fault) = path::check_pattern(path) {
+            self.error(key, fault.to_string());
+        }
+        let is_bare = matches!(at.value(), Value::Null);
+        let body = if is_bare { Body::default() } else { self.body(*at, "a rule", smtp)? };
+        let has_own_alerter = body.receivers.as_ref().is_some_and(|receivers| !receivers.is_empty());
+        let has_own_forget_after = body.forget_after.is_some();
+        let rule = body.rule(path, defaults);
+        if has_own_alerter && rule.specs.is_empty() {
+            self.warn(key, "has an alerter and no `children`, `exists` or `data`: it never alerts");
+        }
+        if has_own_forget_after && !is_glob(path) {
+            self.warn(key, "has `forget_after`, which means something only for a path with a `*`");
+        }
+        if is_impossible(&rule.specs) {
+            self.warn(key, "asks that the path does not exist and for something that only an existing path can have: it can never be in spec");
+        }
+        Some(rule)
+    }
+
+    /// What a rule or `defaults` says.
+    pub(super) fn body(&mut self, at: At<'_, '_>, what: &str, smtp: &Arc<Smtp>) -> Option<Body> {
+        let map = self.map(at, what, &RULE_KEYS)?;
+        Some(Body {
+            children: map.get("children").and_then(|at| self.children(&at)),
+            exists: map.get("exists").and_then(|at| self.boolean(&at)),
+            data: map.get("data").and_then(|at| self.data(&at)),
+            cancel_timeout: map.get("cancel_timeout").and_then(|at| self.duration(&at)),
+            keep_firing_for: map.get("keep_firing_for").and_then(|at| self.duration(&at)),
+            repeat_interval: map.get("repeat_interval").and_then(|at| self.repeat_interval(&at)),
+            forget_after: map.get("forget_after").and_then(|at| self.duration(&at)),
+            description: map.get("description").and_then(|at| self.description(&at)),
+            receivers: map.get("alerter").map(|at| self.alerter(&at, smtp)),
+        })
+    }
+
+    fn children(&mut self, at: &At<'_, '_>) -> Option<Bounds> {
+        let Value::Map(_) = at.value() else {
+            return self.count(at).map(|min| Bounds::Range { min: Some(min), max: None });
+        };
+        let map = self.map(*at, "`children`", &["min", "max", "equals"])?;
+        let mut count = |key| map.get(key).map(|at| self.count(&at));
+        let (min, max, equals) = (count("min"), count("max"), count("equals"));
+        match (min, max, equals) {
+            (None, None, None) => {
+                // An unknown key has been told, and is what was meant.
+                if matches!(at.value(), Value::Map(pairs) if pairs.is_empty()) {
+                    self.error(at, "needs `min`, `max` or `equals`");
+                }
+                None
+            }
+            (None, None, Some(equals)) => equals.map(Bounds::Equals),
+            (_, _, Some(_)) => {
+                self.error(at, "has `equals` beside `min` or `max`: `equals` stands alone");
+                None
+            }
+            (Some(Some(min)), Some(Some(max)), None) if min > max => {
+                self.error(
+                    at,
+                    format!("has a `min` ({min}) above its `max` ({max}): it can never be in spec"),
+                );
+                None
+            }
+            (min, max, None) => Some(Bounds::Range { min: min.flatten(), max: max.flatten() }),
+        }
+    }
+
+    fn data(&mut self, at: &At<'_, '_>) -> Option<DataSpec> {
+        let Value::Map(_) = at.value() else {
+            self.wrong_type(at, "a map with `equals` or `matches`");
+            return None;
+        };
+        let map = self.map(*at, "`data`", &["equals", "matches"])?;
+        match (map.get("equals"), map.get("matches")) {
+            (Some(equals), None) => self.data_equals(&equals),
+            (None, Some(matches)) => self.data_matches(&matches),
+            (Some(_), Some(_)) => {
+                self.error(at, "has both `equals` and `matches`: one of them is too much");
+                None
+            }
+            (None, None) => {
+                if matches!(at.value(), Value::Map(pairs) if pairs.is_empty()) {
+                    self.error(at, "needs `equals` or `matches`");
+                }
+                None
+            }
+        }
+    }
+
+    /// The text that data has to be; unlike elsewhere it may be empty.
+    fn data_equals(&mut self, at: &At<'_, '_>) -> Option<DataSpec> {
+        let is_empty_text = matches!(at.value(), Value::Text(text) if text.is_empty());
+        let text = if is_empty_text { "" } else { self.text(at)? };
+        Some(DataSpec::Equals(text.into()))
+    }
+
+    fn data_matches(&mut self, at: &At<'_, '_>) -> Option<DataSpec> {
+        let pattern = self.text(at)?;
+        let regex = match Regex::new(pattern) {
+            Ok(regex) => regex,
+            Err(error) => {
+                let reason = shown(&error.to_string(), 200);
+                self.error(at, format!("is not a regular expression: {reason}"));
+                return None;
+            }
+        };
+        // Data that is not text matches nothing.
+        let matcher =
+            Arc::new(move |data: &[u8]| str::from_utf8(data).is_ok_and(|text| regex.is_match(text)));
+        Some(DataSpec::Matches { pattern: pattern.into(), matcher })
+    }
+
+    /// The inner `None` is "never", written as 0, so that a rule can switch a default off.
+    fn repeat_interval(&mut self, at: &At<'_, '_>) -> Option<Option<Duration>> {
+        let interval = self.duration(at)?;
+        if interval.is_zero() {
+            return Some(None);
+        }
+        if interval < Duration::from_secs(1) {
+            self.error(at, "must be at least 1s, or 0 for no reminders");
+            return None;
+        }
+        Some(Some(interval))
+    }
+
+    fn description(&mut self, at: &At<'_, '_>) -> Option<Arc<str>> {
+        let text = self.text(at)?.trim_end();
+        if text.len() > MAX_DESCRIPTION {
+            self.error(at, format!("must be at most {MAX_DESCRIPTION} bytes long"));
+        } else if text.contains(|c: char| c.is_control() && c != '\n' && c != '\t') {
+            self.error(at, "must not hold control characters");
+        } else {
+            return Some(text.into());
+        }
+        None
+    }
+}
+
+/// Whether a path would have to be missing, and to have what a missing path has not.
+fn is_impossible(specs: &Specs) -> bool {
+    let wants_children = match specs.children {
+        Some(Bounds::Range { min: Some(count), .. } | Bounds::Equals(count)) => count > 0,
+        Some(Bounds::Range { min: None, .. }) | None => false,
+    };
+    specs.exists == Some(false) && (wants_children || specs.data.is_some())
+}
