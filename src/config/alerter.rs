@@ -98,15 +98,15 @@ impl Judge<'_> {
                 None
             }
             (None, None) => {
-                self.error(
-                    &map.at,
-                    "needs `channel` and `token_file` (or `token`), or `webhook_url_file` (or `webhook_url`)",
+                self.lacks(
+                    map,
+                    "`channel` and `token_file` (or `token`), or `webhook_url_file` (or `webhook_url`)",
                 );
                 None
             }
             (Some(token), None) => {
                 let Some(channel) = channel else {
-                    self.error(&map.at, "needs `channel`");
+                    self.lacks(map, "`channel`");
                     return None;
                 };
                 let (identity, label) = (format!("channel {channel}"), channel.clone());
@@ -149,12 +149,11 @@ impl Judge<'_> {
                 if let Value::Integer(number) = at.value() { Some(number.to_string()) } else { None };
             number.or_else(|| self.line(&at).map(str::to_owned))
         });
-        let (room, token) = match (room, token) {
-            (Some(room), Some(token)) => (room?, token),
-            (None, Some(_)) => return self.lacks(map, "`room`"),
-            (Some(_), None) => return self.lacks(map, "`token_file` (or `token`)"),
-            (None, None) => return self.lacks(map, "`room` and `token_file` (or `token`)"),
+        let (Some(room), Some(token)) = (room, token) else {
+            self.lacks(map, "`room` and `token_file` (or `token`)");
+            return None;
         };
+        let room = room?;
         if api_url == PUBLIC && !self.receivers.has_kind("hipchat") {
             self.warn(
                 &map.at,
@@ -174,7 +173,10 @@ impl Judge<'_> {
     fn pagerduty_service(&mut self, map: &Map<'_, '_>) -> Option<ReceiverId> {
         let Ok(key) = self.secret(map, "routing_key", "routing_key_file") else { return None };
         let api_url = self.base_url(map, "https://events.pagerduty.com")?;
-        let Some(routing_key) = key else { return self.lacks(map, "`routing_key_file` (or `routing_key`)") };
+        let Some(routing_key) = key else {
+            self.lacks(map, "`routing_key_file` (or `routing_key`)");
+            return None;
+        };
         let identity = routing_key.reveal().to_owned();
         self.receiver(&map.at, &identity, "", Settings::PagerDuty(PagerDuty { api_url, routing_key }))
     }
@@ -194,10 +196,5 @@ impl Judge<'_> {
     fn optional_line(&mut self, map: &Map<'_, '_>, key: &'static str) -> Result<Option<String>, Told> {
         let Some(at) = map.get(key) else { return Ok(None) };
         self.line(&at).map(|line| Some(line.to_owned())).ok_or(Told)
-    }
-
-    pub(super) fn lacks(&mut self, map: &Map<'_, '_>, what: &str) -> Option<ReceiverId> {
-        self.error(&map.at, format!("needs {what}"));
-        None
     }
 }

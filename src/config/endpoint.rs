@@ -3,7 +3,6 @@
 use super::at::At;
 use super::document::Value;
 use super::judge::Judge;
-use super::map::Map;
 use super::url::Url;
 use crate::model::receiver::{Alertmanager, ReceiverId, Secret, Settings, Webhook};
 
@@ -40,7 +39,10 @@ impl Judge<'_> {
             Some(at) => Some(self.secret_file(&at)?),
             None => None,
         };
-        let Some(url) = map.get("url") else { return self.lacks(&map, "`url`") };
+        let Some(url) = map.get("url") else {
+            self.lacks(&map, "`url`");
+            return None;
+        };
         self.endpoint(&url, headers, secret)
     }
 
@@ -90,14 +92,11 @@ impl Judge<'_> {
             return self.alertmanager_urls(at);
         }
         let Some(map) = self.map(*at, "`alertmanager`", &["url"]) else { return Vec::new() };
-        self.alertmanager_map(&map)
-    }
-
-    fn alertmanager_map(&mut self, map: &Map<'_, '_>) -> Vec<ReceiverId> {
-        match map.get("url") {
-            Some(at) => self.alertmanager_urls(&at),
-            None => self.lacks(map, "`url`").into_iter().collect(),
-        }
+        let Some(urls) = map.get("url") else {
+            self.lacks(&map, "`url`");
+            return Vec::new();
+        };
+        self.alertmanager_urls(&urls)
     }
 
     fn alertmanager_urls(&mut self, at: &At<'_, '_>) -> Vec<ReceiverId> {

@@ -22,6 +22,8 @@ pub(super) struct Map<'n, 'p> {
     /// The map itself.
     pub(super) at: At<'n, 'p>,
     entries: Vec<Entry<'n>>,
+    /// Whether it had keys that are not known, and were told of: what it lacks is then most likely misspelt.
+    has_unknown: bool,
 }
 
 impl<'n> Map<'n, '_> {
@@ -36,8 +38,10 @@ impl Judge<'_> {
     /// A map in which only these keys may stand. `what` names the map: "a rule".
     pub(super) fn map<'n, 'p>(&mut self, at: At<'n, 'p>, what: &str, known: &[&str]) -> Option<Map<'n, 'p>> {
         let mut entries = self.entries(at)?;
+        let all = entries.len();
         entries.retain(|entry| self.is_known(at, entry, what, known));
-        Some(Map { at, entries })
+        let has_unknown = entries.len() < all;
+        Some(Map { at, entries, has_unknown })
     }
 
     /// The maps of an alerter: one; or a list of maps, each an alerter of its own; or a list of one-key maps, which
@@ -71,16 +75,24 @@ impl Judge<'_> {
         known: &[&str],
     ) -> Option<Map<'n, 'p>> {
         let mut entries: Vec<Entry<'n>> = Vec::new();
+        let mut has_unknown = false;
         for item in items {
             for entry in self.entries(At { node: item, ..at })? {
                 match entries.iter().find(|earlier| earlier.key == entry.key) {
                     Some(earlier) => self.duplicate(&at.key(entry.key, entry.key_node), earlier.key_node),
                     None if self.is_known(at, &entry, what, known) => entries.push(entry),
-                    None => {}
+                    None => has_unknown = true,
                 }
             }
         }
-        Some(Map { at, entries })
+        Some(Map { at, entries, has_unknown })
+    }
+
+    /// Tells that a map lacks a key.
+    pub(super) fn lacks(&mut self, map: &Map<'_, '_>, what: &str) {
+        if !map.has_unknown {
+            self.error(&map.at, format!("needs {what}"));
+        }
     }
 
     fn is_known(&mut self, at: At<'_, '_>, entry: &Entry<'_>, what: &str, known: &[&str]) -> bool {
@@ -157,7 +169,7 @@ impl Judge<'_> {
     }
 
     fn duplicate(&mut self, at: &At<'_, '_>, earlier: &Node) {
-        self.error_with_other(at, earlier.id, "stands twice; the first is at ".to_owned());
+        self.error_with_other(at, earlier.id, "duplicate key; the first is at ".to_owned());
     }
 }
 

@@ -219,7 +219,7 @@ impl Judge<'_> {
             }
         };
         let Some(at) = map.get("url") else {
-            self.error(at, "needs `url`");
+            self.lacks(&map, "`url`");
             return None;
         };
         let text = self.line(&at)?;

@@ -121,10 +121,7 @@ impl Judge<'_> {
         let (min, max, equals) = (count("min"), count("max"), count("equals"));
         match (min, max, equals) {
             (None, None, None) => {
-                // An unknown key has been told, and is what was meant.
-                if matches!(at.value(), Value::Map(pairs) if pairs.is_empty()) {
-                    self.error(at, "needs `min`, `max` or `equals`");
-                }
+                self.lacks(&map, "`min`, `max` or `equals`");
                 None
             }
             (None, None, Some(equals)) => equals.map(Bounds::Equals),
@@ -157,9 +154,7 @@ impl Judge<'_> {
                 None
             }
             (None, None) => {
-                if matches!(at.value(), Value::Map(pairs) if pairs.is_empty()) {
-                    self.error(at, "needs `equals` or `matches`");
-                }
+                self.lacks(&map, "`equals` or `matches`");
                 None
             }
         }

@@ -1,0 +1,21 @@
+//! Whole files, wrong and right.
+
+mod mutation;
+mod right;
+mod wrong;
+
+use std::path::Path;
+
+use super::{Config, Errors, Source};
+
+/// The directory of the files that the tests name.
+const BASE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/config");
+
+/// Judges a text, with nothing in the environment.
+fn parse(text: &str) -> Result<Config, Errors> {
+    parse_with(text.as_bytes(), false, &|_| None)
+}
+
+fn parse_with(bytes: &[u8], is_world_readable: bool, env: super::Env<'_>) -> Result<Config, Errors> {
+    Source { name: "f.yaml", bytes, base: Path::new(BASE), is_world_readable }.parse(env)
+}

@@ -1,0 +1,371 @@
+//! Files that are taken, and what they mean.
+
+use std::time::Duration;
+
+use super::*;
+use crate::model::receiver::{
+    Alertmanager, Email, HipChat, PagerDuty, Receiver, ReceiverId, Secret, Settings, Slack, SmtpTls, Webhook,
+};
+use crate::model::rule::{Bounds, DataSpec, Rule, Specs};
+
+fn good(text: &str) -> Config {
+    parse(text).unwrap_or_else(|errors| panic!("{text}\n{errors}"))
+}
+
+fn rule<'c>(config: &'c Config, path: &str) -> &'c Rule {
+    config.rules.iter().find(|rule| &*rule.path == path).expect("the rule is there")
+}
+
+fn secret(text: &str) -> Secret {
+    Secret::new(text.to_owned())
+}
+
+/// The receivers that a rule with this alerter has, by name.
+fn receivers(alerter: &str) -> Vec<Receiver> {
+    let config = good(&format!("/a: {{children: 1, alerter: {alerter}}}"));
+    let rule = rule(&config, "/a");
+    let find = |id: &ReceiverId| {
+        config.receivers.iter().find(|receiver| receiver.id == *id).expect("it is listed").clone()
+    };
+    assert_eq!(rule.receivers.len(), config.receivers.len());
+    rule.receivers.iter().map(find).collect()
+}
+
+#[test]
+fn the_predecessors_shapes_load() {
+    let config = good(
+        "---\n/services/foo/min_1:\n    alerter:\n        email: you@home.com, other@home.com\n    children: 1\n    \
+         cancel_timeout: 10\n/services/foo/min_0:\n    children: 0\n/services/foo/min_3:\n    alerter:\n        \
+         hipchat:\n            - room: Ops\n            - token: T\n            - from: ZK\n    children: 3\n",
+    );
+    assert_eq!(
+        config.rules.iter().map(|rule| &*rule.path).collect::<Vec<_>>(),
+        ["/services/foo/min_1", "/services/foo/min_0", "/services/foo/min_3"]
+    );
+    let first = rule(&config, "/services/foo/min_1");
+    assert_eq!(first.specs.children, Some(Bounds::Range { min: Some(1), max: None }));
+    assert_eq!(first.cancel_timeout, Duration::from_secs(10));
+    assert_eq!(
+        config.receivers.iter().map(|receiver| &*receiver.name).collect::<Vec<_>>(),
+        ["email you@home.com", "email other@home.com", "hipchat Ops"]
+    );
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+}
+
+#[test]
+fn a_bare_rule_has_the_defaults_of_the_contract() {
+    let config = good("/a:\n");
+    let rule = rule(&config, "/a");
+    assert!(rule.specs.is_empty() && rule.receivers.is_empty() && rule.description.is_none());
+    let hold = (rule.cancel_timeout, rule.keep_firing_for, rule.repeat_interval, rule.forget_after);
+    assert_eq!(hold, (Duration::ZERO, Duration::ZERO, None, Duration::from_secs(86_400)));
+    assert_eq!((config.group_wait, config.heartbeat), (Duration::from_secs(2), None));
+}
+
+#[test]
+fn specs_are_read() {
+    let check = |spec: &str, expected: Specs| {
+        assert_eq!(rule(&good(&format!("/a: {{{spec}}}")), "/a").specs, expected, "{spec}");
+    };
+    let children = |bounds| Specs { children: Some(bounds), ..Specs::default() };
+    let exists = |exists| Specs { exists: Some(exists), ..Specs::default() };
+    check("children: 3", children(Bounds::Range { min: Some(3), max: None }));
+    check("children: 0x10", children(Bounds::Range { min: Some(16), max: None }));
+    check("children: !!int 3", children(Bounds::Range { min: Some(3), max: None }));
+    check("children: {min: 3, max: 3}", children(Bounds::Range { min: Some(3), max: Some(3) }));
+    check("children: {max: 0}", children(Bounds::Range { min: None, max: Some(0) }));
+    check("children: {equals: 2}", children(Bounds::Equals(2)));
+    check("exists: true", exists(true));
+    check("exists: No", exists(false));
+    check("exists: on", exists(true));
+    let data = |data| Specs { data: Some(data), ..Specs::default() };
+    check("data: {equals: ready}", data(DataSpec::Equals("ready".into())));
+    check("data: {equals: ''}", data(DataSpec::Equals("".into())));
+    check("data: {equals: !!str 3}", data(DataSpec::Equals("3".into())));
+}
+
+#[test]
+fn a_regular_expression_judges_text_alone() {
+    let config = good("/a: {data: {matches: '^v[0-9]+$'}}");
+    let Some(DataSpec::Matches { pattern, matcher }) = &rule(&config, "/a").specs.data else {
+        panic!("not an expression")
+    };
+    assert_eq!(&**pattern, "^v[0-9]+$");
+    let judged = [&b"v12"[..], b"v", b"v1\xff", b""].map(|data| matcher(data));
+    assert_eq!(judged, [true, false, false, false]);
+}
+
+#[test]
+fn a_rules_own_key_replaces_the_default_whole() {
+    let config = good(
+        "defaults:\n  children: {min: 2, max: 5}\n  cancel_timeout: 30s\n  keep_firing_for: 1m\n  \
+         repeat_interval: 1h\n  description: all\n  alerter: {email: ops@example.com, webhook: 'http://h/'}\n\
+         /a:\n/b: {children: {max: 9}, cancel_timeout: 0, repeat_interval: 0, alerter: {email: b@example.com}}\n\
+         /c: {alerter: {}}\n/d: {alerter: ~}\n/e/*: {forget_after: 2d, description: 'its own'}\n",
+    );
+    let names = |path| {
+        let ids = &rule(&config, path).receivers;
+        let name = |id: &ReceiverId| {
+            config.receivers.iter().find(|r| r.id == *id).expect("it is listed").name.to_string()
+        };
+        ids.iter().map(name).collect::<Vec<_>>()
+    };
+    assert_eq!(names("/a"), ["email ops@example.com", "webhook http://h/"]);
+    assert_eq!(names("/b"), ["email b@example.com"]);
+    assert!(names("/c").is_empty() && names("/d").is_empty());
+    let b = rule(&config, "/b");
+    assert_eq!(b.specs.children, Some(Bounds::Range { min: None, max: Some(9) }));
+    assert_eq!((b.cancel_timeout, b.repeat_interval), (Duration::ZERO, None));
+    assert_eq!(b.keep_firing_for, Duration::from_secs(60));
+    let e = rule(&config, "/e/*");
+    assert_eq!(e.specs.children, Some(Bounds::Range { min: Some(2), max: Some(5) }));
+    assert_eq!(e.repeat_interval, Some(Duration::from_secs(3600)));
+    assert_eq!((e.forget_after, e.description.as_deref()), (Duration::from_secs(172_800), Some("its own")));
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+}
+
+#[test]
+fn anchors_and_merge_keys_mean_what_yaml_says() {
+    let config = good(
+        "x-base: &base {children: 1, cancel_timeout: 10}\nx-slow: &slow {cancel_timeout: 99, keep_firing_for: 5}\n\
+         /alias: *base\n/merge: {<<: *base, children: 7}\n/list: {<<: [*base, *slow]}\n\
+         /deep:\n  <<: {<<: *slow, cancel_timeout: 3}\n",
+    );
+    let seconds = |path: &str| {
+        let rule = rule(&config, path);
+        (rule.specs.children, rule.cancel_timeout.as_secs(), rule.keep_firing_for.as_secs())
+    };
+    let min = |min| Some(Bounds::Range { min: Some(min), max: None });
+    assert_eq!(seconds("/alias"), (min(1), 10, 0));
+    assert_eq!(seconds("/merge"), (min(7), 10, 0));
+    assert_eq!(seconds("/list"), (min(1), 10, 5));
+    assert_eq!(seconds("/deep"), (None, 3, 5));
+}
+
+#[test]
+fn mail_addresses_come_in_any_shape() {
+    let check = |shape: &str, expected: &[&str]| {
+        let found = receivers(&format!("{{email: {shape}}}"));
+        let addresses = found.iter().map(|receiver| match &receiver.settings {
+            Settings::Email(Email { address, .. }) => address.to_string(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(addresses.collect::<Vec<_>>(), expected, "{shape}");
+    };
+    check("a@b.c", &["a@b.c"]);
+    check("'a@b.c, d@e.f'", &["a@b.c", "d@e.f"]);
+    check("a@b.c d@e.f", &["a@b.c", "d@e.f"]);
+    check("[a@b.c, d@e.f]", &["a@b.c", "d@e.f"]);
+    check("['a@b.c d@e.f', g@h.i]", &["a@b.c", "d@e.f", "g@h.i"]);
+    check("[a@b.c, a@B.C]", &["a@b.c"]);
+}
+
+#[test]
+fn every_kind_of_alerter_is_read() {
+    let check = |alerter: &str, name: &str, expected: Settings| {
+        let found = receivers(alerter);
+        assert_eq!(found.len(), 1, "{alerter}");
+        assert_eq!((&*found[0].name, &found[0].settings), (name, &expected), "{alerter}");
+    };
+    let api = |api_url: &str, from: Option<&str>| {
+        let (api_url, from) = (api_url.to_owned(), from.map(str::to_owned));
+        Settings::Slack(Slack::Api { api_url, channel: "#ops".into(), token: secret("s3cret"), from })
+    };
+    let slack = "https://slack.com/api";
+    check("{slack: {channel: '#ops', token: s3cret}}", "slack #ops", api(slack, None));
+    check("{slack: {channel: '#ops', token_file: secret, from: zk}}", "slack #ops", api(slack, Some("zk")));
+    check(
+        "{slack: [channel: '#ops', token: s3cret, api_url: 'http://h:1/x/']}",
+        "slack #ops",
+        api("http://h:1/x", None),
+    );
+    let hook = |channel: Option<&str>| {
+        let channel = channel.map(str::to_owned);
+        Settings::Slack(Slack::Webhook { url: secret("https://h/T/B"), channel, from: None })
+    };
+    check("{slack: {webhook_url: 'https://h/T/B'}}", "slack webhook https://h", hook(None));
+    check("{slack: {webhook_url: 'https://h/T/B', channel: c}}", "slack c", hook(Some("c")));
+    let hipchat = |room: &str, from: &str, api_url: &str| {
+        let (room, from, api_url) = (room.to_owned(), from.to_owned(), api_url.to_owned());
+        Settings::HipChat(HipChat { api_url, room, token: secret("T"), from })
+    };
+    let public = "https://api.hipchat.com";
+    check("{hipchat: [room: X, token: T, from: Z]}", "hipchat X", hipchat("X", "Z", public));
+    check(
+        "{hipchat: {room: 12, token: T, api_url: 'http://h'}}",
+        "hipchat 12",
+        hipchat("12", "zk_monitor", "http://h"),
+    );
+    let webhook = |url: &str, headers: &[(&str, &str)], key: Option<&str>| {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), secret(value))).collect();
+        Settings::Webhook(Webhook { url: secret(url), headers, secret: key.map(secret) })
+    };
+    check(
+        "{webhook: 'http://u:p@H/x?token=t'}",
+        "webhook http://h/x",
+        webhook("http://u:p@H/x?token=t", &[], None),
+    );
+    check(
+        "{webhook: {url: 'http://h/', headers: {X-A: b}, secret_file: secret}}",
+        "webhook http://h/",
+        webhook("http://h/", &[("X-A", "b")], Some("s3cret")),
+    );
+    let alertmanager = Settings::Alertmanager(Alertmanager { url: secret("http://am:9093") });
+    check("{alertmanager: 'http://am:9093/'}", "alertmanager http://am:9093", alertmanager.clone());
+    check("{alertmanager: {url: 'http://am:9093'}}", "alertmanager http://am:9093", alertmanager.clone());
+    check("{alertmanager: {url: ['http://am:9093']}}", "alertmanager http://am:9093", alertmanager);
+    let found = receivers("{pagerduty: {routing_key_file: secret}}");
+    assert_eq!(*found[0].name, *format!("pagerduty {}", &found[0].id.0[..8]));
+    let expected =
+        PagerDuty { api_url: "https://events.pagerduty.com".into(), routing_key: secret("s3cret") };
+    assert_eq!(found[0].settings, Settings::PagerDuty(expected));
+}
+
+#[test]
+fn lists_are_several_receivers() {
+    let check = |alerter: &str, expected: &[&str]| {
+        let found = receivers(alerter);
+        assert_eq!(found.iter().map(|receiver| &*receiver.name).collect::<Vec<_>>(), expected, "{alerter}");
+    };
+    check("{webhook: ['http://a/', {url: 'http://b/'}]}", &["webhook http://a/", "webhook http://b/"]);
+    check("{alertmanager: ['http://a', 'http://b']}", &["alertmanager http://a", "alertmanager http://b"]);
+    check("{slack: [{channel: a, token: t}, {channel: b, token: t}]}", &["slack a", "slack b"]);
+    let all =
+        "{email: a@b.c, slack: {channel: a, token: t}, webhook: 'http://a/', pagerduty: {routing_key: k}}";
+    assert_eq!(receivers(all).len(), 4);
+}
+
+#[test]
+fn a_receivers_id_is_its_identity() {
+    let id = |alerter: &str| receivers(alerter)[0].id.clone();
+    let same = |a: &str, b: &str| assert_eq!(id(a), id(b), "{a} {b}");
+    let other = |a: &str, b: &str| assert_ne!(id(a), id(b), "{a} {b}");
+    same("{email: Ops@example.com}", "{email: Ops@EXAMPLE.com}");
+    other("{email: Ops@example.com}", "{email: ops@example.com}");
+    same("{slack: {channel: c, token: one}}", "{slack: {channel: c, token: two, from: x}}");
+    same("{slack: {channel: c, token: one}}", "{slack: {channel: c, token_file: secret}}");
+    other("{slack: {channel: c, token: t}}", "{hipchat: {room: c, token: t}}");
+    same("{webhook: 'http://u:one@h/?token=1&t=a'}", "{webhook: 'http://h/?t=a&token=2'}");
+    other("{webhook: 'http://h/?t=a'}", "{webhook: 'http://h/?t=b'}");
+    other("{webhook: 'http://h/a'}", "{alertmanager: 'http://h/a'}");
+    same("{pagerduty: {routing_key: s3cret}}", "{pagerduty: {routing_key_file: secret}}");
+    let shown = id("{email: ops@example.com}").to_string();
+    assert!(shown.len() == 16 && shown.bytes().all(|byte| byte.is_ascii_hexdigit()), "{shown}");
+}
+
+#[test]
+fn the_mail_server_comes_from_the_file_then_the_environment() {
+    let check = |yaml: &str, env: &[(&str, &str)], host: &str, port: u16| {
+        let text = format!("{yaml}\n/a: {{alerter: {{email: a@b.c}}, children: 1}}\n");
+        let lookup =
+            |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        let config = parse_with(text.as_bytes(), false, &lookup).unwrap();
+        let Settings::Email(Email { smtp, .. }) = &config.receivers[0].settings else { panic!("no mail") };
+        assert_eq!((smtp.host.as_str(), smtp.port), (host, port), "{yaml} {env:?}");
+    };
+    let env = [("SMTP_HOST", "mail"), ("SMTP_PORT", "2525")];
+    check("", &[], "localhost", 25);
+    check("", &env, "mail", 2525);
+    check("", &[("SMTP_HOST", ""), ("SMTP_PORT", "")], "localhost", 25);
+    check("smtp: {host: other}", &env, "other", 2525);
+    check("smtp: {host: '[::1]', port: 587}", &env, "::1", 587);
+    let wrong = |name: &str| (name == "SMTP_PORT").then(|| "smtp".to_owned());
+    let errors = parse_with(b"/a:", false, &wrong).unwrap_err().to_string();
+    assert_eq!(errors, "f.yaml: environment variable SMTP_PORT: must be a port from 1 to 65535");
+}
+
+#[test]
+fn the_mail_servers_settings_are_read() {
+    let config = good(
+        "smtp: {host: mail.example.com, tls: starttls, user: zk, password_file: secret, ca_file: ca.pem, from: zk@E.com}\n\
+         /a: {alerter: {email: a@b.c}, children: 1}\n",
+    );
+    let Settings::Email(Email { smtp, .. }) = &config.receivers[0].settings else { panic!("no mail") };
+    assert_eq!((smtp.tls, smtp.from.as_str()), (SmtpTls::StartTls, "zk@e.com"));
+    assert_eq!(smtp.credentials, Some(("zk".to_owned(), secret("s3cret"))));
+    assert_eq!(smtp.ca.as_deref(), std::fs::read(Path::new(BASE).join("ca.pem")).ok().as_deref());
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+}
+
+#[test]
+fn the_heartbeat_is_read() {
+    let heartbeat =
+        |yaml: &str| good(yaml).heartbeat.map(|beat| (beat.url.reveal().to_owned(), beat.every.as_secs()));
+    assert_eq!(
+        heartbeat("heartbeat: {url: 'https://h/abc?x', every: 5m}"),
+        Some(("https://h/abc?x".into(), 300))
+    );
+    assert_eq!(heartbeat("heartbeat: {url: 'https://h/abc'}"), Some(("https://h/abc".into(), 60)));
+    assert_eq!(good("group_wait: 0.5").group_wait, Duration::from_millis(500));
+}
+
+#[test]
+fn warnings_tell_what_is_most_likely_not_meant() {
+    let check = |text: &str, is_world_readable: bool, expected: &[&str]| {
+        let config = parse_with(text.as_bytes(), is_world_readable, &|_| None).unwrap();
+        assert_eq!(config.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(), expected, "{text}");
+    };
+    check("x-a: 1", false, &["f.yaml:1:1: no rule: nothing is watched"]);
+    check(
+        "/a: {alerter: {email: a@b.c}}",
+        false,
+        &["f.yaml:1:1: /a: has an alerter and no `children`, `exists` or `data`: it never alerts"],
+    );
+    check(
+        "/a: {children: 1, forget_after: 1h}",
+        false,
+        &["f.yaml:1:1: /a: has `forget_after`, which means something only for a path with a `*`"],
+    );
+    check(
+        "/a: {exists: false, children: 1}",
+        false,
+        &[
+            "f.yaml:1:1: /a: asks that the path does not exist and for something that only an existing path can \
+           have: it can never be in spec",
+        ],
+    );
+    check("/a: {exists: false, children: {max: 3}}", false, &[]);
+    check(
+        "x-h: &h {hipchat: {room: R, token: T}}\n/a: {children: 1, alerter: *h}\n/b: {children: 1, alerter: *h}",
+        false,
+        &[
+            "f.yaml:1:19: /a/alerter/hipchat: HipChat's public service is gone: without `api_url` nothing will take \
+           these alerts",
+        ],
+    );
+    check(
+        "smtp: {host: mail, user: u, password: p}\n/a:",
+        true,
+        &[
+            "f.yaml:1:7: smtp: the password is sent unencrypted: set `tls: starttls` or `tls: implicit`",
+            "f.yaml:1:39: smtp/password: is a secret in a file that every user can read: use a `…_file` key, or \
+             chmod o-r",
+        ],
+    );
+    check("smtp: {host: 127.0.0.1, user: u, password_file: secret}\n/a:", true, &[]);
+}
+
+#[test]
+fn the_digest_is_of_the_meaning() {
+    let digest = |text: &str| good(text).digest;
+    let base = digest("/a: {children: 1, alerter: {email: a@b.c}}\n/b:\n");
+    let same = |text: &str| assert_eq!(digest(text), base, "{text}");
+    let other = |text: &str| assert_ne!(digest(text), base, "{text}");
+    same("# comment\n/b: {}\n/a:\n  alerter: {email: [a@b.c]}\n  children: {min: 1}\n");
+    same("smtp: {host: elsewhere}\n/b:\n/a: {children: 1, alerter: {email: a@b.c}}");
+    other("/a: {children: 2, alerter: {email: a@b.c}}\n/b:\n");
+    other("/a: {children: 1, alerter: {email: x@b.c}}\n/b:\n");
+    other("/a: {children: 1, cancel_timeout: 1, alerter: {email: a@b.c}}\n/b:\n");
+    other("/a: {children: 1, alerter: {email: a@b.c}}\n/c:\n");
+    other("/a: {children: 1, alerter: {email: a@b.c}}\n");
+}
+
+#[test]
+fn the_shipped_sample_is_good() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("zk_monitor.yaml");
+    let config = crate::config::load(&file, &|_| None).unwrap_or_else(|errors| panic!("{errors}"));
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    for path in ["/services/foo/min_0", "/services/foo/min_1", "/services/foo/min_3"] {
+        assert!(!rule(&config, path).specs.is_empty());
+    }
+}
