@@ -1,1 +1,265 @@
 //! Where log lines go.
+//!
+//! A thread that logs hands its line to a bounded queue and goes on; the thread `log` writes. A stuck terminal,
+//! pipe or syslog daemon therefore delays nothing else: while the queue is full, lines are dropped and counted,
+//! and the count is logged when there is room again.
+
+mod line;
+mod sink;
+
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+pub use syslog::Facility;
+
+use line::Line;
+use sink::Sink;
+
+/// How many lines wait at most. With the bound on a line's length this bounds the memory.
+const QUEUE: usize = 4096;
+
+/// How long the first line that finds the queue full waits for room before lines are dropped: long enough for
+/// a writer that is merely busy, short enough for a lease.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// How long [`flush`] waits for what is queued.
+const FLUSH: Duration = Duration::from_millis(500);
+
+/// Where the lines go.
+#[derive(Clone, Copy, Debug)]
+pub enum Destination {
+    /// Standard error, each line with its time.
+    Stderr,
+    /// Standard error that systemd reads: each line with its priority, `<4>`, in place of the time.
+    Journal,
+    /// The local syslog daemon, under this facility.
+    Syslog(Facility),
+}
+
+impl Destination {
+    /// Syslog if a facility is named, else standard error in the form that suits its reader.
+    pub fn choose(facility: Option<Facility>) -> Self {
+        match facility {
+            Some(facility) => Self::Syslog(facility),
+            None if stderr_is_journal() => Self::Journal,
+            None => Self::Stderr,
+        }
+    }
+}
+
+/// A facility by its name, `local0`; `None` if syslog has none of that name.
+pub fn facility(name: &str) -> Option<Facility> {
+    Facility::from_str(name).ok()
+}
+
+/// Why logging could not begin.
+#[derive(Debug)]
+pub enum Error {
+    /// The process logs already.
+    Begun,
+    /// The thread could not be started.
+    Thread(io::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Begun => write!(out, "logging was begun twice"),
+            Self::Thread(error) => write!(out, "cannot start the thread that writes the log: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Begins to log what is at least as grave as `level`, and makes a panic one line of the log.
+///
+/// The writing thread lives as long as the process: the last lines come after everything else has ended. Call
+/// [`flush`] before the process exits.
+///
+/// # Errors
+/// If the process logs already, or has no room for one more thread.
+pub fn init(level: LevelFilter, destination: Destination) -> Result<(), Error> {
+    let (sender, queue) = bounded(QUEUE);
+    let dropped = Arc::new(AtomicU64::new(0));
+    let logger = Logger { level, queue: sender, dropped: Arc::clone(&dropped) };
+    let sink = Sink::new(destination);
+    thread::Builder::new()
+        .name("log".into())
+        .spawn(move || write_all(&queue, sink, &dropped))
+        .map_err(Error::Thread)?;
+    log::set_boxed_logger(Box::new(logger)).map_err(|_| Error::Begun)?;
+    log::set_max_level(level);
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = thread::current();
+        log::error!(target: "zk_monitor::panic", "thread {}: {panic}", thread.name().unwrap_or("without a name"));
+        log::logger().flush();
+    }));
+    Ok(())
+}
+
+/// Waits until what was logged so far is written, but no longer than half a second.
+pub fn flush() {
+    log::logger().flush();
+}
+
+/// What the writing thread hears.
+enum Item {
+    /// A line to write.
+    Line(Line),
+    /// Somebody waits until all lines before this are written.
+    Flush(Sender<()>),
+}
+
+/// The side of the queue that every thread has.
+struct Logger {
+    level: LevelFilter,
+    queue: Sender<Item>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= limit(metadata.target(), self.level)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            self.push(Line::new(wall_clock(), record.level(), record.target(), record.args()));
+        }
+    }
+
+    fn flush(&self) {
+        let (done, written) = bounded(1);
+        if self.queue.send_timeout(Item::Flush(done), FLUSH).is_ok() {
+            #[expect(
+                clippy::let_underscore_must_use,
+                reason = "if the writer is stuck, there is no log to tell it"
+            )]
+            let _ = written.recv_timeout(FLUSH);
+        }
+    }
+}
+
+impl Logger {
+    /// Queues a line. The first one that finds the queue full waits a moment; the next ones, until the writer
+    /// moves on, do not.
+    fn push(&self, line: Line) {
+        let Err(TrySendError::Full(item)) = self.queue.try_send(Item::Line(line)) else { return };
+        let dropping = self.dropped.load(Ordering::Relaxed) > 0;
+        if dropping || self.queue.send_timeout(item, PATIENCE).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// How grave a record of `target` must be. Only our own modules are subject to the operator's level: libraries
+/// report to us, and what they say besides is noise below WARN. The ZooKeeper client is silenced wholly: while
+/// it reconnects it can log 140,000 lines a second, and the session tells all that matters.
+fn limit(target: &str, level: LevelFilter) -> LevelFilter {
+    let of =
+        |name: &str| target.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
+    if of("zk_monitor") {
+        level
+    } else if of("zookeeper") || of("mio") {
+        LevelFilter::Off
+    } else {
+        level.min(LevelFilter::Warn)
+    }
+}
+
+/// The thread `log`: writes what is queued, until the process ends.
+fn write_all(queue: &Receiver<Item>, mut sink: Sink, dropped: &AtomicU64) {
+    for item in queue {
+        let missing = dropped.swap(0, Ordering::Relaxed);
+        if missing > 0 {
+            let text = format_args!(
+                "{missing} lines of this log are missing: they came faster than they could be written"
+            );
+            sink.write(&Line::new(wall_clock(), Level::Warn, module_path!(), &text));
+        }
+        match item {
+            Item::Line(line) => sink.write(&line),
+            // Whoever waited may have given up.
+            Item::Flush(done) => drop(done.try_send(())),
+        }
+    }
+}
+
+/// Whether systemd's journal reads standard error: it names the device and inode of the stream it passed on.
+fn stderr_is_journal() -> bool {
+    let named = std::env::var("JOURNAL_STREAM").ok();
+    let stat = rustix::fs::fstat(io::stderr()).ok();
+    match (named, stat) {
+        (Some(named), Some(stat)) => named == format!("{}:{}", stat.st_dev, stat.st_ino),
+        _ => false,
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "log lines tell the time of the wall clock; nothing is decided by it"
+)]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_modules_follow_the_level() {
+        let check =
+            |target, level, expected| assert_eq!(limit(target, level), expected, "{target} at {level}");
+        check("zk_monitor", LevelFilter::Debug, LevelFilter::Debug);
+        check("zk_monitor::zk::session", LevelFilter::Info, LevelFilter::Info);
+        check("zk_monitor_other", LevelFilter::Debug, LevelFilter::Warn);
+        check("zookeeper", LevelFilter::Error, LevelFilter::Off);
+        check("zookeeper::io", LevelFilter::Debug, LevelFilter::Off);
+        check("mio::poll", LevelFilter::Debug, LevelFilter::Off);
+        check("rustls::client::hs", LevelFilter::Debug, LevelFilter::Warn);
+        check("lettre", LevelFilter::Error, LevelFilter::Error);
+    }
+
+    #[test]
+    fn facilities_are_known_by_name() {
+        assert!(matches!(facility("local0"), Some(Facility::LOG_LOCAL0)));
+        assert!(matches!(facility("DAEMON"), Some(Facility::LOG_DAEMON)));
+        assert!(facility("local8").is_none());
+    }
+
+    /// A queue that nobody empties: the first line too many waits, none after it does, and each is counted.
+    #[test]
+    fn a_stuck_writer_costs_lines_and_no_time() {
+        let (sender, queue) = bounded(2);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let logger = Logger { level: LevelFilter::Info, queue: sender, dropped: Arc::clone(&dropped) };
+        for number in 0..1000 {
+            let args = format_args!("{number}").to_string();
+            logger.push(Line::new(SystemTime::UNIX_EPOCH, Level::Info, "zk_monitor", &args));
+        }
+        assert_eq!((queue.len(), dropped.load(Ordering::Relaxed)), (2, 998));
+    }
+
+    #[test]
+    fn a_flush_comes_back_once_all_is_written() {
+        let (sender, queue) = bounded(8);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let logger = Logger { level: LevelFilter::Info, queue: sender, dropped: Arc::clone(&dropped) };
+        let (out, written) = crossbeam_channel::unbounded();
+        let writer = thread::spawn(move || write_all(&queue, Sink::Memory(out), &dropped));
+        logger.push(Line::new(SystemTime::UNIX_EPOCH, Level::Info, "zk_monitor::daemon", &"first"));
+        logger.flush();
+        assert_eq!(written.try_recv().as_deref(), Ok("[daemon] (INFO) first"));
+        drop(logger);
+        writer.join().unwrap();
+    }
+}

@@ -1,0 +1,173 @@
+//! One event as one line.
+
+use std::fmt::{self, Display, Write as _};
+use std::time::{Duration, SystemTime};
+
+use log::Level;
+
+/// How many bytes of a message are kept; what is longer ends in a count of what is missing.
+const LONGEST: usize = 4000;
+
+/// One event, all of it printable.
+#[derive(Debug)]
+pub struct Line {
+    /// When, by the wall clock.
+    at: SystemTime,
+    /// How grave.
+    pub level: Level,
+    /// `[module] (LEVEL) message`.
+    pub text: String,
+}
+
+impl Line {
+    /// The line for a message of the module `target`.
+    pub fn new(at: SystemTime, level: Level, target: &str, message: &dyn Display) -> Self {
+        let module = target.strip_prefix("zk_monitor::").unwrap_or(target);
+        let mut message_text = OneLine { text: String::new(), missing: 0 };
+        #[expect(
+            clippy::let_underscore_must_use,
+            reason = "what a failing Display wrote is all that can be told"
+        )]
+        let _ = write!(message_text, "{message}");
+        let mut text = format!("[{module}] ({level}) {}", message_text.text);
+        if message_text.missing > 0 {
+            text.push_str(&format!("... ({} more bytes)", message_text.missing));
+        }
+        Self { at, level, text }
+    }
+
+    /// A line of the log about itself, of the same moment.
+    pub fn beside(&self, level: Level, message: &str) -> Self {
+        Self::new(self.at, level, "zk_monitor::logging", &message)
+    }
+
+    /// As a terminal or file shows it: `2014-05-31 16:20:25,862 [pid] [module] (LEVEL) message`, in UTC.
+    pub fn for_stderr(&self, pid: u32) -> String {
+        format!("{} [{pid}] {}\n", Timestamp(self.at), self.text)
+    }
+
+    /// As systemd's journal reads it: the syslog priority stands for the time, which the journal knows.
+    pub fn for_journal(&self, pid: u32) -> String {
+        format!("<{}>[{pid}] {}\n", priority(self.level), self.text)
+    }
+}
+
+/// The syslog severity of a level.
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    }
+}
+
+/// Takes text, escapes what would break a line or command a terminal, and keeps [`LONGEST`] bytes.
+struct OneLine {
+    text: String,
+    missing: usize,
+}
+
+impl fmt::Write for OneLine {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        for character in part.chars() {
+            if self.missing > 0 || self.text.len() >= LONGEST {
+                self.missing += character.len_utf8();
+            } else if character.is_control() || matches!(character, '\u{2028}' | '\u{2029}') {
+                self.text.extend(character.escape_default());
+            } else {
+                self.text.push(character);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `2014-05-31 16:20:25,862`, in UTC: neither the standard library nor the system interface that needs no
+/// unsafe code knows the local time zone, and UTC compares across agents.
+struct Timestamp(SystemTime);
+
+impl Display for Timestamp {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since_epoch = self.0.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let (days, second) = (since_epoch.as_secs() / 86_400, since_epoch.as_secs() % 86_400);
+        let (year, month, day) = civil(days);
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        let millis = since_epoch.subsec_millis();
+        write!(out, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02},{millis:03}")
+    }
+}
+
+/// Year, month and day of the Gregorian calendar, `days` after 1970-01-01. Years are counted from March, so that
+/// the leap day is a year's last; 719,468 days lie between 0000-03-01 and 1970-01-01, and 146,097 are 400 years.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (era * 400 + year + carry, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(message: &str) -> Line {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_401_553_225_862);
+        Line::new(at, Level::Warn, "zk_monitor::zk::session", &message)
+    }
+
+    #[test]
+    fn the_time_and_the_priority_stand_first() {
+        let line = line("connection lost");
+        assert_eq!(
+            line.for_stderr(77),
+            "2014-05-31 16:20:25,862 [77] [zk::session] (WARN) connection lost\n"
+        );
+        assert_eq!(line.for_journal(77), "<4>[77] [zk::session] (WARN) connection lost\n");
+    }
+
+    #[test]
+    fn an_event_is_one_line() {
+        let check = |message: &str, expected: &str| {
+            assert_eq!(line(message).text, format!("[zk::session] (WARN) {expected}"), "{message:?}");
+        };
+        check("two\nlines\r\n", "two\\nlines\\r\\n");
+        check("colour \u{1b}[31m", "colour \\u{1b}[31m");
+        check("\u{85}\u{2028}", "\\u{85}\\u{2028}");
+        check("/services/f\u{fc}r/\u{96ea}", "/services/f\u{fc}r/\u{96ea}");
+        check(&"x".repeat(LONGEST), &"x".repeat(LONGEST));
+        check(&"x".repeat(LONGEST + 5), &format!("{}... (5 more bytes)", "x".repeat(LONGEST)));
+    }
+
+    #[test]
+    fn days_are_dates() {
+        let check = |days, date| assert_eq!(civil(days), date, "{days}");
+        check(0, (1970, 1, 1));
+        check(58, (1970, 2, 28));
+        check(59, (1970, 3, 1));
+        check(11_016, (2000, 2, 29));
+        check(11_017, (2000, 3, 1));
+        check(20_513, (2026, 3, 1));
+        check(47_540, (2100, 2, 28));
+        check(47_541, (2100, 3, 1));
+        check(20_453, (2025, 12, 31));
+    }
+
+    /// Each day of eight centuries follows the one before it.
+    #[test]
+    fn dates_are_consecutive() {
+        let mut previous = civil(0);
+        for days in 1..292_194 {
+            let date = civil(days);
+            let (year, month, day) = previous;
+            let follows = date == (year, month, day + 1)
+                || (day >= 28 && (date == (year, month + 1, 1) || (month == 12 && date == (year + 1, 1, 1))));
+            assert!(follows, "{date:?} after {previous:?}");
+            previous = date;
+        }
+    }
+}
