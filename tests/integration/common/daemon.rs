@@ -1,0 +1,337 @@
+//! The executable under test.
+
+use std::collections::VecDeque;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::children::{Process, bound_to_us};
+use super::response::Response;
+use super::run::{EXECUTABLE, Output, finish};
+use super::{Folder, SOON, eventually};
+
+/// How many lines of its log are kept.
+const LINES: usize = 20_000;
+
+/// What the log says when the port is open; the address follows.
+const LISTENS: &str = "HTTP server listens on ";
+
+/// A daemon that is to be started.
+pub struct Builder {
+    folder: Folder,
+    command: Command,
+}
+
+/// A daemon that was started. Killed when dropped; if a test fails, its log is shown.
+pub struct Daemon {
+    folder: Folder,
+    process: Process,
+    log: Arc<Mutex<VecDeque<String>>>,
+    address: String,
+}
+
+impl Daemon {
+    /// A daemon with this YAML, on any free port, in a cluster of its own unless several have one ZooKeeper, with
+    /// a short session.
+    pub fn with(zookeeper: &str, yaml: &str) -> Builder {
+        let folder = Folder::new("daemon");
+        let file = folder.write("zk_monitor.yaml", yaml);
+        let mut command = bound_to_us(EXECUTABLE);
+        command.args(["-z", zookeeper, "--port", "0", "--bind", "127.0.0.1", "-l", "DEBUG"]);
+        command.args(["--session_timeout", "4", "-f"]).arg(file);
+        command.env_remove("SMTP_HOST").env_remove("SMTP_PORT").env_remove("JOURNAL_STREAM");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        Builder { folder, command }
+    }
+
+    /// Starts one and waits until it has read all its paths.
+    ///
+    /// # Panics
+    /// If it does not come so far.
+    #[track_caller]
+    pub fn start(zookeeper: &str, yaml: &str) -> Self {
+        let daemon = Self::with(zookeeper, yaml).start();
+        daemon.wait_until_ready();
+        daemon
+    }
+
+    /// Waits until `/-/ready` says so.
+    ///
+    /// # Panics
+    /// If it does not.
+    #[track_caller]
+    pub fn wait_until_ready(&self) {
+        eventually(SOON, "ready daemon", || {
+            let response = self.try_get("/-/ready")?;
+            if response.status == 200 { Ok(()) } else { Err(std::io::Error::other(response.body)) }
+        });
+    }
+
+    /// Waits until it may send alerts.
+    ///
+    /// # Panics
+    /// If it never leads.
+    #[track_caller]
+    pub fn wait_until_it_leads(&self) {
+        self.wait_until("leading daemon", |status| status["monitor"]["alerter"]["alerting"] == true);
+    }
+
+    /// Where its HTTP server listens.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// `/status`, with what is added for detail.
+    ///
+    /// # Panics
+    /// If it is not answered with JSON.
+    #[track_caller]
+    pub fn status(&self) -> Value {
+        let response = self.get("/status?detail=1");
+        assert_eq!(response.status, 200, "{}", response.body);
+        serde_json::from_str(&response.body).unwrap_or_else(|error| panic!("{error}: {}", response.body))
+    }
+
+    /// How a path stands: `true` or a message.
+    #[track_caller]
+    pub fn compliance(&self, path: &str) -> Value {
+        self.status()["monitor"]["compliance"][path].clone()
+    }
+
+    /// Waits until `/status` is as wanted.
+    ///
+    /// # Panics
+    /// If it never is, with how it was at last.
+    #[track_caller]
+    pub fn wait_until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        eventually(SOON, what, || {
+            let status = self.status();
+            if wanted(&status) { Ok(status) } else { Err(status) }
+        })
+    }
+
+    /// Waits until a path stands so: `true` or a message.
+    ///
+    /// # Panics
+    /// If it never does.
+    #[track_caller]
+    pub fn wait_for(&self, path: &str, expected: impl Into<Value>) {
+        let expected = expected.into();
+        eventually(SOON, &format!("{path}: {expected}"), || {
+            let found = self.compliance(path);
+            if found == expected { Ok(()) } else { Err(found) }
+        });
+    }
+
+    /// GET.
+    ///
+    /// # Panics
+    /// If there is no answer.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Response {
+        self.try_get(path).unwrap_or_else(|error| panic!("no answer to GET {path}: {error}"))
+    }
+
+    /// GET, or why there is no answer.
+    ///
+    /// # Errors
+    /// What became of the connection.
+    pub fn try_get(&self, path: &str) -> std::io::Result<Response> {
+        self.request(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address))
+    }
+
+    /// Sends these bytes and reads the answer to its end.
+    ///
+    /// # Errors
+    /// What became of the connection.
+    pub fn request(&self, bytes: &str) -> std::io::Result<Response> {
+        let mut stream = TcpStream::connect(&self.address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.write_all(bytes.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Response::parse(&answer)
+    }
+
+    /// All lines of its log so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().iter().cloned().collect()
+    }
+
+    /// Whether a line of its log holds this.
+    pub fn log_contains(&self, text: &str) -> bool {
+        self.log.lock().unwrap().iter().any(|line| line.contains(text))
+    }
+
+    /// Waits until a line of its log holds this.
+    ///
+    /// # Panics
+    /// If none does.
+    #[track_caller]
+    pub fn wait_for_log(&self, text: &str) {
+        eventually(SOON, &format!("{text:?} in the log"), || self.log_contains(text));
+    }
+
+    /// Replaces its YAML file.
+    pub fn rewrite(&self, yaml: &str) {
+        self.folder.write("zk_monitor.yaml", yaml);
+    }
+
+    /// Replaces its YAML file and makes it read that (SIGHUP).
+    pub fn reload(&mut self, yaml: &str) {
+        self.rewrite(yaml);
+        self.signal(Signal::HUP);
+    }
+
+    /// Sends a signal.
+    pub fn signal(&mut self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Waits for its end and tells the exit code; `None` if it was killed.
+    ///
+    /// # Panics
+    /// If it lives on.
+    #[track_caller]
+    pub fn wait(&mut self, within: Duration) -> Option<i32> {
+        self.process.wait(within).code()
+    }
+
+    /// SIGTERM, and the exit code.
+    ///
+    /// # Panics
+    /// If it does not end within five seconds.
+    #[track_caller]
+    pub fn stop(&mut self) -> Option<i32> {
+        self.signal(Signal::TERM);
+        self.wait(Duration::from_secs(5))
+    }
+
+    /// Resident memory, in KiB.
+    pub fn rss_kb(&self) -> u64 {
+        self.proc_status("VmRSS:")
+    }
+
+    /// How many threads it has.
+    pub fn threads(&self) -> u64 {
+        self.proc_status("Threads:")
+    }
+
+    /// How many descriptors it has open.
+    pub fn fds(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    }
+
+    /// How long it has computed.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        // The name of the program, in brackets, may hold blanks: count from behind it.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
+        // Linux tells programs hundredths of a second, whatever the kernel's own tick.
+        Duration::from_millis(ticks * 10)
+    }
+
+    fn proc_status(&self, key: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let shown = log.len().min(200);
+            eprintln!("--- the last {shown} log lines of process {}:", self.pid());
+            for line in &log[log.len() - shown..] {
+                eprintln!("{line}");
+            }
+        }
+    }
+}
+
+impl Builder {
+    /// With these arguments too.
+    pub fn args<const N: usize>(mut self, args: [&str; N]) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// With mail by way of this port of the loopback.
+    pub fn smtp(self, port: u16) -> Self {
+        self.env("SMTP_HOST", "127.0.0.1").env("SMTP_PORT", &port.to_string())
+    }
+
+    /// With this in its environment.
+    pub fn env(mut self, key: &str, value: &str) -> Self {
+        self.command.env(key, value);
+        self
+    }
+
+    /// Its directory, for the files that its YAML names.
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    /// Starts it and waits until its HTTP server listens.
+    ///
+    /// # Panics
+    /// If it does not come so far.
+    #[track_caller]
+    pub fn start(self) -> Daemon {
+        let mut process = Process::start(self.command);
+        let log = Arc::new(Mutex::new(VecDeque::new()));
+        let stderr = process.0.stderr.take().unwrap();
+        let lines = Arc::clone(&log);
+        // Ends with the daemon, which closes its standard error then.
+        std::thread::spawn(move || keep_lines(stderr, &lines));
+        let mut daemon = Daemon { folder: self.folder, process, log, address: String::new() };
+        let address = eventually(SOON, "HTTP server of the daemon", || {
+            if let Some(status) = daemon.process.0.try_wait().unwrap() {
+                panic!("the daemon ended at once: {status}: {:#?}", daemon.log());
+            }
+            let log = daemon.log.lock().unwrap();
+            let line = log.iter().find_map(|line| line.split_once(LISTENS))?;
+            line.1.split_whitespace().next().map(str::to_owned)
+        });
+        daemon.address = address;
+        daemon
+    }
+
+    /// Runs it to its end, which is to come soon: a faulty configuration, a one-shot command.
+    ///
+    /// # Panics
+    /// If it lives on.
+    #[track_caller]
+    pub fn finish(self) -> Output {
+        finish(self.command, SOON)
+    }
+}
+
+fn keep_lines(from: impl std::io::Read, lines: &Mutex<VecDeque<String>>) {
+    for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
+        let mut lines = lines.lock().unwrap();
+        if lines.len() == LINES {
+            lines.pop_front();
+        }
+        lines.push_back(String::from_utf8_lossy(&line).into_owned());
+    }
+}

@@ -1,0 +1,207 @@
+//! ZooKeeper servers: Debian's, run straight from its jar.
+
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::children::{Process, bound_to_us};
+use super::{Client, Folder, SOON, eventually, free_port};
+
+/// Names what it needs beside itself in its manifest.
+const JAR: &str = "/usr/share/java/zookeeper.jar";
+
+/// One server on the loopback, with a tick of half a second, so that sessions may be as short as one second.
+pub struct ZooKeeper {
+    folder: Folder,
+    port: u16,
+    jvm: Vec<String>,
+    process: Process,
+}
+
+impl ZooKeeper {
+    /// Starts a server of one's own and waits until it serves.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn start() -> Self {
+        Self::with(&[], &[])
+    }
+
+    /// The same with further lines of configuration and options of the virtual machine.
+    ///
+    /// # Panics
+    /// If it does not serve.
+    pub fn with(lines: &[&str], jvm: &[&str]) -> Self {
+        let port = free_port();
+        let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+        let jvm = jvm.iter().map(|option| (*option).to_owned()).collect();
+        let server =
+            Self::member(port, &format!("clientPort={port}\nclientPortAddress=127.0.0.1"), &lines, jvm, None);
+        server.wait_until_it_serves();
+        server
+    }
+
+    /// Starts a server without waiting; `id` is its number in an ensemble.
+    pub(super) fn member(
+        port: u16,
+        listen: &str,
+        lines: &[String],
+        jvm: Vec<String>,
+        id: Option<usize>,
+    ) -> Self {
+        assert!(Path::new(JAR).exists(), "{JAR} is missing: tests/run installs Debian's package zookeeper");
+        let folder = Folder::new("zookeeper");
+        let mut config = format!(
+            "dataDir={}\n{listen}\ntickTime=500\ninitLimit=20\nsyncLimit=6\nminSessionTimeout=1000\n\
+             maxSessionTimeout=120000\nmaxClientCnxns=0\nadmin.enableServer=false\n4lw.commands.whitelist=*\n",
+            folder.path().join("data").display()
+        );
+        for line in lines {
+            writeln!(config, "{line}").unwrap();
+        }
+        std::fs::create_dir(folder.path().join("data")).unwrap();
+        if let Some(id) = id {
+            folder.write("data/myid", &id.to_string());
+        }
+        folder.write("zoo.cfg", &config);
+        let process = launch(&folder, &jvm);
+        Self { folder, port, jvm, process }
+    }
+
+    /// `127.0.0.1:port`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// A client of this server.
+    pub fn client(&self) -> Client {
+        Client::connect(&self.address())
+    }
+
+    /// Waits until a client's operation succeeds: the port is open before that.
+    ///
+    /// # Panics
+    /// If none does.
+    #[track_caller]
+    pub fn wait_until_it_serves(&self) {
+        eventually(Duration::from_secs(60), "service by ZooKeeper", || {
+            Client::try_connect(&self.address())?.try_exists("/")
+        });
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again on the same port and data, after [`ZooKeeper::kill`] or from running; waits until it serves.
+    ///
+    /// # Panics
+    /// If it does not serve.
+    pub fn restart(&mut self) {
+        self.launch();
+        self.wait_until_it_serves();
+    }
+
+    /// Starts it again without waiting.
+    pub(super) fn launch(&mut self) {
+        self.kill();
+        self.process = launch(&self.folder, &self.jvm);
+    }
+
+    /// Stops the process (SIGSTOP): connections stay open, and nothing moves.
+    pub fn pause(&mut self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn resume(&mut self) {
+        self.process.signal(Signal::CONT);
+    }
+
+    /// The answer to a four-letter word: `ruok`, `srvr`, `wchs`, `cons` …
+    ///
+    /// # Errors
+    /// What became of the connection, if the server does not answer within two seconds.
+    pub fn ask(&self, word: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(self.address())?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.write_all(word.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+
+    /// Whether it says that it leads an ensemble.
+    pub fn leads(&self) -> bool {
+        self.ask("srvr").is_ok_and(|answer| answer.contains("Mode: leader"))
+    }
+}
+
+/// No fsync: the page cache survives `kill -9`, and nobody pulls the plug. Little is compiled, little allocated
+/// in advance: many of these run on a small machine, none for long.
+fn launch(folder: &Folder, jvm: &[String]) -> Process {
+    let mut command = bound_to_us("java");
+    command.args([
+        "-Xmx128m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        "-Xshare:auto",
+        "-XX:-UsePerfData",
+    ]);
+    command.args(["-Dzookeeper.forceSync=no", "-Dzookeeper.preAllocSize=512", "-Dzookeeper.cnxTimeout=1000"]);
+    command.args(["-Dzookeeper.snapCount=1000000", "-Dzookeeper.skipACL=no"]);
+    command.args(jvm);
+    command.args(["-cp", JAR, "org.apache.zookeeper.server.quorum.QuorumPeerMain"]);
+    command.arg(folder.path().join("zoo.cfg"));
+    let log = std::fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
+    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+    Process::start(command)
+}
+
+/// A part of the server that all tests share which leave it alone; each has a chroot of its own.
+pub struct Space {
+    address: String,
+}
+
+/// A new, empty part of the shared server, which the first caller starts.
+pub fn shared() -> Space {
+    static SERVER: OnceLock<ZooKeeper> = OnceLock::new();
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let server = SERVER.get_or_init(ZooKeeper::start);
+    let chroot = format!("/test-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    server.client().create(&chroot, "");
+    Space { address: format!("{}{chroot}", server.address()) }
+}
+
+impl Space {
+    /// `127.0.0.1:port/chroot`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// A client that sees this part alone.
+    pub fn client(&self) -> Client {
+        Client::connect(&self.address)
+    }
+
+    /// Waits until `path` has exactly these children.
+    ///
+    /// # Panics
+    /// If it does not get them.
+    #[track_caller]
+    pub fn wait_for_children(&self, path: &str, expected: usize) -> Vec<String> {
+        let mut client = self.client();
+        eventually(SOON, &format!("{expected} children of {path}"), || {
+            let children = client.children(path).unwrap_or_default();
+            if children.len() == expected { Ok(children) } else { Err(children) }
+        })
+    }
+}

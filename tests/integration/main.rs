@@ -1,0 +1,11 @@
+//! The real executable against a real ZooKeeper and receivers that misbehave on demand.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests are shells: they tell the model and the daemon the time"
+)]
+
+mod architecture;
+#[allow(dead_code, unused_imports, reason = "a toolbox: not every tool is in use at every time")]
+mod common;
+mod harness;
