@@ -51,16 +51,21 @@ need_java() {
     command -v java >/dev/null || need default-jre-headless
 }
 
-# find_cargo: finds cargo, where rustup puts it too, or names the command that installs Rust. To be called in the
-# top directory, whose Cargo.toml says which version is old enough.
-find_cargo() {
-    local home=${CARGO_HOME:-$HOME/.cargo} least found
-    [[ ! -x $home/bin/cargo ]] || PATH="$home/bin:$PATH"
+# recent_rust: whether cargo is there, and as recent as Cargo.toml wants.
+recent_rust() {
+    local found
     least=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
     found=$(rustc --version 2>/dev/null | cut -d ' ' -f 2 || true)
-    if command -v cargo >/dev/null && [[ "$(printf '%s\n' "$least" "${found:-0}" | sort -V | head -n 1)" == "$least" ]]; then
-        return 0
-    fi
-    fail "Rust $least or newer is needed, and ${found:-none} is here. This installs it for you alone, then try again:
+    command -v cargo >/dev/null && [[ "$(printf '%s\n' "$least" "${found:-0}" | sort -V | head -n 1)" == "$least" ]]
+}
+
+# find_cargo: finds cargo, where rustup puts it too, or names the command that installs Rust. To be called in the
+# top directory.
+find_cargo() {
+    local least
+    recent_rust && return 0
+    PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+    recent_rust && return 0
+    fail "there is no Rust, or none as recent as $least. This installs it for you alone; then try again:
     curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal"
 }
