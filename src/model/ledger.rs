@@ -37,10 +37,24 @@ pub struct Entry {
 pub struct Progress {
     /// The incident that was told to it; differs from the entry's if the receiver is behind.
     pub incident: Arc<str>,
+    /// The storm that it was told of the incident in, if it was not told of it by itself. Such a receiver
+    /// knows the storm's id alone.
+    pub storm: Option<Arc<str>>,
+    /// When the incident told to it began and ended, if the receiver is behind.
+    pub past: Option<Ends>,
     /// The alert.
     pub firing: Mark,
     /// The recovery.
     pub resolved: Mark,
+}
+
+/// The two ends of a violation that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// When the path fell out of spec.
+    pub since: SystemTime,
+    /// When it came back.
+    pub until: SystemTime,
 }
 
 /// How far one end of an incident is for one receiver.

@@ -1,0 +1,210 @@
+//! How far one receiver is with one incident, as this process knows it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::PATIENCE;
+use crate::model::ledger::{Ends, Mark, Progress};
+
+/// One receiver's share in an incident.
+///
+/// The marks are what this process knows. While an attempt is prepared or under way the ledger says
+/// `Ambiguous` instead ([`Share::progress`]), so that an attempt that comes to nothing needs no undoing here.
+#[derive(Clone, Debug)]
+pub(super) struct Share {
+    /// The incident that the marks speak of. If it is not the open one the receiver is behind: it either has
+    /// yet to hear of the end of that one, or never heard of it at all (`firing` is `Pending`).
+    pub told: Arc<str>,
+    pub storm: Option<Arc<str>>,
+    pub past: Option<Ends>,
+    /// Whether it never heard of an earlier violation, which was merged into the open one.
+    pub missed: bool,
+    pub firing: Mark,
+    pub resolved: Mark,
+    pub place: Place,
+    /// Since when the receiver should have been told what it has not; `None` if it need not have been.
+    pub due: Option<Instant>,
+    /// Whether the alert was tried for so long that it is tried no more.
+    pub gave_up: bool,
+    /// The last reminder that was sent.
+    pub reminded: u32,
+    /// How many of the incident's notices it has been told.
+    pub noticed: usize,
+    pub overtaken: Overtaken,
+}
+
+/// Where a share is on its way to the receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Idle,
+    /// In the receiver's queue, under this number.
+    Queued(u64),
+    /// Chosen for a delivery; the ledger has yet to take the intent.
+    Intent(Need),
+    /// The ledger holds the intent.
+    Ready(Need),
+    /// The attempt is under way.
+    Flying(Need),
+}
+
+/// What a receiver has to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    Firing,
+    Resolved,
+    /// Both ends at once.
+    Late,
+    Reminder(u32),
+    Notice,
+}
+
+/// Whether another agent's attempt may still be under way, and arrive after the recovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overtaken {
+    No,
+    Possibly,
+    /// The recovery was told, and is told once more at this time.
+    Again(Instant),
+}
+
+/// What the needs of a path's receivers depend on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View {
+    pub firing: bool,
+    pub over: bool,
+    pub silenced: bool,
+    /// How many repeat intervals have passed.
+    pub reminder: u32,
+    /// How many notices there are.
+    pub notices: usize,
+    pub now: Instant,
+}
+
+impl Share {
+    pub fn new(incident: &Arc<str>) -> Self {
+        Self {
+            told: Arc::clone(incident),
+            storm: None,
+            past: None,
+            missed: false,
+            firing: Mark::Pending,
+            resolved: Mark::Pending,
+            place: Place::Idle,
+            due: None,
+            gave_up: false,
+            reminded: 0,
+            noticed: 0,
+            overtaken: Overtaken::No,
+        }
+    }
+
+    /// Takes over what the ledger says, written by somebody else.
+    pub fn adopted(progress: &Progress, incident: &Arc<str>, reminder: u32, now: Instant) -> Self {
+        let overtaken = match progress.firing {
+            Mark::Ambiguous => Overtaken::Possibly,
+            Mark::Pending | Mark::Sent | Mark::Refused => Overtaken::No,
+        };
+        Self {
+            storm: progress.storm.clone(),
+            past: progress.past,
+            missed: progress.firing == Mark::Pending && progress.incident != *incident,
+            firing: progress.firing,
+            resolved: progress.resolved,
+            // There is an entry, so the alert had been due before: if it is over, it is told late.
+            due: Some(now),
+            reminded: reminder,
+            overtaken,
+            ..Self::new(&progress.incident)
+        }
+    }
+
+    /// Adds what this process knows from an earlier lease of its own to what the ledger says.
+    pub fn recall(&mut self, mine: &Self) {
+        if self.told != mine.told {
+            return;
+        }
+        let known = |stored: Mark, mine: Mark| if mine == Mark::Sent { Mark::Sent } else { stored };
+        self.firing = known(self.firing, mine.firing);
+        self.resolved = known(self.resolved, mine.resolved);
+        if let Place::Flying(need) = mine.place {
+            self.place = Place::Flying(need);
+        }
+    }
+
+    /// Whether it has yet to hear of the end of an incident before the open one.
+    pub fn is_behind(&self, incident: &Arc<str>) -> bool {
+        self.told != *incident && matches!(self.firing, Mark::Sent | Mark::Ambiguous)
+    }
+
+    /// What to tell, apart from storms.
+    pub fn need(&self, incident: &Arc<str>, view: &View) -> Option<Need> {
+        if self.is_behind(incident) {
+            return is_open(self.resolved).then_some(Need::Resolved);
+        }
+        match (self.firing, view.over) {
+            (Mark::Sent | Mark::Ambiguous, true) => {
+                let again = matches!(self.overtaken, Overtaken::Again(at) if at <= view.now);
+                (again || is_open(self.resolved)).then_some(Need::Resolved)
+            }
+            (Mark::Pending, true) => {
+                let tell = self.due.is_some() && !self.gave_up && !view.silenced;
+                tell.then_some(Need::Late)
+            }
+            (Mark::Pending | Mark::Ambiguous, false) => {
+                (view.firing && !view.silenced && !self.gave_up).then_some(Need::Firing)
+            }
+            (Mark::Sent, false) if view.firing && !view.silenced => {
+                if self.noticed < view.notices {
+                    Some(Need::Notice)
+                } else {
+                    (view.reminder > self.reminded).then_some(Need::Reminder(view.reminder))
+                }
+            }
+            (Mark::Sent, false) | (Mark::Refused, _) => None,
+        }
+    }
+
+    /// Whether the incident, which is over, has no more use for this share.
+    pub fn is_done(&self, incident: &Arc<str>, view: &View) -> bool {
+        let waits = matches!(self.overtaken, Overtaken::Again(_)) && self.firing != Mark::Pending;
+        self.place == Place::Idle && !waits && self.need(incident, view).is_none()
+    }
+
+    /// Whether it has been tried for so long that it is given up.
+    pub fn is_hopeless(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| now.saturating_duration_since(due) >= PATIENCE)
+    }
+
+    /// What the ledger has to say of it.
+    pub fn progress(&self) -> Progress {
+        let mut progress = Progress {
+            incident: Arc::clone(&self.told),
+            storm: self.storm.clone(),
+            past: self.past,
+            firing: self.firing,
+            resolved: self.resolved,
+        };
+        match self.trying() {
+            Some(Need::Firing) => progress.firing = Mark::Ambiguous,
+            Some(Need::Late) => (progress.firing, progress.resolved) = (Mark::Ambiguous, Mark::Ambiguous),
+            Some(Need::Resolved) => progress.resolved = Mark::Ambiguous,
+            Some(Need::Reminder(_) | Need::Notice) | None => {}
+        }
+        progress
+    }
+
+    fn trying(&self) -> Option<Need> {
+        match self.place {
+            Place::Intent(need) | Place::Ready(need) | Place::Flying(need) => Some(need),
+            Place::Idle | Place::Queued(_) => None,
+        }
+    }
+}
+
+/// Whether a mark leaves something to tell.
+pub(super) fn is_open(mark: Mark) -> bool {
+    match mark {
+        Mark::Pending | Mark::Ambiguous => true,
+        Mark::Sent | Mark::Refused => false,
+    }
+}
