@@ -100,20 +100,19 @@ pub fn load(file: &Path, env: Env<'_>) -> Result<Config, Errors> {
 
 /// A configuration file's content, and what has to be known of the file to judge it.
 #[derive(Clone, Copy, Debug)]
-pub struct Source<'a> {
+struct Source<'a> {
     /// The file's name, for messages.
-    pub name: &'a str,
-    /// Its content.
-    pub bytes: &'a [u8],
+    name: &'a str,
+    bytes: &'a [u8],
     /// The directory that names of files within it start from.
-    pub base: &'a Path,
+    base: &'a Path,
     /// Whether every user of the machine may read it.
-    pub is_world_readable: bool,
+    is_world_readable: bool,
 }
 
 impl Source<'_> {
     /// Judges the content.
-    pub fn parse(self, env: Env<'_>) -> Result<Config, Errors> {
+    fn parse(self, env: Env<'_>) -> Result<Config, Errors> {
         let text = decode(self.bytes).map_err(|error| Errors::syntax(self.name, error))?;
         let root = document::parse(text).map_err(|error| Errors::syntax(self.name, error))?;
         let mut judge = Judge::new(env, self.base);

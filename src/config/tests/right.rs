@@ -146,9 +146,9 @@ fn anchors_and_merge_keys_mean_what_yaml_says() {
 fn mail_addresses_come_in_any_shape() {
     let check = |shape: &str, expected: &[&str]| {
         let found = receivers(&format!("{{email: {shape}}}"));
-        let addresses = found.iter().map(|receiver| match &receiver.settings {
-            Settings::Email(Email { address, .. }) => address.to_string(),
-            other => panic!("{other:?}"),
+        let addresses = found.iter().map(|receiver| {
+            let Settings::Email(Email { address, .. }) = &receiver.settings else { panic!("{receiver:?}") };
+            address.to_string()
         });
         assert_eq!(addresses.collect::<Vec<_>>(), expected, "{shape}");
     };

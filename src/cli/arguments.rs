@@ -1,0 +1,304 @@
+//! Normalised arguments as values that go together.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use argh::FromArgs;
+use log::LevelFilter;
+use syslog::Facility;
+
+use super::hosts::{self, Hosts};
+use super::{Command, Options, Tls, ZooKeeper};
+use crate::model::receiver::Secret;
+use crate::model::{duration, path};
+
+/// Reads an environment variable.
+type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The environment variable that the password may stand in.
+const PASS_VARIABLE: &str = "ZK_MONITOR_ZOOKEEPER_PASS";
+
+/// The largest password file, in bytes.
+const MAX_PASS_FILE: u64 = 64 << 10;
+
+/// the arguments, each by itself; the help is in the table
+#[derive(Debug, FromArgs)]
+struct Arguments {
+    /// YAML file
+    #[argh(option)]
+    file: Option<PathBuf>,
+    /// hosts and chroot
+    #[argh(option, from_str_fn(hosts::parse), default = "default_hosts()")]
+    zookeeper: Hosts,
+    /// digest user
+    #[argh(option)]
+    zookeeper_user: Option<String>,
+    /// digest password
+    #[argh(option)]
+    zookeeper_pass: Option<String>,
+    /// file with the digest password
+    #[argh(option)]
+    zookeeper_pass_file: Option<PathBuf>,
+    /// TLS to ZooKeeper
+    #[argh(switch)]
+    zookeeper_tls: bool,
+    /// certificates to trust
+    #[argh(option)]
+    zookeeper_ca: Option<PathBuf>,
+    /// own certificate
+    #[argh(option)]
+    zookeeper_cert: Option<PathBuf>,
+    /// key of the own certificate
+    #[argh(option)]
+    zookeeper_key: Option<PathBuf>,
+    /// session timeout in seconds
+    #[argh(option, from_str_fn(session_timeout), default = "Duration::from_secs(10)")]
+    session_timeout: Duration,
+    /// name of the cluster
+    #[argh(option, from_str_fn(level_of_a_path), default = "String::from(\"zkmonitor\")")]
+    cluster_name: String,
+    /// parent of all clusters
+    #[argh(option, from_str_fn(cluster_prefix), default = "String::from(\"/zk_monitor\")")]
+    cluster_prefix: String,
+    /// HTTP port
+    #[argh(option, from_str_fn(port), default = "8080")]
+    port: u16,
+    /// HTTP address
+    #[argh(option, from_str_fn(bind))]
+    bind: Option<IpAddr>,
+    /// level of the log
+    #[argh(option, from_str_fn(level), default = "LevelFilter::Warn")]
+    level: LevelFilter,
+    /// syslog facility
+    #[argh(option, from_str_fn(facility))]
+    syslog: Option<Facility>,
+    /// judge the configuration
+    #[argh(switch)]
+    check_config: bool,
+    /// read once
+    #[argh(switch)]
+    once: bool,
+    /// test the receivers of a path
+    #[argh(option, from_str_fn(znode_path))]
+    test_alert: Option<String>,
+    /// path or pattern to silence
+    #[argh(option, from_str_fn(pattern))]
+    silence: Option<String>,
+    /// duration of the silence
+    #[argh(option, long = "for", from_str_fn(silence_duration))]
+    duration: Option<Duration>,
+    /// comment on the silence
+    #[argh(option, from_str_fn(comment))]
+    comment: Option<String>,
+    /// silence to end
+    #[argh(option, from_str_fn(level_of_a_path))]
+    unsilence: Option<String>,
+    /// list the silences
+    #[argh(switch)]
+    silences: bool,
+}
+
+/// The command that normalised arguments make; an error is a usage error in words.
+pub(super) fn command(arguments: &[String], env: Env<'_>) -> Result<Command, String> {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let arguments = Arguments::from_args(&["zk_monitor"], &arguments);
+    let arguments = arguments.map_err(|exit| exit.output.trim_end().to_owned())?;
+    arguments.refuse_two_commands()?;
+    arguments.refuse_silence_details()?;
+    let credentials = arguments.credentials(env)?;
+    let tls = arguments.tls()?;
+    let Hosts { hosts, chroot } = arguments.zookeeper;
+    let options = Options {
+        zookeeper: ZooKeeper { hosts, chroot, credentials, session_timeout: arguments.session_timeout, tls },
+        cluster_name: arguments.cluster_name,
+        cluster_prefix: arguments.cluster_prefix,
+        port: arguments.port,
+        bind: arguments.bind,
+        level: arguments.level,
+        syslog: arguments.syslog,
+    };
+    if let Some(path) = arguments.silence {
+        let duration = arguments.duration.ok_or("--silence needs --for DURATION")?;
+        let comment = arguments.comment.unwrap_or_default();
+        return Ok(Command::Silence { options, path, duration, comment, by: user(env) });
+    }
+    if let Some(id) = arguments.unsilence {
+        return Ok(Command::Unsilence { options, id });
+    }
+    if arguments.silences {
+        return Ok(Command::Silences { options });
+    }
+    let file = arguments.file.ok_or("--file FILE is required")?;
+    if file.as_os_str().is_empty() {
+        return Err("--file must not be empty".to_owned());
+    }
+    if let Some(path) = arguments.test_alert {
+        return Ok(Command::TestAlert { options, file, path });
+    }
+    Ok(match (arguments.check_config, arguments.once) {
+        (true, _) => Command::CheckConfig { options, file },
+        (false, true) => Command::Once { options, file },
+        (false, false) => Command::Run { options, file },
+    })
+}
+
+impl Arguments {
+    fn refuse_two_commands(&self) -> Result<(), String> {
+        let commands = [
+            ("--check-config", self.check_config),
+            ("--once", self.once),
+            ("--test-alert", self.test_alert.is_some()),
+            ("--silence", self.silence.is_some()),
+            ("--unsilence", self.unsilence.is_some()),
+            ("--silences", self.silences),
+        ];
+        let given: Vec<&str> = commands.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
+        if given.len() > 1 { Err(format!("{} exclude each other", given.join(" and "))) } else { Ok(()) }
+    }
+
+    fn refuse_silence_details(&self) -> Result<(), String> {
+        match (&self.silence, &self.duration, &self.comment) {
+            (None, Some(_), _) => Err("--for needs --silence".to_owned()),
+            (None, None, Some(_)) => Err("--comment needs --silence".to_owned()),
+            (None, None, None) | (Some(_), _, _) => Ok(()),
+        }
+    }
+
+    fn credentials(&self, env: Env<'_>) -> Result<Option<(String, Secret)>, String> {
+        let (password, source) = match (&self.zookeeper_pass, &self.zookeeper_pass_file) {
+            (Some(_), Some(_)) => {
+                return Err("--zookeeper_pass and --zookeeper_pass_file exclude each other".to_owned());
+            }
+            (Some(password), None) => (Some(Secret::new(password.clone())), "--zookeeper_pass"),
+            (None, Some(file)) => (Some(read_password(file)?), "--zookeeper_pass_file"),
+            (None, None) => {
+                let password = env(PASS_VARIABLE).filter(|password| !password.is_empty());
+                (password.map(Secret::new), PASS_VARIABLE)
+            }
+        };
+        match (&self.zookeeper_user, password) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(format!("{source} needs --zookeeper_user")),
+            (Some(_), None) => Err(format!(
+                "--zookeeper_user needs --zookeeper_pass, --zookeeper_pass_file or the environment variable {PASS_VARIABLE}"
+            )),
+            (Some(user), Some(_)) if user.is_empty() || user.contains(':') => {
+                Err("--zookeeper_user must not be empty or hold a \":\"".to_owned())
+            }
+            (Some(_), Some(password)) if password.reveal().is_empty() => {
+                Err(format!("{source} must not be empty"))
+            }
+            (Some(user), Some(password)) => Ok(Some((user.clone(), password))),
+        }
+    }
+
+    fn tls(&self) -> Result<Option<Tls>, String> {
+        let files = [
+            ("--zookeeper_ca", &self.zookeeper_ca),
+            ("--zookeeper_cert", &self.zookeeper_cert),
+            ("--zookeeper_key", &self.zookeeper_key),
+        ];
+        for (name, file) in files {
+            if !self.zookeeper_tls && file.is_some() {
+                return Err(format!("{name} needs --zookeeper_tls"));
+            }
+        }
+        let identity = match (&self.zookeeper_cert, &self.zookeeper_key) {
+            (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
+            (None, None) => None,
+            (Some(_), None) => return Err("--zookeeper_cert needs --zookeeper_key".to_owned()),
+            (None, Some(_)) => return Err("--zookeeper_key needs --zookeeper_cert".to_owned()),
+        };
+        Ok(self.zookeeper_tls.then(|| Tls { ca: self.zookeeper_ca.clone(), identity }))
+    }
+}
+
+/// Reads a password from a regular file; anything else might never end.
+fn read_password(file: &Path) -> Result<Secret, String> {
+    let unusable = |reason: &str| format!("--zookeeper_pass_file {}: {reason}", file.display());
+    let metadata = std::fs::metadata(file).map_err(|error| unusable(&error.to_string()))?;
+    if !metadata.is_file() || metadata.len() > MAX_PASS_FILE {
+        return Err(unusable("it is not a file that holds a password alone"));
+    }
+    let text = std::fs::read_to_string(file).map_err(|error| unusable(&error.to_string()))?;
+    Secret::from_file_text(&text).map_err(unusable)
+}
+
+/// Who asks, by the environment; `sudo` tells who stands behind root.
+fn user(env: Env<'_>) -> String {
+    let name = ["SUDO_USER", "USER", "LOGNAME"]
+        .into_iter()
+        .find_map(|name| env(name).filter(|user| !user.is_empty()));
+    name.unwrap_or_else(|| "unknown".to_owned()).chars().filter(|c| !c.is_control()).take(100).collect()
+}
+
+fn default_hosts() -> Hosts {
+    Hosts { hosts: vec![("localhost".to_owned(), 2181)], chroot: None }
+}
+
+fn session_timeout(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds @ 1..=3600) => Ok(Duration::from_secs(seconds)),
+        Ok(_) | Err(_) => Err("must be a whole number of seconds from 1 to 3600".to_owned()),
+    }
+}
+
+fn level_of_a_path(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains('/') {
+        return Err("must be one level of a path: not empty, and without \"/\"".to_owned());
+    }
+    path::check(&format!("/{text}")).map_err(|fault| fault.to_string())?;
+    Ok(text.to_owned())
+}
+
+fn cluster_prefix(text: &str) -> Result<String, String> {
+    if text == "/" { Err("must be a path below \"/\"".to_owned()) } else { znode_path(text) }
+}
+
+fn znode_path(text: &str) -> Result<String, String> {
+    path::check(text).map(|()| text.to_owned()).map_err(|fault| fault.to_string())
+}
+
+fn pattern(text: &str) -> Result<String, String> {
+    path::check_pattern(text).map(|()| text.to_owned()).map_err(|fault| fault.to_string())
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number).ok_or_else(|| "must be a port from 0 to 65535".to_owned())
+}
+
+fn bind(text: &str) -> Result<IpAddr, String> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    bare.parse().map_err(|_| "must be an IP address".to_owned())
+}
+
+fn level(text: &str) -> Result<LevelFilter, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "debug" => Ok(LevelFilter::Debug),
+        "info" => Ok(LevelFilter::Info),
+        "warn" | "warning" => Ok(LevelFilter::Warn),
+        "error" => Ok(LevelFilter::Error),
+        _ => Err("must be DEBUG, INFO, WARN or ERROR".to_owned()),
+    }
+}
+
+fn facility(text: &str) -> Result<Facility, String> {
+    text.parse().map_err(|()| "must be a syslog facility, such as daemon or local0".to_owned())
+}
+
+fn silence_duration(text: &str) -> Result<Duration, String> {
+    match duration::parse(text) {
+        Ok(Duration::ZERO) => Err("must be more than nothing".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(fault) => Err(fault.to_string()),
+    }
+}
+
+fn comment(text: &str) -> Result<String, String> {
+    if text.len() > 1000 || text.contains(char::is_control) {
+        return Err("must be one line of at most 1000 bytes".to_owned());
+    }
+    Ok(text.to_owned())
+}
