@@ -206,3 +206,46 @@ fn unnamed_listener() -> io::Result<UnixListener> {
 pub fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::now;
+    use super::*;
+
+    #[test]
+    fn nobody_else_can_reach_tiny_http() {
+        let (backend, _questions) = Backend::start().unwrap();
+        let address = backend.lanes[0].stream.peer_addr().unwrap();
+        let refused = UnixStream::connect_addr(&address).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn a_lane_that_does_not_answer_is_given_up() {
+        let request = Request {
+            is_head: false,
+            target: "/".to_owned(),
+            wants_html: false,
+            if_none_match: None,
+            keep_alive: true,
+        };
+        let (mut backend, _questions) = Backend::start().unwrap();
+        let start = now();
+        for client in 0..LANES {
+            assert!(backend.ask(client as u64, &request, start));
+        }
+        assert!(!backend.ask(99, &request, start), "all are busy");
+        backend.expire(start + ANSWER_TIME - Duration::from_millis(1));
+        assert_eq!(backend.lanes.len(), LANES);
+        backend.expire(start + ANSWER_TIME);
+        assert_eq!(backend.lanes.len(), 0);
+    }
+
+    #[test]
+    fn the_end_of_the_gate_ends_the_questions() {
+        let (backend, questions) = Backend::start().unwrap();
+        assert!(questions.next(Duration::from_millis(1)).unwrap().is_none());
+        drop(backend);
+        assert!(questions.next(Duration::from_secs(9)).is_err());
+    }
+}

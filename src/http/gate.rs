@@ -116,7 +116,7 @@ impl Gate {
     fn wait(&self, now: Instant) -> io::Result<Ready> {
         let mut fds = vec![PollFd::new(&self.stop, PollFlags::IN)];
         let accepts = self.paused.is_none() && (self.clients.len() < CLIENTS || self.expendable().is_some());
-        // Without a wish, and it never hangs up: the socket keeps its place in the list.
+        // It is listed even when nothing is asked of it, so that what follows it keeps its place.
         fds.push(PollFd::new(&self.listener, if accepts { PollFlags::IN } else { PollFlags::empty() }));
         fds.extend(self.backend.lanes.iter().map(|lane| PollFd::new(lane, PollFlags::IN)));
         fds.extend(self.clients.values().map(|client| PollFd::new(client, client.interest())));

@@ -212,8 +212,8 @@ fn field(status: &str, name: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixture;
     use super::*;
-    use crate::http::fixture;
 
     fn text(view: &View) -> String {
         String::from_utf8(body(view)).unwrap()

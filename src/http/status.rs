@@ -252,8 +252,8 @@ fn zookeeper(object: &mut Object, view: &View) {
 mod tests {
     use serde_json::{Value, json};
 
+    use super::super::fixture;
     use super::*;
-    use crate::http::fixture;
 
     fn parsed(view: &View, selection: Selection) -> Value {
         serde_json::from_slice(&body(view, selection)).unwrap()
