@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::sink::{Act, http, slow_reader};
+use super::sink::{Act, http, no_host, nobody, slow_reader};
 use super::{LIMIT, SECRET, SHORT, attempt, firing, kind};
 use crate::model::receiver::{Outcome, Secret, Settings, Slack, Webhook};
 use crate::notify::http::Client;
@@ -64,13 +64,12 @@ fn a_lost_answer_is_ambiguous() {
 
 #[test]
 fn what_was_not_handed_over_has_failed() {
-    // Nobody listens there any more.
-    let (address, _) = http(Vec::new());
-    let outcome = attempt(webhook(&address), &firing(), LIMIT);
+    let outcome = attempt(webhook(&nobody().to_string()), &firing(), LIMIT);
     assert_eq!(outcome, Outcome::Failed { reason: "connection refused".into(), retry_after: None });
 
-    let unknown = attempt(webhook("host.invalid"), &firing(), LIMIT);
-    assert_eq!(kind(&unknown), "failed", "{unknown:?}");
+    let unknown = attempt(webhook(&no_host()), &firing(), LIMIT);
+    let reason = "the host name cannot be resolved".into();
+    assert_eq!(unknown, Outcome::Failed { reason, retry_after: None });
 
     for odd in ["", "no url", "ftp://host/", "http://", "http://a b/"] {
         let settings = Webhook { url: Secret::new(odd.into()), headers: Vec::new(), secret: None };
@@ -118,12 +117,11 @@ fn retry_after_is_honoured() {
     let check = |status: &str, value: String, expected: std::ops::RangeInclusive<u64>| {
         let text = format!("HTTP/1.1 {status}\r\nRetry-After: {value}\r\nContent-Length: 0\r\n\r\n");
         let (address, _requests) = http(vec![Act::Say(text.leak())]);
-        match attempt(webhook(&address), &firing(), LIMIT) {
-            Outcome::Failed { retry_after: Some(after), .. } => {
-                assert!(expected.contains(&after.as_secs()), "{value} gave {after:?}");
-            }
-            other => panic!("{value} gave {other:?}"),
-        }
+        let outcome = attempt(webhook(&address), &firing(), LIMIT);
+        let Outcome::Failed { retry_after: Some(after), .. } = outcome else {
+            panic!("{value} gave {outcome:?}");
+        };
+        assert!(expected.contains(&after.as_secs()), "{value} gave {after:?}");
     };
     check("429 Too Many Requests", "17".into(), 17..=17);
     check("503 Service Unavailable", "86400".into(), 3600..=3600);

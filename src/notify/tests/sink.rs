@@ -1,7 +1,7 @@
 //! Servers of a few lines, each in a thread of its own that ends with its last connection.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -53,6 +53,16 @@ pub(super) fn http(acts: Vec<Act>) -> (String, Receiver<Request>) {
             perform(stream, act);
         }
     })
+}
+
+/// An address at which nobody listens.
+pub(super) fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A host name that the resolver knows to be none, without asking anybody: its first part is too long.
+pub(super) fn no_host() -> String {
+    "x".repeat(64) + ".invalid"
 }
 
 /// Reads what comes in small pieces, slowly, and never answers.

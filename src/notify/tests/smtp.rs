@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use super::sink::{Act, Script, smtp};
+use super::sink::{Act, Script, no_host, nobody, smtp};
 use super::{LIMIT, SECRET, SHORT, attempt, firing, is_discreet, item, kind, notification};
 use crate::model::message::Kind;
 use crate::model::receiver::{Email, Notifier, Outcome, Secret, Settings, Smtp, SmtpTls};
@@ -103,13 +103,12 @@ fn a_server_that_does_not_greet_has_failed() {
     check(Act::Drip("220-"), SHORT);
     check(Act::Close, LIMIT);
 
-    let (port, _) = smtp(Vec::new());
-    let refused = attempt(Settings::Email(email(port)), &firing(), LIMIT);
+    let refused = attempt(Settings::Email(email(nobody().port())), &firing(), LIMIT);
     assert!(
         matches!(&refused, Outcome::Failed { reason, .. } if reason == "SMTP, connecting: connection refused"),
         "{refused:?}"
     );
-    let unknown = with(25, |smtp| smtp.host = "host.invalid".into());
+    let unknown = with(25, |smtp| smtp.host = no_host());
     assert_eq!(kind(&attempt(Settings::Email(unknown), &firing(), LIMIT)), "failed");
 }
 
@@ -210,8 +209,7 @@ fn a_mail_is_never_sent_twice_within_an_attempt() {
 #[test]
 fn a_bad_sender_is_a_fault_of_the_configuration() {
     for from in ["", "nobody", "a b@example.com", "x@\r\nRCPT TO:<y@example.com>"] {
-        let (port, _lines) = smtp(Vec::new());
-        let settings = with(port, |smtp| smtp.from = from.into());
+        let settings = with(nobody().port(), |smtp| smtp.from = from.into());
         let outcome = attempt(Settings::Email(settings), &firing(), LIMIT);
         assert!(
             matches!(&outcome, Outcome::Failed { reason, .. } if reason.starts_with("smtp.from")),
