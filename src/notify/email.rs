@@ -59,13 +59,22 @@ impl EmailNotifier {
         (is_fresh && session.begin(mail, deadline.min(now + PROBE)).is_ok()).then_some(session)
     }
 
+    /// The outcome, with nothing in it that a server may have repeated of what it was told in confidence.
     fn outcome(&self, failure: &Failure) -> Outcome {
         let smtp = &self.settings.smtp;
-        let password = smtp.credentials.as_ref().map_or("", |(_, password)| password.reveal());
-        let user = smtp.credentials.as_ref().map_or("", |(user, _)| user);
+        let (user, password) =
+            smtp.credentials.as_ref().map_or(("", ""), |(user, password)| (user.as_str(), password.reveal()));
+        let mut secrets = vec![password.to_owned()];
+        if !password.is_empty() {
+            secrets.push(encode::base64(password.as_bytes()));
+            secrets.push(encode::base64(format!("\0{user}\0{password}").as_bytes()));
+        }
         let local = |address: &str| address.rsplit_once('@').map_or(String::new(), |(local, _)| local.into());
-        let (to, from) = (local(&self.settings.address), local(&smtp.from));
-        failure.outcome(&[password, &encode::base64(password.as_bytes())], &[user, &to, &from])
+        let names = [user.to_owned(), local(&self.settings.address), local(&smtp.from)];
+        failure.outcome(
+            &secrets.iter().map(String::as_str).collect::<Vec<_>>(),
+            &names.each_ref().map(String::as_str),
+        )
     }
 }
 

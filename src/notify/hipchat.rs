@@ -11,7 +11,7 @@ use crate::model::receiver::{HipChat, Notifier, Outcome};
 use crate::model::words;
 
 /// How long a sender's name may be, in characters.
-const FROM: usize = 15;
+const FROM: usize = 14;
 
 /// Posts to one room.
 pub(super) struct HipChatNotifier {

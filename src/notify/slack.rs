@@ -9,14 +9,36 @@ use crate::model::message::Notification;
 use crate::model::receiver::{Notifier, Outcome, Slack};
 use crate::model::words;
 
-/// Errors that go away by themselves. Slack says them with status 200, too.
-const PASSING: [&str; 6] = [
-    "ratelimited",
-    "rate_limited",
-    "service_unavailable",
-    "request_timeout",
-    "team_added_to_org",
-    "accesslimited",
+/// Errors that will not go away by themselves: about the token, the channel, or the message. Slack says them
+/// with status 200, too.
+const FINAL: [&str; 27] = [
+    "access_denied",
+    "account_inactive",
+    "action_prohibited",
+    "as_user_not_supported",
+    "channel_is_archived",
+    "channel_not_found",
+    "deprecated_endpoint",
+    "ekm_access_denied",
+    "invalid_arguments",
+    "invalid_auth",
+    "invalid_payload",
+    "invalid_token",
+    "is_archived",
+    "messages_tab_disabled",
+    "method_deprecated",
+    "missing_scope",
+    "msg_too_long",
+    "no_permission",
+    "no_service",
+    "no_text",
+    "not_allowed_token_type",
+    "not_authed",
+    "not_in_channel",
+    "restricted_action",
+    "token_expired",
+    "token_revoked",
+    "user_not_found",
 ];
 /// Errors after which, as Slack documents, a part of the operation may have succeeded.
 const HALFWAY: [&str; 2] = ["internal_error", "fatal_error"];
@@ -109,18 +131,18 @@ fn not_understood() -> Outcome {
     Outcome::Ambiguous { reason: "Slack's answer was not understood".to_owned() }
 }
 
-/// What an error that Slack names means. One that is not known to pass is for good.
+/// What an error that Slack names means. One that is not known to be final may pass.
 fn refusal(error: &str, retry_after: Option<Duration>) -> Outcome {
     let reason = match word(error.as_bytes()) {
         Some(word) => format!("Slack: {word}"),
         None => "Slack refused it".to_owned(),
     };
-    if PASSING.contains(&error) {
-        Outcome::Failed { reason, retry_after }
+    if FINAL.contains(&error) {
+        Outcome::Refused { reason }
     } else if HALFWAY.contains(&error) {
         Outcome::Ambiguous { reason }
     } else {
-        Outcome::Refused { reason }
+        Outcome::Failed { reason, retry_after }
     }
 }
 

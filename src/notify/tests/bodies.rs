@@ -40,7 +40,7 @@ fn slack_webhook(url: String) -> Settings {
 
 fn hipchat(api_url: String) -> Settings {
     let token = Secret::new(format!("{SECRET}&x"));
-    Settings::HipChat(HipChat { api_url, room: "Ops & Co".into(), token, from: "zk_monitor at home".into() })
+    Settings::HipChat(HipChat { api_url, room: "Ops & Co".into(), token, from: "zk_monitor_at_home".into() })
 }
 
 fn webhook(url: String) -> Settings {
@@ -84,7 +84,7 @@ fn slack_api_answers() {
     check(r#"{"ok":true}"#, "accepted");
     check(r#"{"ok":false,"error":"channel_not_found"}"#, "refused");
     check(r#"{"ok":false,"error":"invalid_auth"}"#, "refused");
-    check(r#"{"ok":false,"error":"s3cret and ops@example.com"}"#, "refused");
+    check(r#"{"ok":false,"error":"s3cret and ops@example.com"}"#, "failed");
     check(r#"{"ok":false,"error":"ratelimited"}"#, "failed");
     check(r#"{"ok":false,"error":"service_unavailable"}"#, "failed");
     check(r#"{"ok":false,"error":"fatal_error"}"#, "ambiguous");
@@ -122,7 +122,7 @@ fn hipchat_message_and_answers() {
     assert_eq!(requests[0].header("Content-Type"), Some("application/x-www-form-urlencoded"));
     assert_eq!(
         String::from_utf8_lossy(&requests[0].body),
-        "room_id=Ops%20%26%20Co&from=zk_monitor%20at%20h\
+        "room_id=Ops%20%26%20Co&from=zk_monitor_at_\
          &message=ALERT%20%2Fservices%2Ffoo%3A%20Found%20children%20%280%29%20less%20than%20minimum%20%281%29\
          &message_format=text&color=red&notify=1"
     );
