@@ -6,6 +6,13 @@
 )]
 
 mod architecture;
+mod cluster;
 #[allow(dead_code, unused_imports, reason = "a toolbox: not every tool is in use at every time")]
 mod common;
+mod compliance;
+mod config;
 mod harness;
+mod http;
+mod notification;
+mod outage;
+mod shutdown;

@@ -19,6 +19,20 @@ use super::{Folder, SOON, eventually};
 /// How many lines of its log are kept.
 const LINES: usize = 20_000;
 
+/// What the daemon hears of its surroundings, and is not to hear of those of the tests.
+const SURROUNDINGS: [&str; 10] = [
+    "SMTP_HOST",
+    "SMTP_PORT",
+    "JOURNAL_STREAM",
+    "NOTIFY_SOCKET",
+    "ZK_MONITOR_ZOOKEEPER_PASS",
+    "http_proxy",
+    "HTTP_PROXY",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+];
+
 /// What the log says when the port is open; the address follows.
 const LISTENS: &str = "HTTP server listens on ";
 
@@ -45,7 +59,9 @@ impl Daemon {
         let mut command = bound_to_us(EXECUTABLE);
         command.args(["-z", zookeeper, "--port", "0", "--bind", "127.0.0.1", "-l", "DEBUG"]);
         command.args(["--session_timeout", "4", "-f"]).arg(file);
-        command.env_remove("SMTP_HOST").env_remove("SMTP_PORT").env_remove("JOURNAL_STREAM");
+        for variable in SURROUNDINGS {
+            command.env_remove(variable);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         Builder { folder, command }
     }
