@@ -6,11 +6,21 @@
 //! ([`published`]) that the HTTP side reads.
 
 pub mod cli;
+pub mod commands;
 pub mod config;
+pub mod daemon;
 pub mod http;
 pub mod logging;
 pub mod model;
 pub mod notify;
 pub mod pipeline;
 pub mod published;
+pub mod roots;
+pub mod threads;
+pub mod watching;
 pub mod zk;
+
+/// A variable of the environment, if it is set and is text.
+pub fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

@@ -1,10 +1,3 @@
-<<<<<<< HEAD
-//! placeholder
-pub mod effect;
-pub use effect::*;
-/// x
-pub const STORM: usize = 50;
-=======
 //! Who must be told what, and what surely happened: the alert protocol as a pure machine.
 //!
 //! Events go in (judgements, the lease, outcomes, answers of the ledger, time), effects come out. Every agent
@@ -337,4 +330,3 @@ impl Core {
         }
     }
 }
->>>>>>> 65f468b (Add the alert state machine and the dispatcher)

@@ -27,14 +27,14 @@ pub struct Card {
 }
 
 impl Card {
-    /// The card of this process.
-    pub fn new(instance: &str, started: SystemTime, http: &str, config: &str) -> Self {
+    /// The card of this process, before its configuration is known.
+    pub fn new(instance: &str, started: SystemTime, http: &str) -> Self {
         Self {
             instance: instance.into(),
             version: env!("CARGO_PKG_VERSION").into(),
             started: millis(started),
             http: http.into(),
-            config: config.into(),
+            config: "".into(),
         }
     }
 

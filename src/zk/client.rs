@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crossbeam_channel::Sender;
 use zookeeper::{Acl, CreateMode, Stat, ZkError, ZooKeeper};
 
 use super::link::Cutter;
@@ -20,6 +21,7 @@ struct Inner {
     generation: u64,
     over: AtomicBool,
     cutter: Cutter,
+    hurry: Sender<()>,
 }
 
 /// What a call gives, or the library's error.
@@ -27,14 +29,16 @@ pub type Answer<T> = Result<T, ZkError>;
 
 impl Client {
     /// Wraps the library's client for one generation; `chroot` is empty or starts with `/`.
-    pub fn new(zk: Arc<ZooKeeper>, chroot: &str, generation: u64, cutter: Cutter) -> Self {
-        Self(Arc::new(Inner {
-            zk,
-            chroot: chroot.to_owned(),
-            generation,
-            over: AtomicBool::new(false),
-            cutter,
-        }))
+    /// A message in `hurry` makes the pulse beat at once.
+    pub fn new(zk: Arc<ZooKeeper>, chroot: &str, generation: u64, cutter: Cutter, hurry: Sender<()>) -> Self {
+        let (chroot, over) = (chroot.to_owned(), AtomicBool::new(false));
+        Self(Arc::new(Inner { zk, chroot, generation, over, cutter, hurry }))
+    }
+
+    /// Has the pulse beat at once, rather than at its time.
+    pub fn hurry(&self) {
+        // One is enough, and after the end of the generation none is needed.
+        self.0.hurry.try_send(()).ok();
     }
 
     /// Which generation this is.

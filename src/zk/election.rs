@@ -6,31 +6,31 @@
 //! thread leads from the moment at which the barrier arrives there, not before. The election itself sends no
 //! alert.
 
+mod entry;
+mod line;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender, after, select};
-use zookeeper::{Acl, CreateMode, ZkError};
+use zookeeper::{Acl, ZkError};
 
 use super::agents::{self, Card};
 use super::client::{Answer, Client, describe};
-use super::contenders::{self, Contender, MARK};
-use super::ledger::{self, Access};
+use super::contenders::Contender;
+use super::ledger::Access;
 use super::names::{self, Places};
 use super::pulse::OwnNode;
 use super::silences;
 use super::watch::Bell;
-use crate::model::dispatcher;
 use crate::model::news::News;
-use crate::model::status::{Cluster, Connection, Grant, Silence, lease_holds};
+use crate::model::status::{Cluster, Connection, Silence, lease_holds};
 use crate::published::{Reader, Writer};
 
 /// How often the others' cards are read again, and what could not be done is tried again.
 const REFRESH: Duration = Duration::from_secs(10);
 /// How often the thread shows that it is alive while nothing happens.
 const PULSE: Duration = Duration::from_secs(1);
-/// How often a ghost is looked at whose last sends are not over.
-const GHOST: Duration = Duration::from_millis(100);
 
 /// What the election hears.
 pub enum Input {
@@ -95,8 +95,8 @@ pub struct Inlets {
 }
 
 /// Takes part in the election until it is told to stop.
-pub fn run(identity: Identity, places: Places, config: Arc<str>, inlets: &Inlets, outlets: Outlets) {
-    let card = Card::new(&identity.instance, identity.started, &identity.http, &config);
+pub fn run(identity: Identity, places: Places, inlets: &Inlets, outlets: Outlets) {
+    let card = Card::new(&identity.instance, identity.started, &identity.http);
     let mut election = Election {
         acl: names::own_acl(identity.credentials),
         name: identity.name.clone(),
@@ -136,11 +136,6 @@ pub fn run(identity: Identity, places: Places, config: Arc<str>, inlets: &Inlets
 #[expect(clippy::disallowed_methods, reason = "the election is a shell")]
 fn clock() -> Instant {
     Instant::now()
-}
-
-#[expect(clippy::disallowed_methods, reason = "silences end by the wall clock")]
-fn wall_clock() -> SystemTime {
-    SystemTime::now()
 }
 
 struct Election {
@@ -270,9 +265,7 @@ impl Election {
     /// A lease that lapsed is not taken up again: what comes next is decided on a new session.
     fn end_lapsed(&self) {
         let Some(session) = self.session.as_ref().filter(|session| session.granted) else { return };
-        let connection = self.connection.get();
-        let established = connection.session.as_ref().is_some_and(|session| session.written.is_some());
-        if established && !lease_holds(self.status.grant, &connection, clock()) {
+        if !lease_holds(self.status.grant, &self.connection.get(), clock()) {
             log::warn!("the lease ran out before a write was acknowledged; ending the session");
             session.client.end();
         }
@@ -293,178 +286,6 @@ impl Election {
             self.outlets.news.send(News::Silences(session.silences.clone())).ok();
         }
         self.stand_in_line(session)
-    }
-
-    /// Makes the persistent znodes of the cluster.
-    fn prepare(&self, client: &Client) -> Result<(), Trouble> {
-        for path in self.places.all() {
-            if client.exists(&path, false)?.is_some() {
-                continue;
-            }
-            let acl = self.places.acl(&path, self.identity.credentials);
-            match client.create(&path, b"", &acl, CreateMode::Persistent) {
-                Ok(_) | Err(ZkError::NodeExists) => {}
-                Err(e) => return Err(refused(format!("cannot create {path}"), e)),
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes this agent's znode; tells whether it is there. If another process has the name, waits for as long
-    /// as a dead one's znode can stay, and then takes another name.
-    fn enter_agent(&mut self, session: &mut Session) -> Result<bool, Trouble> {
-        if let Some(path) = &session.agent {
-            if session.client.exists(path, false)?.is_some() {
-                return Ok(true);
-            }
-            log::warn!("{path} was removed by somebody; making it again");
-            session.agent = None;
-        }
-        for suffix in 1..=100 {
-            let name = match suffix {
-                1 => self.identity.name.clone(),
-                suffix => format!("{}-{suffix}", self.identity.name),
-            };
-            let path = format!("{}/{}", self.places.agents, names::encode(&name));
-            match session.client.create(&path, &self.card.encode(), &self.acl, CreateMode::Ephemeral) {
-                Ok(_) => {
-                    session.agent = Some(path.as_str().into());
-                    self.name = name;
-                    self.status.agent = self.name.as_str().into();
-                    self.publish_own_of(session);
-                    return Ok(true);
-                }
-                Err(ZkError::NodeExists) => {}
-                Err(e) => return Err(refused(format!("cannot create {path}"), e)),
-            }
-            if self.remove_own_ghost(session, &path)? {
-                return self.enter_agent(session);
-            }
-            if session.began.elapsed() < session.timeout {
-                return Ok(false);
-            }
-        }
-        Err(Trouble::Refused(format!("a hundred agents are called {}", self.identity.name)))
-    }
-
-    /// Removes an agent node that an earlier session of this very process left.
-    fn remove_own_ghost(&self, session: &Session, path: &str) -> Result<bool, Trouble> {
-        let ours = match session.client.data(path, false) {
-            Ok((bytes, _)) => Card::decode(&bytes).is_some_and(|card| card.instance == self.card.instance),
-            Err(ZkError::NoNode) => true,
-            Err(e) => return Err(e.into()),
-        };
-        if ours {
-            absent_is_fine(session.client.delete(path, None))?;
-        }
-        Ok(ours)
-    }
-
-    fn stand_in_line(&mut self, session: &mut Session) -> Result<Duration, Trouble> {
-        let mut line = self.line(session)?;
-        let mut wait = REFRESH;
-        for ghost in line.iter().filter(|one| one.is_of(&self.identity.instance)) {
-            if session.lock.as_ref() == Some(ghost) {
-                continue;
-            }
-            // What an earlier session of this process began to send is still its own until it has ended.
-            if *self.in_flight.get() > 0 {
-                wait = GHOST;
-                continue;
-            }
-            absent_is_fine(session.client.delete(&format!("{}/{}", self.places.lock, ghost.name), None))?;
-        }
-        if session.lock.as_ref().is_none_or(|own| !line.contains(own)) {
-            if session.lock.take().is_some() {
-                log::warn!("this agent's place in line was removed by somebody; joining at its end");
-                self.withdraw(session);
-            }
-            session.lock = Some(self.join_line(&session.client)?);
-            line = self.line(session)?;
-        }
-        let Some(own) = session.lock.clone() else { return Ok(wait) };
-        let place = line.iter().position(|one| *one == own);
-        self.status.leader = self.holder(session, line.first())?;
-        match place {
-            Some(0) => self.lead(session, &own)?,
-            Some(place) => {
-                self.withdraw(session);
-                let before = format!("{}/{}", self.places.lock, line[place - 1].name);
-                if session.client.exists(&before, true)?.is_none() {
-                    return self.stand_in_line(session);
-                }
-            }
-            // Removed between two calls; the next turn joins again.
-            None => return Ok(GHOST),
-        }
-        Ok(wait)
-    }
-
-    fn line(&self, session: &Session) -> Answer<Vec<Contender>> {
-        // The watch tells a waiting agent nothing that the one before it does not, and costs a bell for each
-        // change of the line; so there is none.
-        Ok(contenders::line(&session.client.children(&self.places.lock, false)?))
-    }
-
-    fn join_line(&self, client: &Client) -> Result<Contender, Trouble> {
-        let prefix = format!("{}/{}{MARK}", self.places.lock, self.identity.instance);
-        let made = client
-            .create(&prefix, self.name.as_bytes(), &self.acl, CreateMode::EphemeralSequential)
-            .map_err(|e| refused(format!("cannot create {prefix}…"), e))?;
-        let name = made.rsplit('/').next().unwrap_or_default();
-        Contender::parse(name).ok_or_else(|| Trouble::Refused(format!("the server named a lock node {made}")))
-    }
-
-    /// The name that the first in line gives itself.
-    fn holder(&self, session: &Session, first: Option<&Contender>) -> Result<Option<Arc<str>>, Trouble> {
-        let Some(first) = first else { return Ok(None) };
-        match session.client.data(&format!("{}/{}", self.places.lock, first.name), false) {
-            Ok((bytes, _)) => Ok(Some(String::from_utf8_lossy(&bytes).into())),
-            Err(ZkError::NoNode) => Ok(None),
-            Err(e) => Err(e.into()),
-        }
-    }
-
-    /// Takes over, or goes on leading.
-    fn lead(&mut self, session: &mut Session, own: &Contender) -> Result<(), Trouble> {
-        let znode: Arc<str> = format!("{}/{}", self.places.lock, own.name).into();
-        if session.granted {
-            session.client.exists(&znode, true)?;
-            return Ok(silences::sweep(&session.client, &self.places, &session.silences, wall_clock())?);
-        }
-        session.client.set(&znode, self.name.as_bytes(), None)?;
-        if self.line(session)?.first() != Some(own) {
-            return self.stand_in_line(session).map(drop);
-        }
-        let loaded = ledger::load(&session.client, &self.places)?;
-        session.silences = silences::list(&session.client, &self.places, true)?;
-        let adopted =
-            loaded.entries.iter().map(|stored| (Arc::clone(&stored.entry.path), stored.entry.since));
-        self.outlets.watch.send(Bell::Adopt(adopted.collect())).ok();
-        self.barrier += 1;
-        let generation = session.client.generation();
-        let fence = Bell::Fence { generation, path: Arc::clone(&znode), barrier: self.barrier };
-        self.outlets.watch.send(fence).ok();
-        let grant = Grant { epoch: own.number, generation };
-        self.outlets.access.publish(Some(Access { epoch: own.number, client: session.client.clone() }));
-        self.status.grant = Some(grant);
-        self.publish();
-        self.outlets
-            .news
-            .send(News::Granted(dispatcher::Grant {
-                barrier: self.barrier,
-                epoch: own.number,
-                entries: loaded.entries,
-                unreadable: loaded.unreadable,
-                silences: session.silences.clone(),
-            }))
-            .ok();
-        // The event of this write is the fence: it comes behind all events of what was committed before.
-        session.client.exists(&znode, true)?;
-        session.client.set(&znode, self.name.as_bytes(), None)?;
-        session.client.exists(&znode, true)?;
-        session.granted = true;
-        Ok(())
     }
 
     /// Gives up leading, if this agent leads.
@@ -502,6 +323,7 @@ impl Election {
             data: self.card.encode().into(),
         };
         self.outlets.own.publish(Some(own));
+        session.client.hurry();
     }
 
     /// Says once what is wrong, and once that it is over.

@@ -12,7 +12,7 @@ use zookeeper::{Acl, CreateMode, ZkError};
 
 use super::client::{Answer, Client, describe};
 use super::names::{self, Places};
-use crate::model::ledger::{Change, Entry, Mark, Progress, Stored, Write, Written};
+use crate::model::ledger::{Change, Ends, Entry, Mark, Progress, Stored, Write, Written};
 use crate::model::receiver::ReceiverId;
 use crate::published::Reader;
 
@@ -60,6 +60,11 @@ struct Json {
 #[derive(Serialize, Deserialize)]
 struct JsonProgress {
     incident: Arc<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    storm: Option<Arc<str>>,
+    /// When the incident told to it began and ended, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    past: Option<(u64, u64)>,
     #[serde(with = "JsonMark")]
     firing: Mark,
     #[serde(with = "JsonMark")]
@@ -78,8 +83,9 @@ enum JsonMark {
 /// The bytes of an entry's znode.
 fn encode(entry: &Entry) -> Vec<u8> {
     let receivers = entry.receivers.iter().map(|(id, progress)| {
-        let Progress { incident, firing, resolved } = progress.clone();
-        (Arc::clone(&id.0), JsonProgress { incident, firing, resolved })
+        let Progress { incident, storm, past, firing, resolved } = progress.clone();
+        let past = past.map(|ends| (millis(ends.since), millis(ends.until)));
+        (Arc::clone(&id.0), JsonProgress { incident, storm, past, firing, resolved })
     });
     let json = Json {
         v: FORMAT,
@@ -104,8 +110,9 @@ fn decode(path: &str, bytes: &[u8]) -> Option<Entry> {
         return None;
     }
     let receivers = json.receivers.into_iter().map(|(id, progress)| {
-        let JsonProgress { incident, firing, resolved } = progress;
-        (ReceiverId(id), Progress { incident, firing, resolved })
+        let JsonProgress { incident, storm, past, firing, resolved } = progress;
+        let past = past.map(|(since, until)| Ends { since: time(since), until: time(until) });
+        (ReceiverId(id), Progress { incident, storm, past, firing, resolved })
     });
     let extra =
         if json.extra.is_empty() { String::new() } else { serde_json::to_string(&json.extra).ok()? };
@@ -267,7 +274,14 @@ mod tests {
     use super::*;
 
     fn entry() -> Entry {
-        let progress = Progress { incident: "a-1".into(), firing: Mark::Sent, resolved: Mark::Ambiguous };
+        let past = Ends { since: time(5), until: time(9) };
+        let progress = Progress {
+            incident: "a-1".into(),
+            storm: Some("s".into()),
+            past: Some(past),
+            firing: Mark::Sent,
+            resolved: Mark::Ambiguous,
+        };
         Entry {
             epoch: 7,
             incident: "a-1".into(),

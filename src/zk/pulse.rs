@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender, after, select};
 use zookeeper::ZkError;
 
 use super::client::{Answer, Client, describe};
@@ -47,6 +47,8 @@ pub struct Task {
     pub every: Duration,
     /// Where the outcomes go.
     pub pulses: Sender<Pulse>,
+    /// A message here makes it beat at once.
+    pub hurry: Receiver<()>,
     /// Ends the thread by closing.
     pub stop: Receiver<()>,
 }
@@ -74,9 +76,10 @@ fn run(task: &Task) {
         if task.pulses.send(pulse).is_err() || over {
             return;
         }
-        match task.stop.recv_timeout(task.every) {
-            Err(RecvTimeoutError::Timeout) => {}
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+        select! {
+            recv(task.stop) -> _ => return,
+            recv(task.hurry) -> _ => {}
+            recv(after(task.every)) -> _ => {}
         }
     }
 }

@@ -176,7 +176,8 @@ impl Sessions {
             }
         });
         let zk = Arc::new(zk);
-        let client = Client::new(Arc::clone(&zk), &self.settings.chroot, generation, cutter);
+        let (hurry_sender, hurry) = bounded(1);
+        let client = Client::new(Arc::clone(&zk), &self.settings.chroot, generation, cutter, hurry_sender);
         let greeting = match greeted(&link) {
             Ok(greeting) => greeting,
             Err(reason) => {
@@ -192,6 +193,7 @@ impl Sessions {
             own: self.own.clone(),
             every: greeting.timeout / 6,
             pulses: pulse_sender,
+            hurry,
             stop: pulse_end,
         })
         .map_err(|e| format!("cannot start a thread: {e}"))?;

@@ -1,15 +1,22 @@
-//! The evaluator and alert loops: wait, stamp the time, call the model, act on what it returns.
+//! The evaluator and alert loops, and the threads that make attempts: wait, stamp the time, call the model, act
+//! on what it returns.
+
+mod alerts;
+mod deliver;
+mod evaluate;
+mod events;
+mod heartbeat;
 
 use std::time::{Duration, Instant, SystemTime};
 
-use crossbeam_channel::{Receiver, Sender, after, never, select, tick};
+use crossbeam_channel::{Receiver, after, never};
 
-use crate::model::evaluator::Evaluator;
-use crate::model::observation::Fact;
-use crate::model::status::Compliance;
 use crate::model::time::Now;
-use crate::model::transition::{Judged, State};
-use crate::published::Writer;
+
+pub use alerts::{Inlets as AlertInlets, Outlets as AlertOutlets, Settings, alert};
+pub use deliver::{Lease, NotifierFactory};
+pub use evaluate::evaluate;
+pub use heartbeat::{Ping, heartbeat};
 
 /// How often a loop shows that it is alive while nothing happens.
 const PULSE: Duration = Duration::from_secs(1);
@@ -20,50 +27,6 @@ const SNAPSHOT_SHARE: u32 = 19;
 #[expect(clippy::disallowed_methods, reason = "the loops are the shells that stamp the time")]
 pub fn now() -> Now {
     Now { mono: Instant::now(), wall: SystemTime::now() }
-}
-
-/// Runs the evaluator until `facts` closes.
-pub fn evaluate(
-    facts: &Receiver<Fact>,
-    judged: &Sender<Judged>,
-    compliance: &Writer<Compliance>,
-    pulse: &Writer<Instant>,
-) {
-    let mut evaluator = Evaluator::default();
-    let mut publisher = Publisher::new(now().mono);
-    let mut out = Vec::new();
-    let alive = tick(PULSE);
-    loop {
-        pulse.publish(now().mono);
-        let deadline = earliest(evaluator.next_deadline(), publisher.due());
-        select! {
-            recv(facts) -> fact => match fact {
-                Ok(fact) => {
-                    evaluator.observe(fact, now(), &mut out);
-                    publisher.changed = true;
-                }
-                Err(_) => return,
-            },
-            recv(at(deadline)) -> _ => {}
-            recv(alive) -> _ => {}
-        }
-        evaluator.tick(now(), &mut out);
-        for message in out.drain(..) {
-            log_transition(&message);
-            // Fails only while the daemon ends.
-            judged.send(message).ok();
-        }
-        publisher.publish_if_due(|| compliance.publish(evaluator.snapshot()));
-    }
-}
-
-fn log_transition(judged: &Judged) {
-    if let Judged::Transition(transition) = judged {
-        match &transition.state {
-            State::Ok => log::debug!("{}: in spec", transition.path),
-            State::Error { message, .. } => log::info!("{}: {message}", transition.path),
-        }
-    }
 }
 
 /// Fires at a moment, or never.

@@ -1,0 +1,86 @@
+//! `--silence`, `--unsilence`, `--silences`
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use zookeeper::{CreateMode, ZkError};
+
+use super::{Answer, ERRAND};
+use crate::cli::Options;
+use crate::daemon::EX_FAILURE;
+use crate::model::civil;
+use crate::model::status::Silence;
+use crate::watching::session_settings;
+use crate::zk::client::{Client, describe};
+use crate::zk::names::{Places, own_acl};
+use crate::zk::once::with_client;
+use crate::zk::silences as stored;
+
+/// Makes a silence and prints its id.
+pub fn silence(options: &Options, path: &str, duration: Duration, comment: &str, by: &str) -> Answer {
+    let until = wall_clock() + duration;
+    let silence = Silence { id: "".into(), path: path.into(), until, comment: comment.into(), by: by.into() };
+    let credentials = options.zookeeper.credentials.is_some();
+    let told = format!("{path} is silenced until {}", civil::rfc3339(until));
+    errand(options, move |client, places| {
+        prepare(client, places, credentials)?;
+        let id = stored::add(client, places, &own_acl(credentials), &silence)
+            .map_err(|e| format!("cannot make the silence: {}", describe(e)))?;
+        Ok(format!("{id}: {told}\n"))
+    })
+}
+
+/// Ends a silence.
+pub fn unsilence(options: &Options, id: &str) -> Answer {
+    let id = id.to_owned();
+    errand(options, move |client, places| match stored::remove(client, places, &id) {
+        Ok(()) => Ok(format!("{id}: ended\n")),
+        Err(ZkError::NoNode) => Err(format!("there is no silence {id}; --silences lists them")),
+        Err(e) => Err(format!("cannot end silence {id}: {}", describe(e))),
+    })
+}
+
+/// Lists the silences in force, a line each: id, end, path, by whom, comment.
+pub fn silences(options: &Options) -> Answer {
+    let now = wall_clock();
+    errand(options, move |client, places| {
+        let all = match stored::list(client, places, false) {
+            Err(ZkError::NoNode) => Vec::new(),
+            other => other.map_err(|e| format!("cannot read the silences: {}", describe(e)))?,
+        };
+        let line = |silence: &Silence| {
+            let Silence { id, path, until, comment, by } = silence;
+            format!("{id}\t{}\t{path}\t{by}\t{comment}\n", civil::rfc3339(*until))
+        };
+        Ok(all.iter().filter(|silence| silence.until > now).map(line).collect())
+    })
+}
+
+fn errand(
+    options: &Options,
+    errand: impl FnOnce(&Client, &Places) -> Result<String, String> + Send + 'static,
+) -> Answer {
+    let places = Arc::new(Places::new(&options.cluster_prefix, &options.cluster_name));
+    let result = session_settings(&options.zookeeper)
+        .and_then(|settings| with_client(settings, ERRAND, move |client| errand(client, &places)));
+    match result {
+        Ok(stdout) => Answer { stdout, ..Answer::default() },
+        Err(reason) => Answer::failed(EX_FAILURE, &reason),
+    }
+}
+
+/// Makes the cluster's places, for a silence that is there before the first agent.
+fn prepare(client: &Client, places: &Places, credentials: bool) -> Result<(), String> {
+    for path in places.all() {
+        match client.create(&path, b"", &places.acl(&path, credentials), CreateMode::Persistent) {
+            Ok(_) | Err(ZkError::NodeExists) => {}
+            Err(e) => return Err(format!("cannot create {path}: {}", describe(e))),
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "silences end by the wall clock")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}

@@ -1,0 +1,88 @@
+//! `--test-alert`: a marked message to the receivers of one rule, and what each of them said.
+
+use std::path::Path;
+use std::thread;
+use std::time::SystemTime;
+
+use super::{Answer, load};
+use crate::cli::Options;
+use crate::daemon::EX_FAILURE;
+use crate::model::children::Left;
+use crate::model::message::{Item, Kind, Notification};
+use crate::model::receiver::{Outcome, Receiver};
+use crate::model::rule::RuleSet;
+use crate::notify;
+
+/// Sends the test alert. The exit code is 0 if every receiver took it.
+pub fn test_alert(options: &Options, file: &Path, path: &str) -> Answer {
+    let config = match load(file) {
+        Ok(config) => config,
+        Err(answer) => return answer,
+    };
+    let rules = RuleSet::new(config.rules);
+    let named = rules.exact().chain(rules.globs()).find(|rule| *rule.path == *path);
+    let Some(rule) = named.or_else(|| rules.for_path(path)) else {
+        return Answer::failed(EX_FAILURE, &format!("no rule of {} is for {path}", file.display()));
+    };
+    let receivers: Vec<_> = config.receivers.iter().filter(|one| rule.receivers.contains(&one.id)).collect();
+    if receivers.is_empty() {
+        return Answer::failed(EX_FAILURE, &format!("the rule {} has no receiver", rule.path));
+    }
+    let notification = notification(options, path);
+    let outcomes: Vec<_> = thread::scope(|scope| {
+        let attempt = |receiver| {
+            let notification = &notification;
+            scope.spawn(move || attempt(receiver, notification))
+        };
+        let running: Vec<_> = receivers.iter().map(|receiver| attempt(*receiver)).collect();
+        running.into_iter().map(|one| one.join().unwrap_or(Err("the attempt panicked".to_owned()))).collect()
+    });
+    let mut answer = Answer::default();
+    for (receiver, outcome) in receivers.iter().zip(outcomes) {
+        match outcome {
+            Ok(()) => answer.stdout.push_str(&format!("{}: accepted\n", receiver.name)),
+            Err(reason) => {
+                answer.stdout.push_str(&format!("{}: FAILED: {reason}\n", receiver.name));
+                answer.code = EX_FAILURE;
+            }
+        }
+    }
+    answer
+}
+
+fn attempt(receiver: &Receiver, notification: &Notification) -> Result<(), String> {
+    let outcome = notify::notifier(receiver, &notify::Identity::default()).send(notification);
+    match outcome {
+        Outcome::Accepted => Ok(()),
+        Outcome::Failed { reason, .. } => Err(reason),
+        Outcome::Ambiguous { reason } => Err(format!("it may have been taken: {reason}")),
+        Outcome::Refused { reason } => Err(format!("refused: {reason}")),
+        Outcome::NotTried => Err("not tried".to_owned()),
+    }
+}
+
+fn notification(options: &Options, path: &str) -> Notification {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let item = Item {
+        incident: format!("test-{:012x}", fastrand::u64(..1 << 48)).into(),
+        path: path.into(),
+        kind: Kind::Test,
+        message: "This is a test alert. Nothing is wrong.".into(),
+        since: wall_clock(),
+        until: None,
+        children: None,
+        left: Left::default(),
+        description: None,
+        notes: Vec::new(),
+    };
+    Notification {
+        cluster: options.cluster_name.as_str().into(),
+        agent: format!("{host}-{}", std::process::id()).into(),
+        items: vec![item],
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the message tells when it was sent")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}

@@ -1,0 +1,204 @@
+//! The alert loop: what was judged, granted, answered or written goes into the dispatcher; what it wants done is
+//! done here.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, select, tick, unbounded};
+
+use super::deliver::{Lease, NotifierFactory, Receivers};
+use super::{PULSE, Publisher, at, earliest, now};
+use crate::model::dispatcher::{DeliveryId, Dispatcher, Effect, Identity, Profile};
+use crate::model::ledger::{Write, Written};
+use crate::model::news::News;
+use crate::model::receiver::{self, Outcome};
+use crate::model::status::Alerts;
+use crate::model::time::Now;
+use crate::model::transition::Judged;
+use crate::published::Writer;
+
+/// How long the end of the daemon waits for attempts under way and for what is to be noted of them.
+const PARK: Duration = Duration::from_secs(1);
+
+/// How often an Alertmanager is told again of what is firing, as Prometheus itself does.
+const REFRESH: Duration = Duration::from_secs(60);
+
+/// The part of the configuration that the alert side needs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// All receivers.
+    pub receivers: Vec<receiver::Receiver>,
+    /// How long what follows a first alert is gathered.
+    pub group_wait: Duration,
+}
+
+/// What the alert loop hears.
+pub struct Inlets {
+    /// From the evaluator; the loop ends when this closes.
+    pub judged: Receiver<Judged>,
+    /// From the election.
+    pub news: Receiver<News>,
+    /// From the ledger's writers.
+    pub written: Receiver<(u64, Written)>,
+    /// The receivers, at the start and at each reload; sent before the rules that name them.
+    pub settings: Receiver<Arc<Settings>>,
+    /// Closes when the daemon is to end.
+    pub stop: Receiver<()>,
+}
+
+/// Where the alert loop's doings go.
+pub struct Outlets {
+    /// To the ledger's writers.
+    pub writes: Sender<Write>,
+    /// For readers.
+    pub alerts: Writer<Alerts>,
+    /// How many attempts are under way, for the election.
+    pub in_flight: Writer<usize>,
+    /// The thread's pulse.
+    pub pulse: Writer<Instant>,
+}
+
+/// Runs until the daemon ends, and then for as long as it takes to park what is under way.
+pub fn alert(identity: Identity, make: NotifierFactory, lease: Lease, inlets: &Inlets, outlets: Outlets) {
+    let (outcome_sender, outcomes) = unbounded();
+    let mut shell = Shell {
+        dispatcher: Dispatcher::new(identity, Duration::ZERO),
+        receivers: Receivers::new(make, lease.clone(), outcome_sender),
+        lease,
+        outlets,
+        publisher: Publisher::new(now().mono),
+        version: 0,
+        flying: 0,
+    };
+    let alive = tick(PULSE);
+    let mut parking = None;
+    loop {
+        shell.outlets.pulse.publish(now().mono);
+        let deadline = earliest(earliest(shell.dispatcher.next_deadline(), shell.publisher.due()), parking);
+        // Nothing is heard of the stop again once it was heard.
+        let never = crossbeam_channel::never();
+        let stop = if parking.is_some() { &never } else { &inlets.stop };
+        select! {
+            recv(inlets.judged) -> judged => match judged {
+                Ok(judged) => shell.judged(judged, inlets),
+                Err(_) => return,
+            },
+            recv(inlets.news) -> news => if let Ok(news) = news { shell.news(news) },
+            recv(outcomes) -> outcome => if let Ok((id, outcome)) = outcome { shell.landed(id, outcome) },
+            recv(inlets.written) -> written => if let Ok((id, written)) = written { shell.written(id, written) },
+            recv(stop) -> _ => {
+                parking = Some(now().mono + PARK);
+                let effects = shell.dispatcher.park(now());
+                shell.perform(effects);
+            }
+            recv(at(deadline)) -> _ => {}
+            recv(alive) -> _ => {}
+        }
+        shell.tick();
+        if parking.is_some_and(|end| !shell.dispatcher.is_busy() || now().mono >= end) {
+            return;
+        }
+    }
+}
+
+struct Shell {
+    dispatcher: Dispatcher,
+    receivers: Receivers,
+    lease: Lease,
+    outlets: Outlets,
+    publisher: Publisher,
+    version: u64,
+    flying: usize,
+}
+
+impl Shell {
+    fn judged(&mut self, judged: Judged, inlets: &Inlets) {
+        if let Judged::Rules(_) = &judged {
+            // The receivers that these rules name were sent before them.
+            if let Some(settings) = inlets.settings.try_iter().last() {
+                self.receivers.replace(&settings.receivers);
+                let profiles = settings.receivers.iter().map(profile).collect();
+                let effects = self.dispatcher.on_receivers(profiles, settings.group_wait, now());
+                self.perform(effects);
+            }
+        }
+        let effects = self.dispatcher.on_judged(judged, now());
+        self.perform(effects);
+    }
+
+    fn news(&mut self, news: News) {
+        let effects = match news {
+            News::Granted(grant) => self.dispatcher.on_lease(grant, now()),
+            News::Revoked => self.dispatcher.on_lease_lost(now()),
+            News::Silences(silences) => self.dispatcher.on_silences(silences, now()),
+        };
+        self.perform(effects);
+    }
+
+    fn landed(&mut self, id: DeliveryId, outcome: Outcome) {
+        self.flying -= 1;
+        self.outlets.in_flight.publish(self.flying);
+        let effects = self.dispatcher.on_outcome(id, outcome, now());
+        self.perform(effects);
+    }
+
+    fn written(&mut self, id: u64, written: Written) {
+        let effects = self.dispatcher.on_written(id, written, now());
+        self.perform(effects);
+    }
+
+    fn tick(&mut self) {
+        let now = now();
+        if self.dispatcher.epoch().is_some_and(|epoch| !self.lease.holds(epoch, now.mono)) {
+            let effects = self.dispatcher.on_lease_lost(now);
+            self.perform(effects);
+        }
+        if self.dispatcher.next_deadline().is_some_and(|at| at <= now.mono) {
+            let effects = self.dispatcher.on_tick(now);
+            self.perform(effects);
+        }
+        if self.version != self.dispatcher.version() {
+            self.version = self.dispatcher.version();
+            self.publisher.changed = true;
+        }
+        let (dispatcher, alerts) = (&self.dispatcher, &self.outlets.alerts);
+        self.publisher.publish_if_due(|| alerts.publish(snapshot(dispatcher, now)));
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                // Fails only while the daemon ends; the write is then not answered, and the attempt not made.
+                Effect::Write(write) => drop(self.outlets.writes.send(write)),
+                Effect::Deliver(delivery) => {
+                    self.flying += 1;
+                    self.outlets.in_flight.publish(self.flying);
+                    self.receivers.deliver(delivery);
+                }
+                Effect::Log(event) => super::events::log(&event),
+            }
+        }
+    }
+}
+
+/// What the dispatcher has to know of a receiver.
+fn profile(receiver: &receiver::Receiver) -> Profile {
+    let (digest, keyed, refresh) = match &receiver.settings {
+        receiver::Settings::PagerDuty(_) => (false, true, None),
+        receiver::Settings::Alertmanager(_) => (true, true, Some(REFRESH)),
+        receiver::Settings::Email(_)
+        | receiver::Settings::Slack(_)
+        | receiver::Settings::HipChat(_)
+        | receiver::Settings::Webhook(_) => (true, false, None),
+    };
+    let (id, name, kind) = (receiver.id.clone(), Arc::clone(&receiver.name), receiver.settings.kind());
+    Profile { id, name, kind, digest, keyed, refresh }
+}
+
+fn snapshot(dispatcher: &Dispatcher, now: Now) -> Alerts {
+    Alerts {
+        open: dispatcher.alert_status().map(|(path, status)| (Arc::clone(path), status)).collect(),
+        receivers: dispatcher.receiver_status().map(|(id, status)| (id.clone(), status)).collect(),
+        silences: dispatcher.silences(now).cloned().collect(),
+    }
+}

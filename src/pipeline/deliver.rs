@@ -1,0 +1,160 @@
+//! A thread a receiver: each makes one attempt at a time, so that a slow or dead receiver delays no other.
+
+use std::collections::HashMap;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+
+use super::now;
+use crate::model::dispatcher::{Delivery, DeliveryId};
+use crate::model::receiver::{self, Notifier, Outcome, ReceiverId};
+use crate::model::status::{Cluster, Connection, lease_holds};
+use crate::published::Reader;
+
+/// How long a connection is kept for the next message. Mail servers drop idle clients after a few minutes.
+const IDLE: Duration = Duration::from_secs(60);
+/// TLS and the mail builder need some tens of kilobytes of stack; there may be hundreds of these threads.
+const STACK: usize = 512 * 1024;
+
+/// Makes the notifier of a receiver.
+pub type NotifierFactory = Arc<dyn Fn(&receiver::Receiver) -> Box<dyn Notifier> + Send + Sync>;
+
+/// What tells whether an attempt may be made under a lease.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// What the election granted.
+    pub cluster: Reader<Cluster>,
+    /// How old the last acknowledged write is.
+    pub connection: Reader<Connection>,
+}
+
+impl Lease {
+    /// Whether this agent holds any lease at this very moment.
+    pub fn held(&self, now: Instant) -> bool {
+        lease_holds(self.cluster.get().grant, &self.connection.get(), now)
+    }
+
+    /// Whether the lease of this epoch holds at this very moment.
+    pub fn holds(&self, epoch: u64, now: Instant) -> bool {
+        let grant = self.cluster.get().grant.filter(|grant| grant.epoch == epoch);
+        lease_holds(grant, &self.connection.get(), now)
+    }
+}
+
+/// All receivers and their threads, which are started at the first attempt.
+pub struct Receivers {
+    known: HashMap<ReceiverId, Known>,
+    make: NotifierFactory,
+    lease: Lease,
+    outcomes: Sender<(DeliveryId, Outcome)>,
+}
+
+struct Known {
+    settings: receiver::Receiver,
+    queue: Option<Sender<Delivery>>,
+}
+
+impl Receivers {
+    /// Without any receiver. What becomes of attempts goes to `outcomes`.
+    pub fn new(make: NotifierFactory, lease: Lease, outcomes: Sender<(DeliveryId, Outcome)>) -> Self {
+        Self { known: HashMap::new(), make, lease, outcomes }
+    }
+
+    /// The receivers are these from now on. The thread of one that changed or is gone ends after the attempt
+    /// that it makes.
+    pub fn replace(&mut self, receivers: &[receiver::Receiver]) {
+        let mut before = std::mem::take(&mut self.known);
+        for settings in receivers {
+            let known = match before.remove(&settings.id) {
+                Some(known) if known.settings == *settings => known,
+                Some(_) | None => Known { settings: settings.clone(), queue: None },
+            };
+            self.known.insert(settings.id.clone(), known);
+        }
+    }
+
+    /// Has an attempt made. The answer comes as an outcome, whatever happens.
+    pub fn deliver(&mut self, delivery: Delivery) {
+        let id = delivery.id;
+        let failed = match self.queue(&delivery.receiver) {
+            // The dispatcher has one attempt a receiver under way, so there is room.
+            Ok(queue) => queue.try_send(delivery).err().map(|e| match e {
+                TrySendError::Full(_) => "its thread is busy".to_owned(),
+                TrySendError::Disconnected(_) => "its thread ended".to_owned(),
+            }),
+            Err(reason) => Some(reason),
+        };
+        if let Some(reason) = failed {
+            log::error!("no attempt was made: {reason}");
+            // Fails only while the daemon ends.
+            self.outcomes.send((id, Outcome::Failed { reason, retry_after: None })).ok();
+        }
+    }
+
+    fn queue(&mut self, id: &ReceiverId) -> Result<&Sender<Delivery>, String> {
+        let known = self.known.get_mut(id).ok_or("the receiver is not configured any more")?;
+        let queue = match known.queue.take() {
+            Some(queue) => queue,
+            None => start(&known.settings, &self.make, &self.lease, &self.outcomes)
+                .map_err(|e| format!("cannot start a thread: {e}"))?,
+        };
+        Ok(known.queue.insert(queue))
+    }
+}
+
+fn start(
+    settings: &receiver::Receiver,
+    make: &NotifierFactory,
+    lease: &Lease,
+    outcomes: &Sender<(DeliveryId, Outcome)>,
+) -> io::Result<Sender<Delivery>> {
+    let (queue, deliveries) = bounded(1);
+    let (settings, make) = (settings.clone(), Arc::clone(make));
+    let (lease, outcomes) = (lease.clone(), outcomes.clone());
+    let name = format!("to-{}", settings.settings.kind());
+    thread::Builder::new()
+        .name(name)
+        .stack_size(STACK)
+        .spawn(move || work(&settings, &make, &lease, &deliveries, &outcomes))?;
+    Ok(queue)
+}
+
+fn work(
+    settings: &receiver::Receiver,
+    make: &NotifierFactory,
+    lease: &Lease,
+    deliveries: &Receiver<Delivery>,
+    outcomes: &Sender<(DeliveryId, Outcome)>,
+) {
+    let mut notifier = None;
+    loop {
+        let delivery = match deliveries.recv_timeout(IDLE) {
+            Ok(delivery) => delivery,
+            Err(RecvTimeoutError::Timeout) => {
+                // Closes what the notifier keeps open.
+                notifier = None;
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let notifier = notifier.get_or_insert_with(|| make(settings));
+        let outcome = if lease.holds(delivery.epoch, now().mono) {
+            attempt(notifier.as_mut(), &delivery)
+        } else {
+            Outcome::NotTried
+        };
+        if outcomes.send((delivery.id, outcome)).is_err() {
+            return;
+        }
+    }
+}
+
+/// One attempt. A fault of a library must not cost the receiver its thread, and with it every later alert.
+fn attempt(notifier: &mut dyn Notifier, delivery: &Delivery) -> Outcome {
+    catch_unwind(AssertUnwindSafe(|| notifier.send(&delivery.notification)))
+        .unwrap_or_else(|_| Outcome::Ambiguous { reason: "the attempt panicked; see the log".to_owned() })
+}

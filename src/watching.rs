@@ -1,0 +1,98 @@
+//! The part of the wiring that the daemon and `--once` share: session → watches → evaluator.
+
+use std::io;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+
+use crate::cli;
+use crate::model::rule::RuleSet;
+use crate::model::status::{Compliance, Connection};
+use crate::model::transition::Judged;
+use crate::pipeline;
+use crate::published::{Reader, cell};
+use crate::threads::Threads;
+use crate::zk;
+use crate::zk::election::Input;
+use crate::zk::pulse::OwnNode;
+use crate::zk::watch::Bell;
+
+/// The names of the threads that are started here, from source to sink.
+pub const THREADS: [&str; 3] = ["zk-session", "zk-watch", "evaluator"];
+
+/// The ends of channels and cells through which the rest is connected.
+#[derive(Debug)]
+pub struct Watching {
+    /// The watch thread's inbox.
+    pub bells: Sender<Bell>,
+    /// What the evaluator tells.
+    pub judged: Receiver<Judged>,
+    /// The session, for readers.
+    pub connection: Reader<Connection>,
+    /// All paths, for readers.
+    pub compliance: Reader<Compliance>,
+    stop: Sender<()>,
+}
+
+impl Watching {
+    /// Starts the threads. The session's news also go to `election`; the pulse writes to `own`.
+    ///
+    /// # Errors
+    /// If the process is out of threads.
+    pub fn start(
+        threads: &mut Threads,
+        settings: zk::session::Settings,
+        election: Sender<Input>,
+        own: Reader<Option<OwnNode>>,
+    ) -> io::Result<Self> {
+        let (bells, inbox) = unbounded();
+        let (facts_sender, facts) = unbounded();
+        let (judged_sender, judged) = unbounded();
+        let (stop, stopped) = bounded(0);
+        let (connection_writer, connection) = cell(Connection::default());
+        let (compliance_writer, compliance) = cell(Compliance::default());
+
+        let pulse = threads.pulse("evaluator");
+        threads.spawn("evaluator", move || {
+            pipeline::evaluate(&facts, &judged_sender, &compliance_writer, &pulse);
+        })?;
+        let (ring, pulse) = (bells.clone(), threads.pulse("zk-watch"));
+        threads.spawn("zk-watch", move || zk::watch::run(&inbox, ring, facts_sender, &pulse))?;
+        let outlets = zk::session::Outlets {
+            watch: bells.clone(),
+            election,
+            connection: connection_writer,
+            pulse: threads.pulse("zk-session"),
+        };
+        threads.spawn("zk-session", move || zk::session::run(settings, own, outlets, &stopped))?;
+        Ok(Self { bells, judged, connection, compliance, stop })
+    }
+
+    /// Puts rules in force.
+    pub fn rules(&self, rules: Arc<RuleSet>) {
+        // Fails only if the thread has ended, which ends the process.
+        self.bells.send(Bell::Rules(rules)).ok();
+    }
+
+    /// Has the threads end: the session closes, then the watch thread, then the evaluator as its inbox closes.
+    pub fn stop(self) {
+        drop(self.stop);
+        self.bells.send(Bell::Stop).ok();
+    }
+}
+
+/// What the session needs to know, from the command line.
+///
+/// # Errors
+/// If a file of the TLS options cannot be used, in words that name it.
+pub fn session_settings(options: &cli::ZooKeeper) -> Result<zk::session::Settings, String> {
+    let tls =
+        options.tls.as_ref().map(|tls| zk::tls::client_config(tls.ca.as_deref(), tls.identity.as_ref()));
+    Ok(zk::session::Settings {
+        hosts: options.hosts.clone(),
+        chroot: options.chroot.clone().unwrap_or_default(),
+        timeout: options.session_timeout,
+        credentials: options.credentials.clone(),
+        tls: tls.transpose()?,
+    })
+}

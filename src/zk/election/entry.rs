@@ -1,0 +1,75 @@
+//! What an agent makes of its own: the cluster's places, and its own znode among the agents'.
+
+use zookeeper::{CreateMode, ZkError};
+
+use super::{Election, Session, Trouble, absent_is_fine, refused};
+use crate::zk::agents::Card;
+use crate::zk::client::Client;
+use crate::zk::names;
+
+impl Election {
+    /// Makes the persistent znodes of the cluster.
+    pub(super) fn prepare(&self, client: &Client) -> Result<(), Trouble> {
+        for path in self.places.all() {
+            if client.exists(&path, false)?.is_some() {
+                continue;
+            }
+            let acl = self.places.acl(&path, self.identity.credentials);
+            match client.create(&path, b"", &acl, CreateMode::Persistent) {
+                Ok(_) | Err(ZkError::NodeExists) => {}
+                Err(e) => return Err(refused(format!("cannot create {path}"), e)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes this agent's znode; tells whether it is there. If another process has the name, waits for as long
+    /// as a dead one's znode can stay, and then takes another name.
+    pub(super) fn enter_agent(&mut self, session: &mut Session) -> Result<bool, Trouble> {
+        if let Some(path) = &session.agent {
+            if session.client.exists(path, false)?.is_some() {
+                return Ok(true);
+            }
+            log::warn!("{path} was removed by somebody; making it again");
+            session.agent = None;
+        }
+        for suffix in 1..=100 {
+            let name = match suffix {
+                1 => self.identity.name.clone(),
+                suffix => format!("{}-{suffix}", self.identity.name),
+            };
+            let path = format!("{}/{}", self.places.agents, names::encode(&name));
+            match session.client.create(&path, &self.card.encode(), &self.acl, CreateMode::Ephemeral) {
+                Ok(_) => {
+                    session.agent = Some(path.as_str().into());
+                    self.name = name;
+                    self.status.agent = self.name.as_str().into();
+                    self.publish_own_of(session);
+                    return Ok(true);
+                }
+                Err(ZkError::NodeExists) => {}
+                Err(e) => return Err(refused(format!("cannot create {path}"), e)),
+            }
+            if self.remove_own_ghost(session, &path)? {
+                return self.enter_agent(session);
+            }
+            if session.began.elapsed() < session.timeout {
+                return Ok(false);
+            }
+        }
+        Err(Trouble::Refused(format!("a hundred agents are called {}", self.identity.name)))
+    }
+
+    /// Removes an agent node that an earlier session of this very process left.
+    fn remove_own_ghost(&self, session: &Session, path: &str) -> Result<bool, Trouble> {
+        let ours = match session.client.data(path, false) {
+            Ok((bytes, _)) => Card::decode(&bytes).is_some_and(|card| card.instance == self.card.instance),
+            Err(ZkError::NoNode) => true,
+            Err(e) => return Err(e.into()),
+        };
+        if ours {
+            absent_is_fine(session.client.delete(path, None))?;
+        }
+        Ok(ours)
+    }
+}

@@ -1,0 +1,141 @@
+//! The line before the lock, and taking over when first in it.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use zookeeper::{CreateMode, ZkError};
+
+use super::{Election, REFRESH, Session, Trouble, absent_is_fine, clock, refused};
+use crate::model::dispatcher;
+use crate::model::news::News;
+use crate::model::status::{Grant, lease_holds};
+use crate::zk::client::{Answer, Client};
+use crate::zk::contenders::{self, Contender, MARK};
+use crate::zk::ledger::{self, Access};
+use crate::zk::silences;
+use crate::zk::watch::Bell;
+
+/// How soon to look again at what is about to happen.
+const SOON: Duration = Duration::from_millis(50);
+
+#[expect(clippy::disallowed_methods, reason = "silences end by the wall clock")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}
+
+impl Election {
+    pub(super) fn stand_in_line(&mut self, session: &mut Session) -> Result<Duration, Trouble> {
+        let mut line = self.line(session)?;
+        let mut wait = REFRESH;
+        for ghost in line.iter().filter(|one| one.is_of(&self.identity.instance)) {
+            if session.lock.as_ref() == Some(ghost) {
+                continue;
+            }
+            // What an earlier session of this process began to send is still its own until it has ended.
+            if *self.in_flight.get() > 0 {
+                wait = SOON;
+                continue;
+            }
+            absent_is_fine(session.client.delete(&format!("{}/{}", self.places.lock, ghost.name), None))?;
+        }
+        if session.lock.as_ref().is_none_or(|own| !line.contains(own)) {
+            if session.lock.take().is_some() {
+                log::warn!("this agent's place in line was removed by somebody; joining at its end");
+                self.withdraw(session);
+            }
+            session.lock = Some(self.join_line(&session.client)?);
+            line = self.line(session)?;
+        }
+        let Some(own) = session.lock.clone() else { return Ok(wait) };
+        let place = line.iter().position(|one| *one == own);
+        self.status.leader = self.holder(session, line.first())?;
+        match place {
+            // The lease counts from the pulse's first write to our own znode.
+            Some(0) if !self.may_hold(session) => return Ok(SOON),
+            Some(0) => self.lead(session, &own)?,
+            Some(place) => {
+                self.withdraw(session);
+                let before = format!("{}/{}", self.places.lock, line[place - 1].name);
+                if session.client.exists(&before, true)?.is_none() {
+                    return self.stand_in_line(session);
+                }
+            }
+            // Removed between two calls; the next turn joins again.
+            None => return Ok(SOON),
+        }
+        Ok(wait)
+    }
+
+    /// Whether a lease on this session would hold now.
+    fn may_hold(&self, session: &Session) -> bool {
+        let grant = Grant { epoch: 0, generation: session.client.generation() };
+        lease_holds(Some(grant), &self.connection.get(), clock())
+    }
+
+    fn line(&self, session: &Session) -> Answer<Vec<Contender>> {
+        // The watch tells a waiting agent nothing that the one before it does not, and costs a bell for each
+        // change of the line; so there is none.
+        Ok(contenders::line(&session.client.children(&self.places.lock, false)?))
+    }
+
+    fn join_line(&self, client: &Client) -> Result<Contender, Trouble> {
+        let prefix = format!("{}/{}{MARK}", self.places.lock, self.identity.instance);
+        let made = client
+            .create(&prefix, self.name.as_bytes(), &self.acl, CreateMode::EphemeralSequential)
+            .map_err(|e| refused(format!("cannot create {prefix}…"), e))?;
+        let name = made.rsplit('/').next().unwrap_or_default();
+        Contender::parse(name).ok_or_else(|| Trouble::Refused(format!("the server named a lock node {made}")))
+    }
+
+    /// The name that the first in line gives itself.
+    fn holder(&self, session: &Session, first: Option<&Contender>) -> Result<Option<Arc<str>>, Trouble> {
+        let Some(first) = first else { return Ok(None) };
+        match session.client.data(&format!("{}/{}", self.places.lock, first.name), false) {
+            Ok((bytes, _)) => Ok(Some(String::from_utf8_lossy(&bytes).into())),
+            Err(ZkError::NoNode) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Takes over, or goes on leading.
+    fn lead(&mut self, session: &mut Session, own: &Contender) -> Result<(), Trouble> {
+        let znode: Arc<str> = format!("{}/{}", self.places.lock, own.name).into();
+        if session.granted {
+            session.client.exists(&znode, true)?;
+            return Ok(silences::sweep(&session.client, &self.places, &session.silences, wall_clock())?);
+        }
+        session.client.set(&znode, self.name.as_bytes(), None)?;
+        if self.line(session)?.first() != Some(own) {
+            return self.stand_in_line(session).map(drop);
+        }
+        let loaded = ledger::load(&session.client, &self.places)?;
+        session.silences = silences::list(&session.client, &self.places, true)?;
+        let adopted =
+            loaded.entries.iter().map(|stored| (Arc::clone(&stored.entry.path), stored.entry.since));
+        self.outlets.watch.send(Bell::Adopt(adopted.collect())).ok();
+        self.barrier += 1;
+        let generation = session.client.generation();
+        let fence = Bell::Fence { generation, path: Arc::clone(&znode), barrier: self.barrier };
+        self.outlets.watch.send(fence).ok();
+        let grant = Grant { epoch: own.number, generation };
+        self.outlets.access.publish(Some(Access { epoch: own.number, client: session.client.clone() }));
+        self.status.grant = Some(grant);
+        self.publish();
+        self.outlets
+            .news
+            .send(News::Granted(dispatcher::Grant {
+                barrier: self.barrier,
+                epoch: own.number,
+                entries: loaded.entries,
+                unreadable: loaded.unreadable,
+                silences: session.silences.clone(),
+            }))
+            .ok();
+        // The event of this write is the fence: it comes behind all events of what was committed before.
+        session.client.exists(&znode, true)?;
+        session.client.set(&znode, self.name.as_bytes(), None)?;
+        session.client.exists(&znode, true)?;
+        session.granted = true;
+        Ok(())
+    }
+}
