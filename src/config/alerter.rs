@@ -1,5 +1,6 @@
 //! Alerters: what a rule says about who hears of it, as receivers.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::address;
@@ -27,12 +28,9 @@ impl Judge<'_> {
             map.get("alertmanager").map(|at| self.alertmanagers(&at)),
             map.get("pagerduty").map(|at| self.pagerduty(&at)),
         ];
-        let mut ids: Vec<ReceiverId> = Vec::new();
-        for id in found.into_iter().flatten().flatten() {
-            if !ids.contains(&id) {
-                ids.push(id);
-            }
-        }
+        let mut ids: Vec<ReceiverId> = found.into_iter().flatten().flatten().collect();
+        let mut seen = HashSet::new();
+        ids.retain(|id| seen.insert(id.clone()));
         ids
     }
 

@@ -16,6 +16,9 @@ const OWN_HEADERS: [&str; 6] = [
     "x-zk-monitor-signature",
 ];
 
+/// More headers than any server takes.
+const MAX_HEADERS: usize = 100;
+
 impl Judge<'_> {
     /// `webhook`: a URL, a map, or a list of such.
     pub(super) fn webhooks(&mut self, at: &At<'_, '_>) -> Vec<ReceiverId> {
@@ -63,6 +66,10 @@ impl Judge<'_> {
 
     fn headers(&mut self, at: &At<'_, '_>) -> Option<Vec<(String, Secret)>> {
         let entries = self.entries(*at)?;
+        if entries.len() > MAX_HEADERS {
+            self.error(at, format!("must hold at most {MAX_HEADERS} headers"));
+            return None;
+        }
         let mut headers = Vec::new();
         for entry in &entries {
             let (key, value) = (at.key(entry.key, entry.key_node), at.key(entry.key, entry.value));

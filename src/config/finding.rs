@@ -14,7 +14,7 @@ const KEPT: usize = 10_000;
 
 /// How many bytes may be read again to find positions: each position is a reading of the whole file. What is
 /// over it is listed with its key's path alone.
-const READ_AGAIN: usize = 64 << 20;
+const READ_AGAIN: usize = 16 << 20;
 
 /// One line about a configuration: `file:line:column: key/path: message`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,7 +138,8 @@ impl Finding {
     fn place(self, file: &Arc<str>, text: &str, budget: &mut usize) -> Problem {
         let mut locate = |id: Option<u32>| {
             let id = id?;
-            *budget = budget.checked_sub(text.len())?;
+            // Aliases make few bytes many values, and all before the one that is sought are read.
+            *budget = budget.checked_sub(text.len() + 8 * id as usize)?;
             document::locate(text, id)
         };
         let position = locate(self.id);

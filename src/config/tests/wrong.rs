@@ -58,6 +58,11 @@ fn bombs_are_defused() {
     check(&"[".repeat(10_000_000), &format!("f.yaml:1:1001: {deep}"));
     check(&"{a: ".repeat(200), &format!("f.yaml:1:513: {deep}"));
     check(&"- ".repeat(500), &format!("f.yaml:1:257: {deep}"));
+    let addresses = "a@b.c,".repeat(20_000);
+    let pairs = "{min: 1},".repeat(2_000);
+    assert!(parse(&format!("/a: {{alerter: {{email: '{addresses}'}}}}")).is_ok());
+    assert_eq!(errors(&format!("/a: {{alerter: {{slack: [{pairs}]}}}}")).len(), 101);
+    assert_eq!(errors(&format!("x-a: &a {{b: 1}}\n{}", "/a: *a\n".repeat(1_000))).len(), 101);
     let mut laughs = "x-0: &x0 [x]\n".to_owned();
     for n in 1..12 {
         laughs += &format!("x-{n}: &x{n} [{}]\n", vec![format!("*x{}", n - 1); 10].join(", "));
