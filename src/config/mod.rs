@@ -1,6 +1,6 @@
 //! YAML to a validated configuration.
 //!
-//! The file is read into a tree of numbered values ([`document`]), judged as a whole, and what is wrong is told
+//! The file is read into a tree of numbered values (`document`), judged as a whole, and what is wrong is told
 //! with its place: all of it, not the first alone. Nothing that is invalid leaves this module.
 
 mod address;
