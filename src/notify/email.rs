@@ -146,11 +146,10 @@ fn message_id(key: &str, address: &str, domain: &str) -> String {
 }
 
 /// The subject, letter for letter once it is decoded. What a plain header cannot hold exactly is encoded by
-/// RFC 2047: other letters, spaces within a path, what looks like an encoded word, and very long lines.
+/// RFC 2047: other letters, control characters, what looks like an encoded word, and very long lines.
 fn subject(subject: String) -> HeaderValue {
     let name = HeaderName::new_from_ascii_str("Subject");
     let is_plain = subject.bytes().all(|byte| (b' '..=b'~').contains(&byte))
-        && !subject.contains("  ")
         && !subject.contains("=?")
         && subject.len() <= PLAIN_SUBJECT;
     if is_plain {

@@ -89,7 +89,7 @@ fn a_server_that_takes_no_tls_has_taken_nothing() {
 #[test]
 fn a_server_that_hardly_reads_is_left_at_the_deadline() {
     let client = Client::new(&format!("http://{}/", slow_reader()), SHORT);
-    let body = vec![b'x'; 16 << 20];
+    let body = vec![b'x'; 64 << 20];
     let start = clock::now();
     let outcome = client.post(&[], &body).map(drop).unwrap_err();
     let took = clock::now() - start;
@@ -106,9 +106,11 @@ fn a_body_without_end_neither_hangs_nor_grows() {
     // Slack has to say "ok".
     let check = |act, limit| {
         let (address, _requests) = http(vec![act]);
+        let start = clock::now();
         assert_eq!(kind(&attempt(slack(&address), &firing(), limit)), "ambiguous", "{act:?}");
+        clock::now() - start
     };
-    check(Act::Endless(HEAD), LIMIT);
+    assert!(check(Act::Endless(HEAD), LIMIT) < LIMIT / 2);
     check(Act::Drip(HEAD), Duration::from_secs(2));
 }
 

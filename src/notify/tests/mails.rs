@@ -32,13 +32,15 @@ fn header(mail: &str, name: &str) -> Option<String> {
     headers(mail).into_iter().find(|(other, _)| other == name).map(|(_, value)| value)
 }
 
-/// A subject as a mailer shows it: encoded words run together, `_` is a space, `=XX` a byte.
+/// A subject as a mailer shows it, even one that decodes what does not stand alone: neighbouring encoded words
+/// run together, `_` is a space, `=XX` a byte.
 fn shown(subject: &str) -> String {
-    let Some(first) = subject.strip_prefix("=?utf-8?q?") else { return subject.to_owned() };
-    let code = first.replace("?= =?utf-8?q?", "");
-    let code = code.strip_suffix("?=").unwrap();
+    let subject = subject.replace("?= =?utf-8?q?", "");
+    let Some((before, rest)) = subject.split_once("=?utf-8?q?") else { return subject };
+    let (code, after) = rest.split_once("?=").unwrap();
     let bytes = code.replace('_', " ").replace('=', "%");
-    String::from_utf8(crate::notify::encode::unpercent(&bytes)).unwrap()
+    let decoded = String::from_utf8(crate::notify::encode::unpercent(&bytes)).unwrap();
+    format!("{before}{decoded}{}", shown(after))
 }
 
 #[test]
@@ -64,17 +66,20 @@ fn headers_of_an_alert() {
 #[test]
 fn every_subject_arrives_letter_for_letter() {
     let long = "/very-long-name".repeat(10);
+    let fold = format!("/{}  {}   {}", "n".repeat(50), "m".repeat(60), "o".repeat(60));
     let longest = "/0123456789".repeat(300);
     let paths = [
         "/p",
         "/größe/日本語",
-        "/a b/ c  d",
+        "/a b/ c  d  ",
         "/=?utf-8?q?x?=/y",
         "/tab\there",
         "/a\r\nBcc: x@example.com",
+        &fold,
         &long,
+        &longest,
     ];
-    for path in paths.into_iter().chain([longest.as_str()]) {
+    for path in paths {
         let mail = mail(&notification(vec![item(path, Kind::Firing)]));
         let subject = shown(&header(&mail, "Subject").unwrap());
         assert_eq!(subject, format!("Warning! {path} has an alert!"));

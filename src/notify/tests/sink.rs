@@ -65,11 +65,11 @@ pub(super) fn no_host() -> String {
     "x".repeat(64) + ".invalid"
 }
 
-/// Reads what comes in small pieces, slowly, and never answers.
+/// Reads some twenty megabytes a second, so that every write makes progress, and never answers.
 pub(super) fn slow_reader() -> String {
     let pace = Pace::new();
     let (address, _) = serve(vec![()], move |stream, (), _: &Sender<()>| {
-        let mut buffer = [0; 4096];
+        let mut buffer = vec![0; 512 * 1024];
         while stream.read(&mut buffer).is_ok_and(|amount| amount > 0) {
             pace.wait();
         }

@@ -159,10 +159,12 @@ fn starttls_is_required_once_it_is_asked_for() {
         let (outcome, lines) = outcome(Script::but(answers), starttls, limit);
         assert_eq!(kind(&outcome), "failed", "{answers:?} gave {outcome:?}");
         assert!(!lines.iter().any(|line| line.starts_with("MAIL")), "{answers:?}");
+        format!("{outcome:?}")
     };
     check(&[("EHLO", Act::Say("250 sink\r\n"))], LIMIT);
     check(&[("EHLO", Act::Say(OFFER)), ("STARTTLS", Act::Say("454 not now\r\n"))], LIMIT);
-    check(&[("EHLO", Act::Say(OFFER)), ("STARTTLS", Act::Say("220 go\r\n250 injected\r\n"))], LIMIT);
+    let injected = [("EHLO", Act::Say(OFFER)), ("STARTTLS", Act::Say("220 go\r\n250 injected\r\n"))];
+    assert!(check(&injected, LIMIT).contains("went on in the clear"));
     check(&[("EHLO", Act::Say(OFFER)), ("STARTTLS", Act::Close)], LIMIT);
     check(&[("EHLO", Act::Say(OFFER)), ("STARTTLS", Act::Drip("220 go\r\n"))], SHORT);
 }
