@@ -135,7 +135,9 @@ fn mailbox(text: &str) -> Option<Mailbox> {
         };
         (fits(user) && fits(domain)).then(|| Mailbox::new(None, Address::new_dangerous(user, domain)))
     };
-    text.trim().parse().ok().or_else(lenient)
+    // The envelope is written as it is: nothing in it may end a line.
+    let is_one_line = |mailbox: &Mailbox| !mailbox.email.to_string().contains(char::is_control);
+    text.trim().parse().ok().or_else(lenient).filter(is_one_line)
 }
 
 /// The same for the same message, whichever agent sends it, and however often.

@@ -141,5 +141,6 @@ fn addresses_as_people_write_them() {
     check("ops", None);
     check("ops@", None);
     check("ops@example.com>\r\nRCPT TO:<x@example.com", None);
+    check("\"a\r\nRCPT TO:<x@example.com>\"@example.com", None);
     check("ops@exa mple.com", None);
 }
