@@ -42,7 +42,7 @@ use super::transition::{Judged, State, Transition};
 /// How long a receiver is tried for one item before it is given up.
 pub const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many items one message may hold.
-pub const DIGEST: usize = 2_500;
+pub const DIGEST: usize = 500;
 /// Above how many waiting items a receiver that takes no digests gets one event for all.
 pub const STORM: usize = 50;
 

@@ -7,11 +7,8 @@ use std::path::{Path, PathBuf};
 const LONGEST: usize = 420;
 
 /// Which modules of the crate each top-level module may name; `model` is pure.
-const ARROWS: [(&str, &[&str]); 14] = [
-    (
-        "main",
-        &["cli", "config", "daemon", "http", "logging", "model", "notify", "pipeline", "published", "zk"],
-    ),
+const ARROWS: [(&str, &[&str]); 17] = [
+    ("main", &["cli", "commands", "daemon", "logging"]),
     ("lib", &[]),
     (
         "daemon",
@@ -24,11 +21,15 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "notify",
             "pipeline",
             "published",
-            "roots",
+            "systemd",
             "threads",
+            "watching",
             "zk",
         ],
     ),
+    ("commands", &["cli", "config", "daemon", "model", "notify", "published", "threads", "watching", "zk"]),
+    ("watching", &["cli", "model", "pipeline", "published", "threads", "zk"]),
+    ("systemd", &["published"]),
     ("cli", &["model"]),
     ("config", &["model"]),
     ("logging", &["model"]),
@@ -113,7 +114,7 @@ fn the_model_is_pure() {
         "std::fs",
         "std::net",
     ];
-    for (path, text) in files("src/model") {
+    for (path, text) in files("src/model").into_iter().filter(|(path, _)| !is_test_file(path)) {
         for line in code(&text) {
             let found = foreign.iter().find(|word| line.contains(**word));
             assert!(found.is_none(), "{}: {line}", path.display());
