@@ -153,7 +153,12 @@ impl Daemon {
             access: access_writer,
             pulse: threads.pulse("zk-election"),
         };
-        let inlets = zk::election::Inlets { inputs, connection: connection.clone(), in_flight };
+        let inlets = zk::election::Inlets {
+            name: options.cluster_name.as_str().into(),
+            inputs,
+            connection: connection.clone(),
+            in_flight,
+        };
         threads.spawn("zk-election", move || zk::election::run(identity, places, &inlets, outlets))?;
 
         let watched = compliance.clone();

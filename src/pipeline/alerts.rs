@@ -120,6 +120,7 @@ impl Shell {
                 let profiles = settings.receivers.iter().map(profile).collect();
                 let effects = self.dispatcher.on_receivers(profiles, settings.group_wait, now());
                 self.perform(effects);
+                self.publisher.changed = true;
             }
         }
         let effects = self.dispatcher.on_judged(judged, now());

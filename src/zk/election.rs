@@ -86,6 +86,8 @@ pub struct Outlets {
 
 /// What the election reads.
 pub struct Inlets {
+    /// The cluster's name.
+    pub name: Arc<str>,
     /// Its inbox.
     pub inputs: Receiver<Input>,
     /// The session's state, for the lease.
@@ -106,7 +108,7 @@ pub fn run(identity: Identity, places: Places, inlets: &Inlets, outlets: Outlets
         outlets,
         connection: inlets.connection.clone(),
         in_flight: inlets.in_flight.clone(),
-        status: Cluster::default(),
+        status: Cluster { name: inlets.name.clone(), ..Cluster::default() },
         session: None,
         barrier: 0,
     };

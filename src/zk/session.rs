@@ -27,7 +27,7 @@ const BACKOFF_MAX: Duration = Duration::from_millis(800);
 /// The first wait between two rounds of attempts.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// How long closing the session may take at the end of the daemon, which has two seconds for everything.
-const CLOSE: Duration = Duration::from_millis(500);
+const CLOSE: Duration = Duration::from_millis(1000);
 /// How long after the session timeout the library is given to notice that its session is gone.
 const BURIAL: Duration = Duration::from_secs(10);
 
