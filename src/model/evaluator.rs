@@ -78,6 +78,7 @@ impl Evaluator {
             }
             Fact::Adopted { path, since } => self.adopt(path, since, now),
             Fact::Expanded { glob } => {
+                self.judge_vanished(&glob, now, out);
                 self.expanded.insert(glob);
             }
             Fact::Barrier(number) => out.push(Judged::Barrier(number)),
@@ -155,6 +156,16 @@ impl Evaluator {
     fn adopt(&mut self, path: Arc<str>, since: SystemTime, now: Now) {
         let Some(rule) = self.rules.for_path(&path) else { return };
         self.paths.entry(path).or_insert_with(|| Path { since, ..Path::new(rule, now) });
+    }
+
+    /// All matches of a glob were read in this session, so a match of before that was not is gone.
+    fn judge_vanished(&mut self, glob: &Arc<str>, now: Now, out: &mut Vec<Judged>) {
+        let stale = |known: &Path| known.rule.path == *glob && known.session != self.session;
+        let gone: Vec<_> =
+            self.paths.iter().filter(|(_, known)| stale(known)).map(|(path, _)| Arc::clone(path)).collect();
+        for path in gone {
+            self.judge(path, &Reading::Missing, now, out);
+        }
     }
 
     fn judge(&mut self, path: Arc<str>, reading: &Reading, now: Now, out: &mut Vec<Judged>) {
@@ -329,3 +340,6 @@ fn count(reading: &Reading) -> Option<u32> {
         Reading::Unreadable(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

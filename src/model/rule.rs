@@ -1,5 +1,6 @@
 //! Rules: which znodes are watched, what must hold of them, and who hears when it does not.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -269,7 +270,7 @@ pub fn level_matches(pattern: &str, name: &str) -> bool {
 #[derive(Debug, Default)]
 pub struct RuleSet {
     exact: HashMap<Arc<str>, Arc<Rule>>,
-    /// The longest first, then by name, so that the first match is the one that counts.
+    /// The longest first, of those the one with fewer stars, then by name, so that the first match is the one that counts.
     globs: Vec<Arc<Rule>>,
 }
 
@@ -279,7 +280,8 @@ impl RuleSet {
     pub fn new(rules: Vec<Rule>) -> Self {
         let (mut globs, exact): (Vec<_>, Vec<_>) =
             rules.into_iter().map(Arc::new).partition(|rule| rule.is_glob());
-        globs.sort_by(|a, b| b.path.len().cmp(&a.path.len()).then_with(|| a.path.cmp(&b.path)));
+        let stars = |rule: &Rule| rule.path.matches('*').count();
+        globs.sort_by_key(|rule| (Reverse(rule.path.len()), stars(rule), Arc::clone(&rule.path)));
         Self { exact: exact.into_iter().map(|rule| (Arc::clone(&rule.path), rule)).collect(), globs }
     }
 
@@ -308,3 +310,6 @@ impl RuleSet {
         self.len() == 0
     }
 }
+
+#[cfg(test)]
+mod tests;

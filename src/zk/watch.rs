@@ -278,10 +278,11 @@ impl Watcher {
         let watched = node.rule.is_some();
         let orphan = node.is_orphan();
         self.note_unreadable(path, &reading);
-        if let Reading::Present { children: Some(children), .. } = &reading {
-            self.unfold(path, children.clone());
-        } else {
-            self.unfold(path, Children::default());
+        match &reading {
+            Reading::Present { children: Some(children), .. } => self.unfold(path, children.clone()),
+            Reading::Missing => self.unfold(path, Children::default()),
+            // Nothing new is known of the children: those known stay watched.
+            Reading::Present { children: None, .. } | Reading::Unreadable(_) => {}
         }
         if watched {
             let delay = rang.map(|rang| clock().saturating_duration_since(rang));
