@@ -40,17 +40,19 @@ pub struct Progress {
     /// The storm that it was told of the incident in, if it was not told of it by itself. Such a receiver
     /// knows the storm's id alone.
     pub storm: Option<Arc<str>>,
-    /// When the incident told to it began and ended, if the receiver is behind.
-    pub past: Option<Ends>,
+    /// What the incident told to it was, if the receiver is behind.
+    pub past: Option<Past>,
     /// The alert.
     pub firing: Mark,
     /// The recovery.
     pub resolved: Mark,
 }
 
-/// The two ends of a violation that is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ends {
+/// A violation that is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Past {
+    /// The violation in words.
+    pub message: Arc<str>,
     /// When the path fell out of spec.
     pub since: SystemTime,
     /// When it came back.

@@ -12,7 +12,7 @@ use zookeeper::{Acl, CreateMode, ZkError};
 
 use super::client::{Answer, Client, describe};
 use super::names::{self, Places};
-use crate::model::ledger::{Change, Ends, Entry, Mark, Progress, Stored, Write, Written};
+use crate::model::ledger::{Change, Entry, Mark, Past, Progress, Stored, Write, Written};
 use crate::model::receiver::ReceiverId;
 use crate::published::Reader;
 
@@ -62,13 +62,20 @@ struct JsonProgress {
     incident: Arc<str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     storm: Option<Arc<str>>,
-    /// When the incident told to it began and ended, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    past: Option<(u64, u64)>,
+    past: Option<JsonPast>,
     #[serde(with = "JsonMark")]
     firing: Mark,
     #[serde(with = "JsonMark")]
     resolved: Mark,
+}
+
+/// A violation that is over; times in milliseconds since 1970.
+#[derive(Serialize, Deserialize)]
+struct JsonPast {
+    message: Arc<str>,
+    since: u64,
+    until: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -84,7 +91,11 @@ enum JsonMark {
 fn encode(entry: &Entry) -> Vec<u8> {
     let receivers = entry.receivers.iter().map(|(id, progress)| {
         let Progress { incident, storm, past, firing, resolved } = progress.clone();
-        let past = past.map(|ends| (millis(ends.since), millis(ends.until)));
+        let past = past.map(|Past { message, since, until }| JsonPast {
+            message,
+            since: millis(since),
+            until: millis(until),
+        });
         (Arc::clone(&id.0), JsonProgress { incident, storm, past, firing, resolved })
     });
     let json = Json {
@@ -111,7 +122,11 @@ fn decode(path: &str, bytes: &[u8]) -> Option<Entry> {
     }
     let receivers = json.receivers.into_iter().map(|(id, progress)| {
         let JsonProgress { incident, storm, past, firing, resolved } = progress;
-        let past = past.map(|(since, until)| Ends { since: time(since), until: time(until) });
+        let past = past.map(|JsonPast { message, since, until }| Past {
+            message,
+            since: time(since),
+            until: time(until),
+        });
         (ReceiverId(id), Progress { incident, storm, past, firing, resolved })
     });
     let extra =
@@ -274,7 +289,7 @@ mod tests {
     use super::*;
 
     fn entry() -> Entry {
-        let past = Ends { since: time(5), until: time(9) };
+        let past = Past { message: "was".into(), since: time(5), until: time(9) };
         let progress = Progress {
             incident: "a-1".into(),
             storm: Some("s".into()),

@@ -98,7 +98,7 @@ impl Case {
         self.open(path, core);
         let view = self.view(path, core, now);
         if let Some(incident) = &mut self.incident {
-            incident.catch_up(&self.rule.receivers, |receiver| core.outboxes.contains_key(receiver));
+            incident.catch_up(&self.rule.receivers, &view, |receiver| core.outboxes.contains_key(receiver));
             let blocked = self.record.is_blocked(now.mono);
             let id = Arc::clone(&incident.id);
             incident.shares.retain(|receiver, share| {

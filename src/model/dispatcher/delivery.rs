@@ -240,15 +240,14 @@ impl Dispatcher {
         let incident = case.incident.as_mut()?;
         let share = incident.shares.get_mut(receiver)?;
         let Place::Ready(planned) = share.place else { return None };
-        let need = share.need(&incident.id, &view);
-        if need.map(|need| std::mem::discriminant(&need)) != Some(std::mem::discriminant(&planned)) {
+        let Some(need) = share.still(planned, &incident.id, &view) else {
             share.place = Place::Idle;
             case.record.wanted = true;
             self.core.touched.insert(Arc::clone(path));
             return None;
-        }
-        share.place = Place::Flying(planned);
-        let kind = match planned {
+        };
+        share.place = Place::Flying(need);
+        let kind = match need {
             Need::Firing => Kind::Firing,
             Need::Resolved => Kind::Resolved,
             Need::Late => Kind::Late,

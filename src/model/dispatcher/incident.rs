@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::share::{Place, Share, View, is_open};
-use crate::model::ledger::{Ends, Entry, Mark};
+use crate::model::ledger::{Entry, Mark, Past};
 use crate::model::receiver::ReceiverId;
 use crate::model::time::Now;
 
@@ -63,7 +63,7 @@ impl Incident {
             until: entry.until,
             message: Arc::clone(&entry.message),
             shares: shares
-                .map(|(id, progress)| (id.clone(), Share::adopted(progress, &entry.incident, reminder, now)))
+                .map(|(id, progress)| (id.clone(), Share::adopted(progress, entry, reminder, now)))
                 .collect(),
             missed: entry.missed,
             extra: entry.extra.clone(),
@@ -76,11 +76,15 @@ impl Incident {
     /// A receiver that is owed the recovery of an earlier one gets that first. One that never heard of the
     /// earlier one at all is told of the new one alone, and that it missed some.
     pub fn reopen(&mut self, id: Arc<str>, since: SystemTime, message: Arc<str>, receivers: &[ReceiverId]) {
-        let ends = Ends { since: self.since, until: self.until.unwrap_or(since) };
+        let until = self.until.unwrap_or(since);
+        let past = Past { message: Arc::clone(&self.message), since: self.since, until };
         let mut missed = 0;
         self.shares.retain(|receiver, share| {
             if share.told != self.id {
-                missed = 1;
+                // It has not come to the incident that ends here, and will never hear of that.
+                if share.waits || share.firing == Mark::Pending {
+                    (missed, share.missed, share.waits) = (1, true, false);
+                }
                 return share.firing != Mark::Pending || receivers.contains(receiver);
             }
             let flies = matches!(share.place, Place::Flying(_));
@@ -91,7 +95,7 @@ impl Incident {
             };
             let untold = share.firing == Mark::Pending && share.due.is_some() && !share.gave_up;
             if owed {
-                share.past = Some(ends);
+                share.past = Some(past.clone());
             } else if untold {
                 (missed, share.missed) = (1, true);
             }
@@ -115,7 +119,7 @@ impl Incident {
     }
 
     /// Receivers that have heard of the end of an earlier incident turn to the open one, if they belong to it.
-    pub fn catch_up(&mut self, receivers: &[ReceiverId], known: impl Fn(&ReceiverId) -> bool) {
+    pub fn catch_up(&mut self, receivers: &[ReceiverId], view: &View, known: impl Fn(&ReceiverId) -> bool) {
         let id = &self.id;
         self.shares.retain(|receiver, share| {
             let told = match share.firing {
@@ -123,9 +127,10 @@ impl Incident {
                 Mark::Sent | Mark::Ambiguous => !is_open(share.resolved),
                 Mark::Refused => true,
             };
+            share.waits |= share.told != *id && view.firing && !view.silenced;
             let done = told && share.told != *id && share.place == Place::Idle;
             if done {
-                *share = Share::new(id);
+                *share = share.next(id, view.now);
             }
             !done || (receivers.contains(receiver) && known(receiver))
         });

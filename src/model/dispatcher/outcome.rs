@@ -139,15 +139,14 @@ impl Case {
     pub(super) fn describe(&self, path: &Arc<str>, kind: Kind, receiver: &ReceiverId) -> Option<Item> {
         let incident = self.incident.as_ref()?;
         let share = incident.shares.get(receiver)?;
-        let past = share.past.filter(|_| share.is_behind(&incident.id));
-        let (since, until) = match (past, share.is_behind(&incident.id)) {
-            (Some(ends), _) => (ends.since, Some(ends.until)),
+        let behind = share.is_behind(&incident.id);
+        let (message, since, until) = match share.past.as_ref().filter(|_| behind) {
+            Some(past) => (&past.message, past.since, Some(past.until)),
             // Its own ends are not known any more; it was over before the open one began.
-            (None, true) => (incident.since, Some(incident.since)),
-            (None, false) => (incident.since, incident.until),
+            None if behind => (&incident.message, incident.since, Some(incident.since)),
+            None if kind.is_firing() && !self.message.is_empty() => (&self.message, incident.since, None),
+            None => (&incident.message, incident.since, incident.until),
         };
-        let current = kind.is_firing() && !self.message.is_empty();
-        let message = if current { &self.message } else { &incident.message };
         Some(Item {
             incident: Arc::clone(share.storm.as_ref().unwrap_or(&share.told)),
             path: Arc::clone(path),
@@ -171,7 +170,7 @@ impl Incident {
     fn notes(&self, receiver: &ReceiverId, share: &Share) -> Vec<String> {
         let missed = (share.missed && self.missed > 0).then(|| {
             format!(
-                "Earlier violations of this path ended before this receiver could be told: {}",
+                "Earlier violations of this path ended before every receiver could be told: {}",
                 self.missed
             )
         });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::PATIENCE;
-use crate::model::ledger::{Ends, Mark, Progress};
+use crate::model::ledger::{Entry, Mark, Past, Progress};
 
 /// One receiver's share in an incident.
 ///
@@ -16,9 +16,11 @@ pub(super) struct Share {
     /// yet to hear of the end of that one, or never heard of it at all (`firing` is `Pending`).
     pub told: Arc<str>,
     pub storm: Option<Arc<str>>,
-    pub past: Option<Ends>,
+    pub past: Option<Past>,
     /// Whether it never heard of an earlier violation, which was merged into the open one.
     pub missed: bool,
+    /// Whether it would have been told of the open incident by now, were it not behind.
+    pub waits: bool,
     pub firing: Mark,
     pub resolved: Mark,
     pub place: Place,
@@ -87,6 +89,7 @@ impl Share {
             storm: None,
             past: None,
             missed: false,
+            waits: false,
             firing: Mark::Pending,
             resolved: Mark::Pending,
             place: Place::Idle,
@@ -98,16 +101,23 @@ impl Share {
         }
     }
 
+    /// The share of a receiver that has heard of the end of an earlier incident, and turns to the open one.
+    pub fn next(&self, incident: &Arc<str>, now: Instant) -> Self {
+        Self { missed: self.missed, due: self.waits.then_some(now), ..Self::new(incident) }
+    }
+
     /// Takes over what the ledger says, written by somebody else.
-    pub fn adopted(progress: &Progress, incident: &Arc<str>, reminder: u32, now: Instant) -> Self {
+    pub fn adopted(progress: &Progress, entry: &Entry, reminder: u32, now: Instant) -> Self {
         let overtaken = match progress.firing {
             Mark::Ambiguous => Overtaken::Possibly,
             Mark::Pending | Mark::Sent | Mark::Refused => Overtaken::No,
         };
         Self {
             storm: progress.storm.clone(),
-            past: progress.past,
-            missed: progress.firing == Mark::Pending && progress.incident != *incident,
+            past: progress.past.clone(),
+            // Which receivers missed them the entry does not say.
+            missed: entry.missed > 0 && is_open(progress.firing),
+            waits: progress.firing != Mark::Pending && progress.incident != entry.incident,
             firing: progress.firing,
             resolved: progress.resolved,
             // There is an entry, so the alert had been due before: if it is over, it is told late.
@@ -164,6 +174,19 @@ impl Share {
         }
     }
 
+    /// What is told by an attempt that was planned for `planned`, now that the ledger holds its intent. An
+    /// alert whose path came back in spec meanwhile is told late: its intent says no less.
+    pub fn still(&self, planned: Need, incident: &Arc<str>, view: &View) -> Option<Need> {
+        let need = self.need(incident, view)?;
+        let fits = match (planned, need) {
+            (Need::Firing, Need::Firing | Need::Late) | (Need::Late, Need::Late) => self.told == *incident,
+            (Need::Resolved, Need::Resolved) | (Need::Notice, Need::Notice) => true,
+            (Need::Reminder(_), Need::Reminder(_)) => true,
+            (Need::Firing | Need::Late | Need::Resolved | Need::Notice | Need::Reminder(_), _) => false,
+        };
+        fits.then_some(need)
+    }
+
     /// Whether the incident, which is over, has no more use for this share.
     pub fn is_done(&self, incident: &Arc<str>, view: &View) -> bool {
         let waits = matches!(self.overtaken, Overtaken::Again(_)) && self.firing != Mark::Pending;
@@ -180,7 +203,7 @@ impl Share {
         let mut progress = Progress {
             incident: Arc::clone(&self.told),
             storm: self.storm.clone(),
-            past: self.past,
+            past: self.past.clone(),
             firing: self.firing,
             resolved: self.resolved,
         };

@@ -1,0 +1,146 @@
+//! One agent: the dispatcher, and as much of the shells around it as the protocol depends on.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use zk_monitor::model::children::Left;
+use zk_monitor::model::dispatcher::{Delivery, Dispatcher, Identity, Profile};
+use zk_monitor::model::rule::{Rule, RuleSet, Specs};
+use zk_monitor::model::transition::{Judged, State as Judgement, Transition};
+
+use crate::oracle::FICKLE;
+use crate::world::{Millis, PATHS, RECEIVERS, TIMEOUT, path_name, receiver_id};
+
+/// A session, as its client knows it.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub session: u64,
+    /// When the last acknowledged write was sent.
+    pub written: Millis,
+    /// How far the server that it is attached to lags.
+    pub lag: Millis,
+    /// The state that the server surely shows.
+    pub floor: usize,
+    /// Whether all paths were read and are watched.
+    pub armed: bool,
+    pub lock: Option<u64>,
+    pub taking: bool,
+    pub granted: Option<u64>,
+    /// When the last request arrives, and the last answer: neither overtakes another.
+    pub request_at: Millis,
+    pub answer_at: Millis,
+}
+
+#[derive(Debug)]
+pub struct Agent {
+    pub number: usize,
+    pub life: u32,
+    pub up: bool,
+    pub stopping: bool,
+    pub dispatcher: Dispatcher,
+    pub client: Option<Client>,
+    /// What was read of each path last, so that only changes are told.
+    pub seen: [Option<Option<u32>>; PATHS],
+    pub silences: usize,
+    pub judged: VecDeque<(Millis, Judged)>,
+    pub barrier: u64,
+    pub flying: Vec<Delivery>,
+    /// Sessions before, whose lock nodes are to be removed.
+    pub ghosts: Vec<u64>,
+    pub rules: Arc<RuleSet>,
+    pub fickle: bool,
+    pub tick: Option<Millis>,
+    pub paused_until: Millis,
+    pub cut_until: Millis,
+    pub isolated: Option<(Millis, usize)>,
+    /// Requests that go out before the end are applied so much later.
+    pub delay: Millis,
+}
+
+pub fn hold(path: usize) -> Millis {
+    if path == 1 { 3_000 } else { 0 }
+}
+
+pub fn rules(fickle: bool) -> Arc<RuleSet> {
+    let paths = (0..PATHS).filter(|path| fickle || *path != FICKLE);
+    let rules = paths.map(|path| Rule {
+        path: path_name(path),
+        specs: Specs::default(),
+        cancel_timeout: Duration::from_millis(hold(path)),
+        keep_firing_for: Duration::from_secs(if path == 1 { 2 } else { 0 }),
+        repeat_interval: (path == 0).then_some(Duration::from_secs(15)),
+        forget_after: Duration::ZERO,
+        description: None,
+        receivers: (0..RECEIVERS).map(receiver_id).collect(),
+    });
+    Arc::new(RuleSet::new(rules.collect()))
+}
+
+/// The last receiver is one with a key, that is refreshed.
+pub fn profiles() -> Vec<Profile> {
+    let profile = |receiver| Profile {
+        id: receiver_id(receiver),
+        name: "receiver".into(),
+        kind: "webhook",
+        digest: receiver != 0,
+        keyed: receiver == RECEIVERS - 1,
+        refresh: (receiver == RECEIVERS - 1).then_some(Duration::from_secs(20)),
+    };
+    (0..RECEIVERS).map(profile).collect()
+}
+
+impl Agent {
+    pub fn new(number: usize, life: u32, fickle: bool) -> Self {
+        let identity = Identity {
+            cluster: "c".into(),
+            agent: format!("agent{number}").into(),
+            instance: format!("{number}.{life}").into(),
+            seed: number as u64,
+        };
+        Self {
+            number,
+            life,
+            up: true,
+            stopping: false,
+            dispatcher: Dispatcher::new(identity, Duration::from_secs(2)),
+            client: None,
+            seen: [None; PATHS],
+            silences: 0,
+            judged: VecDeque::new(),
+            barrier: 0,
+            flying: Vec::new(),
+            ghosts: Vec::new(),
+            rules: rules(fickle),
+            fickle,
+            tick: None,
+            paused_until: 0,
+            cut_until: 0,
+            isolated: None,
+            delay: 0,
+        }
+    }
+
+    pub fn is_watched(&self, path: usize) -> bool {
+        self.fickle || path != FICKLE
+    }
+
+    /// Whether the lease of this epoch holds.
+    pub fn holds(&self, epoch: u64, now: Millis) -> bool {
+        let client = self.client.as_ref().filter(|client| client.granted == Some(epoch));
+        client.is_some_and(|client| now < client.written + TIMEOUT * 2 / 3)
+    }
+
+    /// What the evaluator tells of a path that was read.
+    pub fn transition(&self, path: usize, violation: Option<u32>) -> Judged {
+        let name = path_name(path);
+        let rule = Arc::clone(self.rules.for_path(&name).expect("a watched path has a rule"));
+        let state = match violation {
+            None => Judgement::Ok,
+            Some(number) => {
+                Judgement::Error { message: format!("bad {number}").into(), left: Left::default() }
+            }
+        };
+        Judged::Transition(Transition { path: name, rule, state, children: None })
+    }
+}

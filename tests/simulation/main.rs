@@ -1,0 +1,99 @@
+//! Seeded schedules of everything that goes wrong, over the very dispatcher that the daemon runs.
+//!
+//! A seed is a schedule: paths that fall out of spec and come back while agents crash, stop, pause and are cut
+//! off, servers lag, and receivers are down. At its end everything heals, and the promises of the alert
+//! protocol have to hold. A schedule that breaks one is shortened and printed.
+//!
+//! `ZK_MONITOR_SIMULATION_SEEDS` says how many seeds to run, `ZK_MONITOR_SIMULATION_SEED` runs one and tells
+//! what happens.
+
+mod agent;
+mod oracle;
+mod random;
+mod schedule;
+mod world;
+mod zookeeper;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use schedule::{Fault, schedule, shrink};
+use world::{Mutant, run};
+
+/// How many seeds an ordinary test run takes.
+const SEEDS: u64 = 10_000;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn every_promise_holds_for_every_seed() {
+    if let Some(seed) = number("ZK_MONITOR_SIMULATION_SEED") {
+        return tell(seed);
+    }
+    let seeds = number("ZK_MONITOR_SIMULATION_SEEDS").unwrap_or(SEEDS);
+    let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let stop = &stop;
+            scope.spawn(move || {
+                let mut seeds = (thread..seeds).step_by(threads as usize);
+                let broken =
+                    seeds.find_map(|seed| if stop.load(Ordering::Relaxed) { None } else { check(seed) });
+                if let Some(words) = broken {
+                    stop.store(true, Ordering::Relaxed);
+                    panic!("{words}");
+                }
+            });
+        }
+    });
+}
+
+/// Tells what happens in the shortest schedule of the seed that breaks a promise, or in the whole.
+fn tell(seed: u64) {
+    let fails = |faults: &[Fault]| run(seed, faults, Mutant::default(), false).is_some();
+    let whole = schedule(seed);
+    let faults = if fails(&whole) { shrink(whole, fails) } else { whole };
+    assert_eq!(run(seed, &faults, Mutant::default(), true), None, "seed {seed}: {faults:#?}");
+}
+
+/// The promise that the seed breaks, with the shortest schedule that was found to break the same one.
+fn check(seed: u64) -> Option<String> {
+    let run = |faults: &[Fault]| run(seed, faults, Mutant::default(), false);
+    let faults = schedule(seed);
+    let broken = run(&faults)?;
+    let promise = |words: &str| words.split(':').next().map(str::to_owned);
+    let same = |faults: &[Fault]| run(faults).is_some_and(|words| promise(&words) == promise(&broken));
+    let short = shrink(faults, same);
+    let lines: Vec<String> = short.iter().map(|fault| format!("  {fault:?}\n")).collect();
+    let words = run(&short).unwrap_or_default();
+    Some(format!("seed {seed} breaks a promise: {words}\nwith\n{}", lines.concat()))
+}
+
+/// A mutant is a shell that does not keep its part of the protocol: some seed has to find it.
+fn finds(name: &str, mutant: Mutant) {
+    let found = (0..3_000).find_map(|seed| Some((seed, run(seed, &schedule(seed), mutant, false)?)));
+    let (seed, broken) = found.unwrap_or_else(|| panic!("no seed finds that {name}"));
+    println!("seed {seed} finds that {name}: {broken}");
+}
+
+#[test]
+fn a_heartbeat_that_only_reads_is_found() {
+    finds("the heartbeat only reads", Mutant { heartbeat_reads: true, ..Mutant::default() });
+}
+
+#[test]
+fn a_ledger_loaded_without_a_fence_is_found() {
+    finds("the ledger is loaded without a fence", Mutant { no_fence: true, ..Mutant::default() });
+}
+
+#[test]
+fn a_lease_that_overtakes_transitions_is_found() {
+    finds("the lease overtakes transitions", Mutant { lease_overtakes: true, ..Mutant::default() });
+}
+
+#[test]
+fn a_lease_that_is_not_checked_is_found() {
+    finds("the lease is not checked before sending", Mutant { lease_unchecked: true, ..Mutant::default() });
+}

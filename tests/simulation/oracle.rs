@@ -1,0 +1,323 @@
+//! What must hold, whatever happens. Each check names the promise that it holds the dispatcher to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use zk_monitor::model::ledger::{Change, Entry, Mark};
+use zk_monitor::model::message::{Item, Kind};
+use zk_monitor::model::receiver::{Outcome, ReceiverId};
+
+use crate::world::{Millis, PATHS, RECEIVERS, path_index, receiver_id, world_begins};
+
+/// One process: agent and incarnation.
+pub type Process = (usize, u32);
+
+/// One attempt, as an outside observer sees it.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    pub process: Process,
+    pub receiver: usize,
+    pub start: Millis,
+    pub items: Vec<Item>,
+    pub arrived: bool,
+    /// What the process got to know.
+    pub known: Option<Outcome>,
+}
+
+/// A violation of a path, as it truly was.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    pub path: usize,
+    pub start: Millis,
+    pub end: Option<Millis>,
+    /// Whether the path was silenced or its rule changed meanwhile: then nothing is owed.
+    pub excused: bool,
+}
+
+/// How long after the truth an agent that holds a lease may act on what was before.
+const BEHIND: Millis = 7_000;
+
+type Key = (Arc<str>, usize);
+
+#[derive(Debug, Default)]
+pub struct Oracle {
+    pub attempts: Vec<Attempt>,
+    pub violations: Vec<Violation>,
+    /// When the ledger first said that a receiver was told.
+    firing_noted: BTreeMap<Key, Millis>,
+    resolved_noted: BTreeMap<Key, Millis>,
+    /// Attempts by incident and receiver.
+    by_key: BTreeMap<Key, Vec<usize>>,
+    /// The violation that each incident was opened for, as the ledger says.
+    opened_for: BTreeMap<Arc<str>, u32>,
+    /// The first lease under which the ledger said that a receiver may have been told.
+    intents: BTreeMap<Key, u64>,
+    /// Incidents by receiver and violation.
+    told_as: BTreeMap<(usize, u32), Arc<str>>,
+    /// Violations that the ledger knew of, by receiver.
+    recorded: BTreeSet<(usize, u32)>,
+    epochs: BTreeMap<u64, Process>,
+    /// When a lease ended, or its holder died.
+    pub disturbed: Millis,
+    pub broken: Option<String>,
+}
+
+/// The number of the violation that a message tells of.
+pub fn ordinal(message: &str) -> u32 {
+    message.rsplit(' ').next().and_then(|number| number.parse().ok()).expect("a message ends in its number")
+}
+
+impl Oracle {
+    fn fail(&mut self, words: String) {
+        self.broken.get_or_insert(words);
+    }
+
+    pub fn toggle(&mut self, path: usize, now: Millis) -> Option<u32> {
+        if let Some(open) = self.violations.iter_mut().find(|v| v.path == path && v.end.is_none()) {
+            open.end = Some(now);
+            return None;
+        }
+        self.violations.push(Violation { path, start: now, end: None, excused: false });
+        Some(u32::try_from(self.violations.len() - 1).expect("few violations"))
+    }
+
+    /// Nothing is owed for this path's violations from now on until `end`.
+    pub fn excuse(&mut self, path: usize, now: Millis) {
+        for violation in self.violations.iter_mut().filter(|v| v.path == path) {
+            violation.excused |= violation.end.is_none_or(|end| end + BEHIND > now);
+        }
+    }
+
+    fn violated_within(&self, path: usize, from: Millis, to: Millis) -> bool {
+        let overlaps = |v: &Violation| v.start <= to && v.end.is_none_or(|end| end >= from);
+        self.violations.iter().any(|v| v.path == path && overlaps(v))
+    }
+
+    fn complied_within(&self, path: usize, from: Millis, to: Millis) -> bool {
+        let covers = |v: &Violation| v.start <= from && v.end.is_none_or(|end| end >= to);
+        !self.violations.iter().any(|v| v.path == path && covers(v))
+    }
+
+    /// The ledger took a change.
+    pub fn committed(&mut self, before: Option<&Entry>, change: &Change, now: Millis) {
+        let (entry, gone) = match change {
+            Change::Create(entry) | Change::Set(entry, _) => (Some(entry), false),
+            Change::Delete(_) => (before, true),
+        };
+        let Some(entry) = entry else { return };
+        self.opened_for.entry(Arc::clone(&entry.incident)).or_insert(ordinal(&entry.message));
+        for (receiver, progress) in &entry.receivers {
+            let index = receiver_index(receiver);
+            let key = (Arc::clone(&progress.incident), index);
+            if !gone && progress.firing == Mark::Ambiguous {
+                self.intents.entry(key.clone()).or_insert(entry.epoch);
+            }
+            if gone || progress.firing == Mark::Sent {
+                self.firing_noted.entry(key.clone()).or_insert(now);
+            }
+            if gone || progress.resolved == Mark::Sent {
+                self.resolved_noted.entry(key).or_insert(now);
+            }
+            if !gone && progress.firing != Mark::Refused {
+                self.recorded.insert((index, ordinal(&entry.message)));
+            }
+        }
+    }
+
+    /// An attempt begins: its process found that it holds the lease. `leads` is whether the lock is truly its.
+    pub fn attempt(&mut self, attempt: Attempt, epoch: u64, leads: bool) -> usize {
+        let (process, now, receiver) = (attempt.process, attempt.start, attempt.receiver);
+        if *self.epochs.entry(epoch).or_insert(process) != process {
+            self.fail(format!("one_sender: two processes attempt in epoch {epoch}"));
+        }
+        if !leads {
+            self.fail(format!("one_sender: {process:?} attempts at {now} without the lock"));
+        }
+        let index = self.attempts.len();
+        for item in attempt.items.clone() {
+            self.check_item(&item, process, receiver, epoch, now);
+            let key = (Arc::clone(&item.incident), receiver);
+            self.by_key.entry(key).or_default().push(index);
+        }
+        self.attempts.push(attempt);
+        index
+    }
+
+    fn check_item(&mut self, item: &Item, process: Process, receiver: usize, epoch: u64, now: Millis) {
+        let path = path_index(&item.path);
+        let what = format!("{:?} of {} ({}) to {receiver} at {now}", item.kind, item.path, item.incident);
+        match item.kind {
+            Kind::Firing => {
+                if !self.violated_within(path, now.saturating_sub(BEHIND), now) {
+                    self.fail(format!("nothing_false: {what}, but it was in spec"));
+                }
+                self.check_once(item, process, receiver, true, now, &what);
+            }
+            Kind::Late => self.check_once(item, process, receiver, true, now, &what),
+            Kind::Resolved => {
+                let told = self.tries(&item.incident, receiver, true).next().is_some();
+                // Whether a leader that died after noting the intent made the attempt, nobody knows.
+                let key = (Arc::clone(&item.incident), receiver);
+                let perhaps = self.intents.get(&key).is_some_and(|noted| *noted < epoch);
+                if !told && !perhaps {
+                    self.fail(format!("recovery_only_to_the_told: {what}"));
+                }
+                let until = millis(item.until.expect("a recovery tells its time"));
+                if !self.complied_within(path, until.saturating_sub(BEHIND), until) {
+                    self.fail(format!("nothing_false: {what}, but it was out of spec all the time"));
+                }
+                self.check_once(item, process, receiver, false, now, &what);
+            }
+            Kind::Reminder(_) | Kind::Refresh | Kind::Notice | Kind::Test => {}
+        }
+    }
+
+    /// Attempts to tell one end of an incident.
+    fn tries(&self, incident: &Arc<str>, receiver: usize, firing: bool) -> impl Iterator<Item = &Attempt> {
+        let key = (Arc::clone(incident), receiver);
+        let attempts = self.by_key.get(&key).into_iter().flatten().map(|index| &self.attempts[*index]);
+        let key = key.0;
+        attempts.filter(move |attempt| {
+            let tells = |item: &&Item| match item.kind {
+                Kind::Firing => firing,
+                Kind::Late => true,
+                Kind::Resolved => !firing,
+                Kind::Reminder(_) | Kind::Refresh | Kind::Notice | Kind::Test => false,
+            };
+            attempt.items.iter().filter(tells).any(|item| item.incident == key)
+        })
+    }
+
+    fn check_once(
+        &mut self,
+        item: &Item,
+        process: Process,
+        receiver: usize,
+        firing: bool,
+        now: Millis,
+        what: &str,
+    ) {
+        let key = (Arc::clone(&item.incident), receiver);
+        let noted = if firing { &self.firing_noted } else { &self.resolved_noted };
+        let noted = noted.get(&key).is_some_and(|at| *at < now);
+        let known = |attempt: &Attempt| {
+            attempt.known == Some(Outcome::Accepted) && (noted || attempt.process == process)
+        };
+        // Receivers with a key are told the end twice after a takeover.
+        let keyed = receiver == RECEIVERS - 1 && !firing;
+        if !keyed && self.tries(&item.incident, receiver, firing).any(known) {
+            self.fail(format!("once: {what}, which it surely got before"));
+        }
+        let violation = ordinal(&item.message);
+        let excused = self.violations[violation as usize].excused;
+        if firing && item.kind == Kind::Firing && !excused {
+            let other = self.told_as.get(&(receiver, violation)).filter(|other| **other != item.incident);
+            let surely = |other: &Arc<str>| self.tries(other, receiver, true).any(|attempt| attempt.arrived);
+            if let Some(other) = other.filter(|other| surely(other)).cloned() {
+                self.fail(format!("same_id: {what}, which it got as {other}"));
+            }
+            self.told_as.insert((receiver, violation), Arc::clone(&item.incident));
+        }
+    }
+
+    /// Whether the receiver was told of the violation, or of one that it was merged into.
+    fn covers(&self, violation: u32, receiver: usize) -> bool {
+        let truth = &self.violations[violation as usize];
+        let told = self.attempts.iter().filter(|attempt| attempt.receiver == receiver && attempt.arrived);
+        let items = told.flat_map(|attempt| attempt.items.iter().map(move |item| (attempt.start, item)));
+        let mut ends: BTreeMap<&Arc<str>, Millis> = BTreeMap::new();
+        let mut begins: BTreeMap<&Arc<str>, Millis> = BTreeMap::new();
+        for (start, item) in items.filter(|(_, item)| path_index(&item.path) == truth.path) {
+            // Two violations may be merged at a takeover: the second is told as the incident of the first.
+            let opened_for = self.opened_for.get(&item.incident) == Some(&violation);
+            match item.kind {
+                Kind::Firing | Kind::Late | Kind::Resolved if opened_for => return true,
+                // A recovery tells both ends, so that who never got the alert understands it.
+                Kind::Firing | Kind::Late | Kind::Resolved if ordinal(&item.message) == violation => {
+                    return true;
+                }
+                Kind::Firing | Kind::Late if !item.notes.is_empty() && ordinal(&item.message) > violation => {
+                    return true;
+                }
+                Kind::Firing => drop(begins.entry(&item.incident).or_insert(millis(item.since))),
+                Kind::Resolved => drop(ends.insert(&item.incident, start)),
+                Kind::Late | Kind::Reminder(_) | Kind::Refresh | Kind::Notice | Kind::Test => {}
+            }
+        }
+        // Merged into an incident that the receiver knew to be open during the violation.
+        begins.iter().any(|(incident, begin)| {
+            *begin <= truth.end.unwrap_or(Millis::MAX)
+                && ends.get(incident).is_none_or(|end| *end >= truth.start)
+        })
+    }
+
+    fn refused(&self, path: usize, receiver: usize) -> bool {
+        let mut attempts = self.attempts.iter().filter(|attempt| attempt.receiver == receiver);
+        attempts.any(|attempt| {
+            matches!(attempt.known, Some(Outcome::Refused { .. }))
+                && attempt.items.iter().any(|item| path_index(&item.path) == path)
+        })
+    }
+
+    /// Everything has healed, and what is still out of spec has been so for long.
+    pub fn check_alerts(&mut self, hold: impl Fn(usize) -> Millis) {
+        for number in 0..self.violations.len() {
+            let violation = self.violations[number].clone();
+            let length = violation.end.map_or(Millis::MAX, |end| end - violation.start);
+            let number = u32::try_from(number).expect("few violations");
+            let undisturbed =
+                violation.start > self.disturbed + BEHIND && length > hold(violation.path) + 3_000;
+            for receiver in 0..RECEIVERS {
+                let owed =
+                    violation.end.is_none() || undisturbed || self.recorded.contains(&(receiver, number));
+                let excused = violation.excused || self.refused(violation.path, receiver);
+                if owed && !excused && !self.covers(number, receiver) {
+                    self.fail(format!(
+                        "at_least_once: {violation:?} (number {number}) was not told to {receiver}"
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Every path has been in spec for long: who got an alert got its end.
+    pub fn check_recoveries(&mut self, reconfigured: &BTreeSet<usize>) {
+        let mut open: BTreeMap<Key, usize> = BTreeMap::new();
+        for attempt in self.attempts.iter().filter(|attempt| attempt.arrived) {
+            for item in &attempt.items {
+                let key = (Arc::clone(&item.incident), attempt.receiver);
+                match item.kind {
+                    Kind::Firing => drop(open.insert(key, path_index(&item.path))),
+                    Kind::Resolved | Kind::Late => drop(open.remove(&key)),
+                    Kind::Reminder(_) | Kind::Refresh | Kind::Notice | Kind::Test => {}
+                }
+            }
+        }
+        for ((incident, receiver), path) in open {
+            let told = self.tries(&incident, receiver, false).any(|attempt| attempt.arrived);
+            if !told && !reconfigured.contains(&path) && !self.refused(path, receiver) {
+                self.fail(format!("recovery_to_all_the_told: {incident} of {path} is open for {receiver}"));
+            }
+        }
+    }
+
+    pub fn check_ledger(&mut self, left: &BTreeMap<Arc<str>, zk_monitor::model::ledger::Stored>) {
+        if !left.is_empty() {
+            self.fail(format!("no_leak: the ledger still holds {left:#?}"));
+        }
+    }
+}
+
+/// A wall-clock time of the simulation.
+fn millis(time: SystemTime) -> Millis {
+    let age = time.duration_since(world_begins()).unwrap_or_default();
+    u64::try_from(age.as_millis()).expect("a short time")
+}
+
+fn receiver_index(receiver: &ReceiverId) -> usize {
+    (0..RECEIVERS).find(|index| receiver_id(*index) == *receiver).expect("a receiver of the simulation")
+}
+
+/// How many paths are watched; the last is the one whose rule comes and goes.
+pub const FICKLE: usize = PATHS - 1;

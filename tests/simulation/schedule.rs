@@ -1,0 +1,113 @@
+//! What goes wrong, and when: a list that can be printed, and shortened.
+
+use crate::random::Random;
+use crate::world::{AGENTS, Millis, PATHS, RECEIVERS};
+
+/// One thing that happens to the cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct Fault {
+    pub at: Millis,
+    pub what: What,
+}
+
+/// What happens. Times are durations.
+#[derive(Clone, Copy, Debug)]
+pub enum What {
+    /// The path falls out of spec, or comes back.
+    Toggle(usize),
+    /// kill -9, and a restart so much later.
+    Crash(usize, Millis),
+    /// SIGTERM, and a restart so much later.
+    Stop(usize, Millis),
+    /// SIGSTOP, and SIGCONT so much later.
+    Pause(usize, Millis),
+    /// The agent is cut off from ZooKeeper.
+    Partition(usize, Millis),
+    /// The agent's server is cut off from its quorum: it answers reads, from the past.
+    Isolate(usize, Millis),
+    /// The agent's server lags so much from now on.
+    Lag(usize, Millis),
+    /// What goes out to the server from this agent now is applied so much later.
+    Delay(usize, Millis),
+    /// The receiver behaves like this for a while.
+    Receiver(usize, Mood, Millis),
+    /// The agent re-reads its file: with or without the last path's rule.
+    Reload(usize, bool),
+    /// A silence on the path.
+    Silence(usize, Millis),
+}
+
+/// How a receiver behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    Accepts,
+    Slow,
+    Fails,
+    Refuses,
+    /// Takes nothing and does not answer.
+    Hangs,
+    /// Takes it, and the answer is lost.
+    LosesAnswer,
+}
+
+/// When faults end.
+pub const HORIZON: Millis = 40_000;
+
+/// Makes the schedule of a seed.
+pub fn schedule(seed: u64) -> Vec<Fault> {
+    let mut random = Random::new(seed);
+    let mut faults = Vec::new();
+    for path in 0..PATHS {
+        let mut at = random.between(500, 8_000);
+        while at < HORIZON && faults.len() < 40 {
+            faults.push(Fault { at, what: What::Toggle(path) });
+            at += if random.chance(30) { random.between(50, 3_000) } else { random.between(2_000, 20_000) };
+        }
+    }
+    for _ in 0..random.between(0, 9) {
+        let at = random.between(0, HORIZON);
+        faults.push(Fault { at, what: fault(&mut random) });
+    }
+    faults.sort_by_key(|fault| fault.at);
+    faults
+}
+
+fn fault(random: &mut Random) -> What {
+    let agent = random.below(AGENTS);
+    let long = random.between(200, 12_000);
+    match random.below(12) {
+        0 => What::Crash(agent, long),
+        1 => What::Stop(agent, long),
+        2 | 3 => What::Pause(agent, long),
+        4 => What::Partition(agent, long),
+        5 => What::Isolate(agent, long),
+        6 => What::Lag(agent, random.between(0, 2_000)),
+        7 => What::Delay(agent, random.between(500, 6_000)),
+        8 | 9 => {
+            let moods = [Mood::Slow, Mood::Fails, Mood::Hangs, Mood::LosesAnswer, Mood::Refuses];
+            What::Receiver(random.below(RECEIVERS), moods[random.below(moods.len())], long)
+        }
+        10 => What::Reload(agent, random.chance(50)),
+        _ => What::Silence(random.below(PATHS), long),
+    }
+}
+
+/// Drops fault by fault while `fails` still holds.
+pub fn shrink(mut faults: Vec<Fault>, fails: impl Fn(&[Fault]) -> bool) -> Vec<Fault> {
+    loop {
+        let before = faults.len();
+        let mut at = 0;
+        while at < faults.len() {
+            let mut fewer = faults.clone();
+            fewer.remove(at);
+            if fails(&fewer) {
+                faults = fewer;
+            } else {
+                at += 1;
+            }
+        }
+        if faults.len() == before {
+            return faults;
+        }
+    }
+}

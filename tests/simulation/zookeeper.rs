@@ -1,0 +1,171 @@
+//! ZooKeeper: one committed history, servers that show it late, sessions that expire, and locks that go with
+//! them.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use zk_monitor::model::ledger::{Change, Stored, Written};
+use zk_monitor::model::status::Silence;
+
+use crate::world::{Millis, PATHS, TIMEOUT};
+
+/// What was committed up to one point of the history.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// Which violation each path is in; `None` in spec.
+    pub violations: [Option<u32>; PATHS],
+    pub ledger: BTreeMap<Arc<str>, Stored>,
+    /// Lock nodes: sequence number and session.
+    pub locks: BTreeMap<u64, u64>,
+    pub silences: Vec<Silence>,
+}
+
+/// A request of a client. Those of one session are applied in order.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// A write of the agent's own node.
+    Touch,
+    /// A heartbeat that only reads: a mutant.
+    Read,
+    /// The lock node.
+    Lock,
+    /// Removes the lock nodes of sessions before.
+    RemoveLocks(Vec<u64>),
+    /// The write before the ledger is read.
+    Fence,
+    /// A change of the ledger: the write's id, the path, the change.
+    Ledger(u64, Arc<str>, Change),
+    /// The end of the session.
+    Close,
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    Done,
+    Locked(u64),
+    Fenced,
+    Written(u64, Written),
+    /// The session is over.
+    Expired,
+}
+
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub agent: usize,
+    pub heard: Millis,
+    pub open: bool,
+}
+
+#[derive(Debug)]
+pub struct ZooKeeper {
+    /// The history: when each state was committed.
+    history: Vec<(Millis, Rc<State>)>,
+    pub sessions: Vec<Session>,
+    next_lock: u64,
+}
+
+impl ZooKeeper {
+    pub fn new() -> Self {
+        Self { history: vec![(0, Rc::default())], sessions: Vec::new(), next_lock: 0 }
+    }
+
+    pub fn latest(&self) -> &Rc<State> {
+        &self.history.last().expect("the history begins with a state").1
+    }
+
+    /// How many states were committed.
+    pub fn len(&self) -> usize {
+        self.history.len()
+    }
+
+    pub fn state(&self, index: usize) -> &Rc<State> {
+        &self.history[index].1
+    }
+
+    /// The last state that was committed by `time`.
+    pub fn index_at(&self, time: Millis) -> usize {
+        self.history.partition_point(|(at, _)| *at <= time).saturating_sub(1)
+    }
+
+    pub fn commit(&mut self, now: Millis, change: impl FnOnce(&mut State)) {
+        let mut state = State::clone(self.latest());
+        change(&mut state);
+        self.history.push((now, Rc::new(state)));
+    }
+
+    pub fn open(&mut self, agent: usize, now: Millis) -> u64 {
+        self.sessions.push(Session { agent, heard: now, open: true });
+        self.sessions.len() as u64 - 1
+    }
+
+    pub fn session(&mut self, session: u64) -> &mut Session {
+        &mut self.sessions[usize::try_from(session).expect("an index")]
+    }
+
+    /// Ends the session if it was not heard of for its timeout; returns when to look again.
+    pub fn expire(&mut self, session: u64, now: Millis) -> Option<Millis> {
+        let found = self.session(session);
+        if !found.open {
+            return None;
+        }
+        let end = found.heard + TIMEOUT;
+        if end > now {
+            return Some(end);
+        }
+        self.close(session, now);
+        None
+    }
+
+    pub fn close(&mut self, session: u64, now: Millis) {
+        self.session(session).open = false;
+        self.commit(now, |state| state.locks.retain(|_, owner| *owner != session));
+    }
+
+    /// Applies a request at the leader.
+    pub fn apply(&mut self, session: u64, request: Request, now: Millis) -> Answer {
+        if !self.session(session).open {
+            return Answer::Expired;
+        }
+        self.session(session).heard = now;
+        match request {
+            Request::Touch | Request::Read => Answer::Done,
+            Request::Fence => Answer::Fenced,
+            Request::Lock => {
+                self.next_lock += 1;
+                let lock = self.next_lock;
+                self.commit(now, |state| state.locks.extend([(lock, session)]));
+                Answer::Locked(lock)
+            }
+            Request::RemoveLocks(sessions) => {
+                self.commit(now, |state| state.locks.retain(|_, owner| !sessions.contains(owner)));
+                Answer::Done
+            }
+            Request::Ledger(id, path, change) => Answer::Written(id, self.write(path, change, now)),
+            Request::Close => {
+                self.close(session, now);
+                Answer::Done
+            }
+        }
+    }
+
+    fn write(&mut self, path: Arc<str>, change: Change, now: Millis) -> Written {
+        let found = self.latest().ledger.get(&path).cloned();
+        let version = found.as_ref().map(|stored| stored.version);
+        let next = match (change, version) {
+            (Change::Create(entry), None) => Some(Stored { entry, version: 0 }),
+            (Change::Set(entry, old), Some(version)) if old == version => {
+                Some(Stored { entry, version: version + 1 })
+            }
+            (Change::Delete(old), Some(version)) if old == version => None,
+            (Change::Create(_) | Change::Set(..) | Change::Delete(_), _) => return Written::Conflict(found),
+        };
+        let version = next.as_ref().map_or(0, |stored| stored.version);
+        self.commit(now, |state| match next {
+            Some(stored) => drop(state.ledger.insert(path, stored)),
+            None => drop(state.ledger.remove(&path)),
+        });
+        Written::Done(version)
+    }
+}
