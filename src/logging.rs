@@ -162,13 +162,14 @@ impl Logger {
 
 /// How grave a record of `target` must be. Only our own modules are subject to the operator's level: libraries
 /// report to us, and what they say besides is noise below WARN. The ZooKeeper client is silenced wholly: while
-/// it reconnects it can log 140,000 lines a second, and the session tells all that matters.
+/// it reconnects it can log 140,000 lines a second, and the session tells all that matters. So is tiny_http, whose
+/// one complaint is that its listener was shut, which is how it is used.
 fn limit(target: &str, level: LevelFilter) -> LevelFilter {
     let of =
         |name: &str| target.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
     if of("zk_monitor") {
         level
-    } else if of("zookeeper") || of("mio") {
+    } else if of("zookeeper") || of("mio") || of("tiny_http") {
         LevelFilter::Off
     } else {
         level.min(LevelFilter::Warn)

@@ -318,3 +318,49 @@ impl Pipe {
         Ok(count > 0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn another_process_is_not_let_in() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let wire = Wire::Plain(TcpStream::connect(server.local_addr().unwrap()).unwrap());
+        let link = Link::open(wire).unwrap();
+        let (mut far, _) = server.accept().unwrap();
+
+        // It connects first, sends, and reads to the end, which comes at once.
+        let port = link.address.port();
+        let script = format!("exec 3<>/dev/tcp/127.0.0.1/{port}; echo theirs >&3; cat <&3");
+        let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+        assert!(output.stdout.is_empty());
+
+        let mut ours = TcpStream::connect(link.address).unwrap();
+        ours.write_all(b"ours").unwrap();
+        let mut received = [0; 4];
+        far.read_exact(&mut received).unwrap();
+        assert_eq!(&received, b"ours");
+        drop(ours);
+        link.release();
+    }
+
+    #[test]
+    fn after_the_end_there_is_silence() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let wire = Wire::Plain(TcpStream::connect(server.local_addr().unwrap()).unwrap());
+        let link = Link::open(wire).unwrap();
+        let (far, _) = server.accept().unwrap();
+        let mut first = TcpStream::connect(link.address).unwrap();
+        drop(far);
+        assert!(link.ended.recv_timeout(Duration::from_secs(10)).unwrap().contains("before it greeted"));
+        assert!(matches!(first.read(&mut [0]), Ok(0) | Err(_)), "the first connection is closed");
+        let mut again = TcpStream::connect(link.address).unwrap();
+        again.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let kind = again.read(&mut [0]).unwrap_err().kind();
+        assert_eq!(kind, ErrorKind::WouldBlock, "accepted, and neither answered nor closed");
+        link.release();
+        assert!(matches!(again.read(&mut [0]), Ok(0) | Err(_)));
+    }
+}

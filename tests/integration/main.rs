@@ -11,6 +11,7 @@ mod cluster;
 mod common;
 mod compliance;
 mod config;
+mod encrypted;
 mod harness;
 mod http;
 mod notification;

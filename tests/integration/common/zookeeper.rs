@@ -16,6 +16,8 @@ use super::{Client, Folder, SOON, eventually, free_port};
 
 /// Names what it needs beside itself in its manifest.
 const JAR: &str = "/usr/share/java/zookeeper.jar";
+/// What the manifest forgets, and TLS needs.
+const CODEC: &str = "/usr/share/java/netty-codec.jar";
 
 /// One server on the loopback, with a tick of half a second, so that sessions may be as short as one second.
 pub struct ZooKeeper {
@@ -159,7 +161,8 @@ fn launch(folder: &Folder, jvm: &[String]) -> Process {
     command.args(["-Dzookeeper.forceSync=no", "-Dzookeeper.preAllocSize=512", "-Dzookeeper.cnxTimeout=1000"]);
     command.args(["-Dzookeeper.snapCount=1000000", "-Dzookeeper.skipACL=no"]);
     command.args(jvm);
-    command.args(["-cp", JAR, "org.apache.zookeeper.server.quorum.QuorumPeerMain"]);
+    let class_path = format!("{JAR}:{CODEC}");
+    command.args(["-cp", &class_path, "org.apache.zookeeper.server.quorum.QuorumPeerMain"]);
     command.arg(folder.path().join("zoo.cfg"));
     let log = std::fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
     command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
