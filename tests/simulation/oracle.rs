@@ -89,6 +89,12 @@ impl Oracle {
         }
     }
 
+    /// Nothing is owed for any violation of this path so far: its rule was removed, which closes an incident
+    /// silently.
+    pub fn excuse_all(&mut self, path: usize) {
+        self.violations.iter_mut().filter(|v| v.path == path).for_each(|v| v.excused = true);
+    }
+
     fn violated_within(&self, path: usize, from: Millis, to: Millis) -> bool {
         let overlaps = |v: &Violation| v.start <= to && v.end.is_none_or(|end| end >= from);
         self.violations.iter().any(|v| v.path == path && overlaps(v))
@@ -237,7 +243,9 @@ impl Oracle {
                 Kind::Firing | Kind::Late | Kind::Resolved if ordinal(&item.message) == violation => {
                     return true;
                 }
-                Kind::Firing | Kind::Late if !item.notes.is_empty() && ordinal(&item.message) > violation => {
+                Kind::Firing | Kind::Late | Kind::Resolved
+                    if !item.notes.is_empty() && ordinal(&item.message) > violation =>
+                {
                     return true;
                 }
                 Kind::Firing => drop(begins.entry(&item.incident).or_insert(millis(item.since))),

@@ -37,6 +37,18 @@ pub enum What {
     Silence(usize, Millis),
 }
 
+impl What {
+    /// For how long agents may be slow to see and to act.
+    pub fn length(self) -> Millis {
+        match self {
+            Self::Crash(_, length) | Self::Stop(_, length) | Self::Pause(_, length) => length,
+            Self::Partition(_, length) | Self::Isolate(_, length) => length,
+            Self::Lag(..) | Self::Delay(..) => HORIZON,
+            Self::Toggle(_) | Self::Receiver(..) | Self::Reload(..) | Self::Silence(..) => 0,
+        }
+    }
+}
+
 /// How a receiver behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mood {

@@ -76,7 +76,7 @@ enum Local {
 }
 
 #[derive(Debug)]
-struct Due(Millis, u64, Event);
+struct Due(Millis, u64, Box<Event>);
 
 impl PartialEq for Due {
     fn eq(&self, other: &Self) -> bool {
@@ -168,7 +168,7 @@ impl World {
 
     fn at(&mut self, time: Millis, event: Event) {
         self.next += 1;
-        self.events.push(Reverse(Due(time.max(self.now), self.next, event)));
+        self.events.push(Reverse(Due(time.max(self.now), self.next, Box::new(event))));
     }
 
     fn local(&mut self, agent: usize, after: Millis, local: Local) {
@@ -192,7 +192,7 @@ impl World {
                 return;
             }
             self.now = time;
-            match event {
+            match *event {
                 Event::Agent(agent, life, local) => {
                     let found = &self.agents[agent];
                     if found.life != life || !found.up && !matches!(local, Local::Arrive(_)) {
@@ -201,7 +201,8 @@ impl World {
                         }
                     } else if found.paused_until > time && !matches!(local, Local::Arrive(_)) {
                         let resume = found.paused_until;
-                        self.events.push(Reverse(Due(resume, order, Event::Agent(agent, life, local))));
+                        let again = Event::Agent(agent, life, local);
+                        self.events.push(Reverse(Due(resume, order, Box::new(again))));
                     } else {
                         self.local_event(agent, local);
                     }
@@ -283,13 +284,14 @@ impl World {
         self.agents[agent].up = false;
         self.agents[agent].paused_until = 0;
         if self.agents[agent].dispatcher.epoch().is_some() {
-            self.oracle.disturbed = self.now;
+            self.oracle.disturbed = self.oracle.disturbed.max(self.now);
         }
     }
 
     fn fault(&mut self, what: What) {
         self.say(|| format!("{what:?}"));
         let now = self.now;
+        self.oracle.disturbed = self.oracle.disturbed.max(now + what.length());
         match what {
             What::Toggle(path) => self.toggle(path),
             What::Crash(agent, down) if self.agents[agent].up => {
@@ -337,7 +339,7 @@ impl World {
 
     fn reload(&mut self, agent: usize, fickle: bool) {
         self.reconfigured.insert(FICKLE);
-        self.oracle.excuse(FICKLE, self.now);
+        self.oracle.excuse_all(FICKLE);
         let found = &mut self.agents[agent];
         (found.fickle, found.rules) = (fickle, rules(fickle));
         found.seen[FICKLE] = None;
@@ -586,7 +588,7 @@ impl World {
         self.say(|| format!("agent {agent} gives session {} up", client.session));
         self.agents[agent].ghosts.push(client.session);
         if self.agents[agent].dispatcher.epoch().is_some() {
-            self.oracle.disturbed = self.now;
+            self.oracle.disturbed = self.oracle.disturbed.max(self.now);
         }
         let now = self.moment();
         let effects = self.agents[agent].dispatcher.on_lease_lost(now);

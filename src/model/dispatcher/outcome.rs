@@ -116,6 +116,10 @@ impl Case {
             Outcome::Failed { .. } | Outcome::NotTried => {
                 if share.firing == Mark::Pending {
                     share.storm = None;
+                    // A new violation began while the attempt to tell of the last one was under way.
+                    let missed = share.told != incident.id && !share.missed;
+                    share.missed |= missed;
+                    incident.missed = incident.missed.saturating_add(u32::from(missed));
                 }
             }
         }
@@ -182,7 +186,7 @@ impl Incident {
 impl Share {
     fn accepted(&mut self, need: Need, notices: usize, keyed: bool, now: Instant) {
         match need {
-            Need::Firing => (self.firing, self.noticed) = (Mark::Sent, notices),
+            Need::Firing => (self.firing, self.noticed, self.missed) = (Mark::Sent, notices, false),
             Need::Late => (self.firing, self.resolved) = (Mark::Sent, Mark::Sent),
             Need::Resolved => {
                 self.resolved = Mark::Sent;

@@ -187,10 +187,12 @@ impl Share {
         fits.then_some(need)
     }
 
-    /// Whether the incident, which is over, has no more use for this share.
+    /// Whether the incident, which is over, has no more use for this share. What a silence holds back is still
+    /// to be told when that ends.
     pub fn is_done(&self, incident: &Arc<str>, view: &View) -> bool {
         let waits = matches!(self.overtaken, Overtaken::Again(_)) && self.firing != Mark::Pending;
-        self.place == Place::Idle && !waits && self.need(incident, view).is_none()
+        let view = View { silenced: false, ..*view };
+        self.place == Place::Idle && !waits && self.need(incident, &view).is_none()
     }
 
     /// Whether it has been tried for so long that it is given up.
