@@ -43,7 +43,13 @@ pub struct Agent {
     /// What was read of each path last, so that only changes are told.
     pub seen: [Option<Option<u32>>; PATHS],
     pub silences: usize,
+    /// What the evaluator has to tell, and when it comes to it.
     pub judged: VecDeque<(Millis, Judged)>,
+    /// What the dispatcher was told of each path last.
+    pub known: [Option<Option<u32>>; PATHS],
+    /// Since when it is first in line, as it sees it.
+    pub first_since: Millis,
+    pub slow_until: Millis,
     pub barrier: u64,
     pub flying: Vec<Delivery>,
     /// Sessions before, whose lock nodes are to be removed.
@@ -108,6 +114,9 @@ impl Agent {
             seen: [None; PATHS],
             silences: 0,
             judged: VecDeque::new(),
+            known: [None; PATHS],
+            first_since: 0,
+            slow_until: 0,
             barrier: 0,
             flying: Vec::new(),
             ghosts: Vec::new(),

@@ -69,7 +69,7 @@ pub fn ordinal(message: &str) -> u32 {
 }
 
 impl Oracle {
-    fn fail(&mut self, words: String) {
+    pub fn fail(&mut self, words: String) {
         self.broken.get_or_insert(words);
     }
 

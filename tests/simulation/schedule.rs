@@ -29,6 +29,8 @@ pub enum What {
     Lag(usize, Millis),
     /// What goes out to the server from this agent now is applied so much later.
     Delay(usize, Millis),
+    /// The agent's evaluator is slow for a while.
+    Slow(usize, Millis),
     /// The receiver behaves like this for a while.
     Receiver(usize, Mood, Millis),
     /// The agent re-reads its file: with or without the last path's rule.
@@ -42,7 +44,7 @@ impl What {
     pub fn length(self) -> Millis {
         match self {
             Self::Crash(_, length) | Self::Stop(_, length) | Self::Pause(_, length) => length,
-            Self::Partition(_, length) | Self::Isolate(_, length) => length,
+            Self::Partition(_, length) | Self::Isolate(_, length) | Self::Slow(_, length) => length,
             Self::Lag(..) | Self::Delay(..) => HORIZON,
             Self::Toggle(_) | Self::Receiver(..) | Self::Reload(..) | Self::Silence(..) => 0,
         }
@@ -87,7 +89,7 @@ pub fn schedule(seed: u64) -> Vec<Fault> {
 fn fault(random: &mut Random) -> What {
     let agent = random.below(AGENTS);
     let long = random.between(200, 12_000);
-    match random.below(12) {
+    match random.below(13) {
         0 => What::Crash(agent, long),
         1 => What::Stop(agent, long),
         2 | 3 => What::Pause(agent, long),
@@ -99,7 +101,8 @@ fn fault(random: &mut Random) -> What {
             let moods = [Mood::Slow, Mood::Fails, Mood::Hangs, Mood::LosesAnswer, Mood::Refuses];
             What::Receiver(random.below(RECEIVERS), moods[random.below(moods.len())], long)
         }
-        10 => What::Reload(agent, random.chance(50)),
+        10 => What::Slow(agent, long),
+        11 => What::Reload(agent, random.chance(50)),
         _ => What::Silence(random.below(PATHS), long),
     }
 }

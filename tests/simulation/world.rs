@@ -10,10 +10,10 @@ use zk_monitor::model::ledger::{Change, Stored, Written};
 use zk_monitor::model::receiver::{Outcome, ReceiverId};
 use zk_monitor::model::status::Silence;
 use zk_monitor::model::time::Now;
-use zk_monitor::model::transition::Judged;
+use zk_monitor::model::transition::{Judged, State as Judgement};
 
 use crate::agent::{Agent, Client, hold, profiles, rules};
-use crate::oracle::{Attempt, FICKLE, Oracle};
+use crate::oracle::{Attempt, FICKLE, Oracle, ordinal};
 use crate::random::Random;
 use crate::schedule::{Fault, HORIZON, Mood, What};
 use crate::zookeeper::{Answer, Request, ZooKeeper};
@@ -319,6 +319,7 @@ impl World {
                     client.lag = lag;
                 }
             }
+            What::Slow(agent, length) => self.agents[agent].slow_until = now + length,
             What::Delay(agent, delay) => self.agents[agent].delay = delay,
             What::Receiver(receiver, mood, length) => self.moods[receiver] = (mood, now + length),
             What::Reload(agent, fickle) if self.agents[agent].up => self.reload(agent, fickle),
@@ -637,6 +638,7 @@ impl World {
         }
         client.taking = true;
         let session = client.session;
+        self.agents[agent].first_since = self.now;
         if self.mutant.no_fence {
             return self.load(agent, session);
         }
@@ -682,8 +684,27 @@ impl World {
             client.granted = Some(grant.epoch);
         }
         let now = self.moment();
+        let before = self.agents[agent].dispatcher.epoch();
         let effects = self.agents[agent].dispatcher.on_lease(grant, now);
+        self.check_office(agent, before);
         self.perform(agent, effects);
+    }
+
+    /// When a lease takes effect, its agent knows no path by less than how it was when the agent found itself
+    /// first in line.
+    fn check_office(&mut self, agent: usize, before: Option<u64>) {
+        let found = &self.agents[agent];
+        if before.is_some() || found.dispatcher.epoch().is_none() {
+            return;
+        }
+        let from = self.zk.index_at(found.first_since.saturating_sub(1));
+        for path in (0..PATHS).filter(|path| found.is_watched(*path)) {
+            let mut states = (from..self.zk.len()).map(|index| self.zk.state(index).violations[path]);
+            if !states.any(|state| found.known[path] == Some(state)) {
+                let known = found.known[path];
+                return self.oracle.fail(format!("fresh_takeover: agent {agent} knows {path} as {known:?}"));
+            }
+        }
     }
 
     fn written(&mut self, agent: usize, id: u64, written: Written) {
@@ -697,8 +718,15 @@ impl World {
 impl World {
     /// The evaluator will tell this, after what it has to tell before.
     fn tell(&mut self, agent: usize, judged: Judged) {
-        let slow = if self.random.chance(3) { 500 } else { 20 };
-        let delay = self.random.between(0, slow);
+        let slow = self.agents[agent].slow_until > self.now;
+        let most = if slow {
+            1_500
+        } else if self.random.chance(3) {
+            500
+        } else {
+            20
+        };
+        let delay = self.random.between(0, most);
         let last = self.agents[agent].judged.back().map_or(0, |(at, _)| *at);
         let at = last.max(self.now + delay);
         self.agents[agent].judged.push_back((at, judged));
@@ -708,8 +736,17 @@ impl World {
     fn judge(&mut self, agent: usize) {
         let Some((_, judged)) = self.agents[agent].judged.pop_front() else { return };
         self.say(|| format!("agent {agent} hears {}", told(&judged)));
+        if let Judged::Transition(transition) = &judged {
+            let known = match &transition.state {
+                Judgement::Ok => None,
+                Judgement::Error { message, .. } => Some(ordinal(message)),
+            };
+            self.agents[agent].known[path_index(&transition.path)] = Some(known);
+        }
         let now = self.moment();
+        let before = self.agents[agent].dispatcher.epoch();
         let effects = self.agents[agent].dispatcher.on_judged(judged, now);
+        self.check_office(agent, before);
         self.perform(agent, effects);
     }
 
