@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, never, select, tick, unbounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -19,6 +19,7 @@ use crate::model::status::{Alerts, Cluster, ConfigStatus};
 use crate::notify;
 use crate::pipeline::{self, AlertInlets, AlertOutlets, Lease, Ping, Settings};
 use crate::published::{Writer, cell};
+use crate::systemd::{News, Systemd};
 use crate::threads::Threads;
 use crate::watching::{self, Watching, session_settings};
 use crate::zk;
@@ -62,6 +63,7 @@ fn log_lines(errors: &str) {
 struct Daemon {
     file: PathBuf,
     threads: Threads,
+    systemd: Systemd,
     signals: Receiver<i32>,
     watching: Watching,
     election: Sender<Input>,
@@ -178,6 +180,7 @@ impl Daemon {
         Ok(Self {
             file: file.to_owned(),
             threads,
+            systemd: Systemd::from_env(&crate::env),
             signals,
             watching,
             election,
@@ -193,12 +196,19 @@ impl Daemon {
 
     /// Waits for signals, and for threads that end and should not.
     fn watch_over(mut self) -> u8 {
+        let beat = self.systemd.interval().map_or_else(never, tick);
         loop {
             select! {
                 recv(self.signals) -> signal => match signal {
                     Ok(SIGHUP) => self.reload(),
                     Ok(_) | Err(_) => break,
                 },
+                recv(beat) -> now => {
+                    // A ticker never closes.
+                    if let Ok(now) = now {
+                        self.systemd.beat(&self.threads.pulses(), now);
+                    }
+                }
                 recv(self.threads.ended()) -> name => {
                     log::error!("thread {} ended unasked; the daemon ends with it", name.unwrap_or("?"));
                     self.stop();
@@ -211,6 +221,7 @@ impl Daemon {
     }
 
     fn reload(&mut self) {
+        self.systemd.tell(News::Reloading);
         match config::load(&self.file, &crate::env) {
             Ok(config) => {
                 log::warn!("configuration re-read from {}: {} rules", self.status.file, config.rules.len());
@@ -218,6 +229,8 @@ impl Daemon {
             }
             Err(errors) => {
                 let errors = errors.to_string();
+                let first = errors.lines().next().unwrap_or("");
+                self.systemd.tell(News::Ready(&format!("configuration not re-read: {first}")));
                 log::error!("the configuration was not re-read, and the one in force stays:");
                 log_lines(&errors);
                 self.status.error = Some(errors.into());
@@ -239,10 +252,12 @@ impl Daemon {
             every: heartbeat.every,
             ping: Arc::new(move || notify::heartbeat(&heartbeat.url)),
         }));
+        let watches = format!("rules in force: {}", config.rules.len());
         let settings = Settings { receivers: config.receivers, group_wait: config.group_wait };
         // These fail only if a thread has ended, which ends the daemon.
         self.settings.send(Arc::new(settings)).ok();
         self.watching.rules(Arc::new(RuleSet::new(config.rules)));
+        self.systemd.tell(News::Ready(&watches));
         self.election.send(Input::Config(Arc::clone(&self.status.digest))).ok();
     }
 
@@ -250,6 +265,7 @@ impl Daemon {
     /// session is still there to note it, then the lease is given up and the session closed.
     fn stop(mut self) {
         let began = clock();
+        self.systemd.tell(News::Stopping);
         drop(self.alert_stop);
         drop(self.heartbeat_stop);
         let mut late = self.threads.wait_for(&["alert"], began + PARK);

@@ -8,6 +8,7 @@
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod credentials;
 pub mod daemon;
 pub mod http;
 pub mod logging;
@@ -16,6 +17,7 @@ pub mod notify;
 pub mod pipeline;
 pub mod published;
 pub mod roots;
+pub mod systemd;
 pub mod threads;
 pub mod watching;
 pub mod zk;

@@ -10,6 +10,7 @@ use syslog::Facility;
 
 use super::hosts::{self, Hosts};
 use super::{Command, Options, Tls, ZooKeeper};
+use crate::credentials;
 use crate::model::receiver::Secret;
 use crate::model::{duration, path};
 
@@ -107,7 +108,7 @@ pub(super) fn command(arguments: &[String], env: Env<'_>) -> Result<Command, Str
     arguments.refuse_two_commands()?;
     arguments.refuse_silence_details()?;
     let credentials = arguments.credentials(env)?;
-    let tls = arguments.tls()?;
+    let tls = arguments.tls(env)?;
     let Hosts { hosts, chroot } = arguments.zookeeper;
     let options = Options {
         zookeeper: ZooKeeper { hosts, chroot, credentials, session_timeout: arguments.session_timeout, tls },
@@ -171,7 +172,7 @@ impl Arguments {
                 return Err("--zookeeper_pass and --zookeeper_pass_file exclude each other".to_owned());
             }
             (Some(password), None) => (Some(Secret::new(password.clone())), "--zookeeper_pass"),
-            (None, Some(file)) => (Some(read_password(file)?), "--zookeeper_pass_file"),
+            (None, Some(file)) => (Some(read_password(file, env)?), "--zookeeper_pass_file"),
             (None, None) => {
                 let password = env(PASS_VARIABLE).filter(|password| !password.is_empty());
                 (password.map(Secret::new), PASS_VARIABLE)
@@ -193,7 +194,7 @@ impl Arguments {
         }
     }
 
-    fn tls(&self) -> Result<Option<Tls>, String> {
+    fn tls(&self, env: Env<'_>) -> Result<Option<Tls>, String> {
         let files = [
             ("--zookeeper_ca", &self.zookeeper_ca),
             ("--zookeeper_cert", &self.zookeeper_cert),
@@ -205,7 +206,9 @@ impl Arguments {
             }
         }
         let identity = match (&self.zookeeper_cert, &self.zookeeper_key) {
-            (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
+            (Some(certificate), Some(key)) => {
+                Some((credentials::locate(certificate, env), credentials::locate(key, env)))
+            }
             (None, None) => None,
             (Some(_), None) => return Err("--zookeeper_cert needs --zookeeper_key".to_owned()),
             (None, Some(_)) => return Err("--zookeeper_key needs --zookeeper_cert".to_owned()),
@@ -215,13 +218,14 @@ impl Arguments {
 }
 
 /// Reads a password from a regular file; anything else might never end.
-fn read_password(file: &Path) -> Result<Secret, String> {
+fn read_password(file: &Path, env: Env<'_>) -> Result<Secret, String> {
     let unusable = |reason: &str| format!("--zookeeper_pass_file {}: {reason}", file.display());
-    let metadata = std::fs::metadata(file).map_err(|error| unusable(&error.to_string()))?;
+    let located = credentials::locate(file, env);
+    let metadata = std::fs::metadata(&located).map_err(|error| unusable(&error.to_string()))?;
     if !metadata.is_file() || metadata.len() > MAX_PASS_FILE {
         return Err(unusable("it is not a file that holds a password alone"));
     }
-    let text = std::fs::read_to_string(file).map_err(|error| unusable(&error.to_string()))?;
+    let text = std::fs::read_to_string(&located).map_err(|error| unusable(&error.to_string()))?;
     Secret::from_file_text(&text).map_err(unusable)
 }
 

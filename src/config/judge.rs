@@ -10,6 +10,7 @@ use super::document::Value;
 use super::finding::Findings;
 use super::map::Map;
 use super::receivers::Receivers;
+use crate::credentials;
 use crate::model::duration::{self, DurationFault};
 use crate::model::receiver::Secret;
 
@@ -190,8 +191,9 @@ impl<'a> Judge<'a> {
     /// The secret in the file that the value names.
     pub(super) fn secret_file(&mut self, at: &At<'_, '_>) -> Option<Secret> {
         let path = self.base.join(self.line(at)?);
+        let env = self.env;
         let read = self.secrets.entry(path).or_insert_with_key(|path| {
-            let bytes = read_file(path, MAX_NAMED_FILE)?;
+            let bytes = read_file(&credentials::locate(path, env), MAX_NAMED_FILE)?;
             let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
             Secret::from_file_text(&text).map_err(str::to_owned)
         });
@@ -206,7 +208,7 @@ impl<'a> Judge<'a> {
 
     /// The content of the file that the value names.
     pub(super) fn file(&mut self, at: &At<'_, '_>) -> Option<Vec<u8>> {
-        let path = self.base.join(self.line(at)?);
+        let path = credentials::locate(&self.base.join(self.line(at)?), self.env);
         read_file(&path, MAX_NAMED_FILE).map_err(|reason| self.unreadable(at, &reason)).ok()
     }
 

@@ -1,0 +1,58 @@
+//! Where a file with a secret is read, if systemd hands it over.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// The file itself or, if this user may not read it, the copy that systemd made for the service.
+///
+/// The unit's `LoadCredential=credentials:/etc/zk_monitor/credentials` copies each file of that directory, which
+/// only root can read, to `$CREDENTIALS_DIRECTORY/credentials_<file>`. So the same name of a file serves the
+/// service and an administrator who tries the configuration by hand. systemd makes the copies when the service
+/// starts, not when it reloads.
+pub fn locate(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> PathBuf {
+    let is_denied = || File::open(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+    match env("CREDENTIALS_DIRECTORY").and_then(|directory| copy(path, &directory)) {
+        Some(copy) if copy.is_file() && is_denied() => copy,
+        Some(_) | None => path.to_owned(),
+    }
+}
+
+/// `<directory>/<name of the file's own directory>_<name of the file>`.
+fn copy(path: &Path, directory: &str) -> Option<PathBuf> {
+    let mut name = OsString::from(path.parent()?.file_name()?);
+    name.push("_");
+    name.push(path.file_name()?);
+    Some(Path::new(directory).join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_named_after_the_directory_and_the_file() {
+        let check = |path: &str, expected: Option<&str>| {
+            assert_eq!(copy(Path::new(path), "/run/c").as_deref(), expected.map(Path::new), "{path}");
+        };
+        check("/etc/zk_monitor/credentials/smtp", Some("/run/c/credentials_smtp"));
+        check("credentials/smtp", Some("/run/c/credentials_smtp"));
+        check("/smtp", None);
+        check("smtp", None);
+        check("/etc/..", None);
+    }
+
+    #[test]
+    fn a_file_that_can_be_read_is_read_itself() {
+        let folder = std::env::temp_dir().join(format!("zk_monitor-credentials-{}", std::process::id()));
+        let own = folder.join("credentials");
+        std::fs::create_dir_all(&own).unwrap();
+        std::fs::write(own.join("smtp"), "own").unwrap();
+        std::fs::write(folder.join("credentials_smtp"), "copy").unwrap();
+        let directory = |_: &str| folder.to_str().map(str::to_owned);
+        assert_eq!(locate(&own.join("smtp"), &directory), own.join("smtp"));
+        assert_eq!(locate(&own.join("absent"), &directory), own.join("absent"));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}
