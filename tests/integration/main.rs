@@ -16,4 +16,5 @@ mod harness;
 mod http;
 mod notification;
 mod outage;
+mod packaging;
 mod shutdown;

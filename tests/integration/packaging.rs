@@ -1,0 +1,102 @@
+//! What is packed beside the executable says the same as the executable.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use super::common::run;
+
+/// An option as it is shown to people: `-f, --file FILE`.
+type Usage = BTreeSet<String>;
+
+fn read(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn help() -> String {
+    run(["--help"]).stdout
+}
+
+/// The left column of the help.
+fn usage_in_help(help: &str) -> Usage {
+    let options = help.lines().filter(|line| line.trim_start().starts_with('-'));
+    options.map(|line| line.trim().split("  ").next().unwrap().to_owned()).collect()
+}
+
+/// What stands behind `.TP` in the section on options, without the fonts.
+fn usage_in_manual(manual: &str) -> Usage {
+    let section = manual.split(".SH ").find(|section| section.starts_with("OPTIONS")).unwrap();
+    let tags = section.split(".TP\n").skip(1).map(|item| item.lines().next().unwrap());
+    tags.map(|tag| {
+        let mut tag = tag.replace("\\-", "-").replace('"', "");
+        for font in ["\\fB", "\\fI", "\\fR", ".BR ", ".B "] {
+            tag = tag.replace(font, "");
+        }
+        tag.replace(" , ", ", ")
+    })
+    .collect()
+}
+
+/// All words that look like an option, long or short.
+fn names(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
+    let is_name = |word: &&str| {
+        let bare = word.trim_start_matches('-');
+        let dashes = word.len() - bare.len();
+        let starts_well = bare.starts_with(|c: char| c.is_ascii_lowercase());
+        starts_well && (dashes == 2 || dashes == 1 && bare.len() == 1)
+    };
+    words.filter(is_name).map(str::to_owned).collect()
+}
+
+/// The names of the options that the help lists.
+fn names_in_help() -> BTreeSet<String> {
+    usage_in_help(&help()).iter().flat_map(|usage| names(usage)).collect()
+}
+
+#[test]
+fn the_manual_lists_the_options_of_the_help() {
+    let help = usage_in_help(&help());
+    assert!(help.contains("-f, --file FILE"), "{help:#?}");
+    assert_eq!(usage_in_manual(&read("packaging/zk_monitor.1")), help);
+}
+
+#[test]
+fn completions_offer_the_options_of_the_help() {
+    let bash = read("packaging/zk_monitor.bash");
+    let offered = bash.split("compgen -W '\n").nth(1).unwrap().split('\'').next().unwrap();
+    assert_eq!(names(offered), names_in_help());
+    // The short ones are grouped there with their long ones.
+    let zsh = read("packaging/_zk_monitor");
+    let specifications = zsh.lines().filter(|line| line.trim_start().starts_with('\''));
+    let offered =
+        specifications.flat_map(|line| names(line.split('[').next().unwrap())).collect::<BTreeSet<_>>();
+    assert_eq!(offered, names_in_help());
+}
+
+#[test]
+fn the_manual_of_the_file_names_every_key() {
+    let manual = read("packaging/zk_monitor.yaml.5");
+    let keys = "children min max equals exists data matches cancel_timeout keep_firing_for repeat_interval \
+        forget_after description alerter email slack channel token token_file webhook_url webhook_url_file from \
+        api_url hipchat room webhook url headers secret_file alertmanager pagerduty routing_key routing_key_file \
+        defaults group_wait heartbeat every smtp host port tls user password password_file ca_file";
+    let words: BTreeSet<&str> = manual.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let absent: Vec<&str> = keys.split_whitespace().filter(|key| !words.contains(key)).collect();
+    assert!(absent.is_empty(), "{absent:?}");
+}
+
+#[test]
+fn versions_agree() {
+    let version = env!("CARGO_PKG_VERSION");
+    for (file, wanted) in [
+        ("packaging/changelog", format!("zk-monitor ({version}-")),
+        ("packaging/zk_monitor.1", format!("\"zk_monitor {version}\"")),
+        ("packaging/zk_monitor.yaml.5", format!("\"zk_monitor {version}\"")),
+    ] {
+        let text = read(file);
+        let head = text.lines().take(3).collect::<Vec<_>>().join("\n");
+        assert!(head.contains(&wanted), "{file} does not begin with {wanted}: {head}");
+    }
+}
