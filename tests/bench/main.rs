@@ -129,7 +129,7 @@ fn idle() {
     let daemon = Daemon::with(&server.address(), &yaml(&paths, "")).args(["--session_timeout", "10"]).start();
     until_ready(&daemon);
     let before = daemon.cpu_time();
-    std::thread::sleep(Duration::from_secs(SECONDS));
+    common::throughout(Duration::from_secs(SECONDS), "idle", || true);
     let used = daemon.cpu_time() - before;
     println!("10000 paths: {:.3} % of a core", used.as_secs_f64() / SECONDS as f64 * 100.0);
 }
