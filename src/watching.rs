@@ -13,9 +13,9 @@ use crate::pipeline;
 use crate::published::{Reader, cell};
 use crate::threads::Threads;
 use crate::zk;
+use crate::zk::bell::Bell;
 use crate::zk::election::Input;
 use crate::zk::pulse::OwnNode;
-use crate::zk::watch::Bell;
 
 /// The names of the threads that are started here, from source to sink.
 pub const THREADS: [&str; 3] = ["zk-session", "zk-watch", "evaluator"];

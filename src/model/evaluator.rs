@@ -6,7 +6,8 @@ use std::time::{Instant, SystemTime};
 
 use super::children::{Children, Left};
 use super::message;
-use super::observation::{Fact, Reading};
+use super::observation::Fact;
+use super::reading::Reading;
 use super::rule::{Rule, RuleSet, Verdict};
 use super::status::{Compliance, Histogram, PathState, PathStatus};
 use super::time::Now;

@@ -15,6 +15,7 @@ pub mod message;
 pub mod news;
 pub mod observation;
 pub mod path;
+pub mod reading;
 pub mod receiver;
 pub mod rule;
 pub mod status;

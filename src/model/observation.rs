@@ -1,26 +1,10 @@
-//! What was seen of a znode, before anybody judged it.
+//! What the watching side tells, before anybody judged it.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::children::Children;
+use super::reading::Reading;
 use super::rule::RuleSet;
-
-/// What a reading of one path showed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reading {
-    /// There is no such znode.
-    Missing,
-    /// The znode exists. A part that its rule does not ask for is `None`.
-    Present {
-        /// The names of its children.
-        children: Option<Children>,
-        /// Its data.
-        data: Option<Box<[u8]>>,
-    },
-    /// The server does not show it, for this reason.
-    Unreadable(Arc<str>),
-}
 
 /// What the watching side tells the evaluator, in the order in which it became known.
 #[derive(Clone, Debug)]

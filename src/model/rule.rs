@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::observation::Reading;
+use super::reading::Reading;
 use super::receiver::ReceiverId;
 
 /// One rule of the configuration, valid by construction.

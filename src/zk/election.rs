@@ -16,13 +16,13 @@ use crossbeam_channel::{Receiver, Sender, after, select};
 use zookeeper::{Acl, ZkError};
 
 use super::agents::{self, Card};
+use super::bell::Bell;
 use super::client::{Answer, Client, describe};
 use super::contenders::Contender;
 use super::ledger::Access;
 use super::names::{self, Places};
 use super::pulse::OwnNode;
 use super::silences;
-use super::watch::Bell;
 use crate::model::news::News;
 use crate::model::status::{Cluster, Connection, Silence, lease_holds};
 use crate::published::{Reader, Writer};

@@ -5,6 +5,7 @@
 //! [`client`] that lives as long as the generation. Nothing is ever resumed.
 
 pub mod agents;
+pub mod bell;
 pub mod client;
 pub mod contenders;
 pub mod dial;

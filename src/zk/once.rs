@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{bounded, unbounded};
 
+use super::bell::Bell;
 use super::client::Client;
 use super::session::{self, Outlets, Settings};
-use super::watch::Bell;
 use crate::model::status::Connection;
 use crate::published::cell;
 

@@ -8,33 +8,16 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use zookeeper::ZkError;
 
+use super::bell::{Bell, Wants};
 use super::client::{Answer, Client, describe};
-use super::watch::Bell;
+
 use crate::model::children::Children;
-use crate::model::observation::Reading;
+use crate::model::reading::Reading;
 
 /// Calls under way at once. One thread arms 5,000 paths a second, 16 arm 16,000; more do not help.
 const THREADS: usize = 16;
 /// How often a path that comes and goes between two calls is tried before others get their turn.
 const TRIES: usize = 3;
-
-/// What is wanted of a znode.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wants {
-    /// The children, and a watch on them.
-    pub children: bool,
-    /// The data, and a watch on it.
-    pub data: bool,
-    /// A watch for its creation if it is missing.
-    pub creation: bool,
-}
-
-impl Wants {
-    /// Whether a reading made for `self` also answers `other`.
-    pub fn cover(self, other: Self) -> bool {
-        (self.children || !other.children) && (self.data || !other.data) && (self.creation || !other.creation)
-    }
-}
 
 /// A znode to read.
 #[derive(Debug)]

@@ -12,12 +12,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, after, bounded, sele
 use rustls::ClientConfig;
 use zookeeper::{WatchedEvent, ZkState, ZooKeeper};
 
+use super::bell::Bell;
 use super::client::{Client, cut_chroot, describe};
 use super::dial::{self, Resolver, STEP};
 use super::link::Link;
 use super::outage::Outage;
 use super::pulse::{self, OwnNode, Pulse};
-use super::watch::Bell;
 use crate::model::receiver::Secret;
 use crate::model::status::{Connection, Session};
 use crate::published::{Reader, Writer};

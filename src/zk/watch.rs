@@ -11,16 +11,19 @@ mod table;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, after, never, select, tick};
 use zookeeper::ZkError;
 
+use super::bell::Bell;
+use super::bell::Wants;
 use super::client::Client;
 use super::globs::Globs;
-use super::reading::{Job, Pool, Wants};
+use super::reading::{Job, Pool};
 use crate::model::children::Children;
-use crate::model::observation::{Fact, Reading};
+use crate::model::observation::Fact;
+use crate::model::reading::Reading;
 use crate::model::rule::RuleSet;
 use crate::published::Writer;
 use node::{Node, Phase};
@@ -29,57 +32,6 @@ use node::{Node, Phase};
 const RETRY: Duration = Duration::from_secs(10);
 /// How often the thread shows that it is alive while nothing happens.
 const PULSE: Duration = Duration::from_secs(1);
-
-/// What the watch thread hears.
-pub enum Bell {
-    /// A new generation; everything has to be read on it.
-    Up(Client),
-    /// A generation is over.
-    Down {
-        /// Which.
-        generation: u64,
-        /// Why, in words.
-        reason: Arc<str>,
-    },
-    /// A watch fired.
-    Rang {
-        /// On which generation.
-        generation: u64,
-        /// For which znode.
-        path: Arc<str>,
-        /// When.
-        at: Instant,
-    },
-    /// The pool has read a znode.
-    Read {
-        /// On which generation.
-        generation: u64,
-        /// Which znode.
-        path: Arc<str>,
-        /// What was read of it.
-        wants: Wants,
-        /// When the watch rang that caused it.
-        rang: Option<Instant>,
-        /// What it showed; nothing if it has to be read again.
-        answer: Result<Option<Reading>, ZkError>,
-    },
-    /// New rules.
-    Rules(Arc<RuleSet>),
-    /// Paths with open incidents, and since when: those that a glob matches are watched although they may be
-    /// gone from the listings.
-    Adopt(Vec<(Arc<str>, SystemTime)>),
-    /// The next event of this znode is a fence: all that rang before it has to be told, then the barrier.
-    Fence {
-        /// The generation it holds for.
-        generation: u64,
-        /// The znode.
-        path: Arc<str>,
-        /// The barrier's number.
-        barrier: u64,
-    },
-    /// The daemon ends.
-    Stop,
-}
 
 /// Watches until it is told to stop; what it sees goes to `facts`.
 pub fn run(bells: &Receiver<Bell>, ring: Sender<Bell>, facts: Sender<Fact>, pulse: &Writer<Instant>) {

@@ -9,11 +9,11 @@ use super::{Election, REFRESH, Session, Trouble, absent_is_fine, clock, refused}
 use crate::model::dispatcher;
 use crate::model::news::News;
 use crate::model::status::{Grant, lease_holds};
+use crate::zk::bell::Bell;
 use crate::zk::client::{Answer, Client};
 use crate::zk::contenders::{self, Contender, MARK};
 use crate::zk::ledger::{self, Access};
 use crate::zk::silences;
-use crate::zk::watch::Bell;
 
 /// How soon to look again at what is about to happen.
 const SOON: Duration = Duration::from_millis(50);

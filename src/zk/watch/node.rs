@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use crate::model::children::Children;
+use crate::zk::bell::Wants;
 use crate::zk::globs::Site;
-use crate::zk::reading::Wants;
 
 /// Where the reading of a znode is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use super::node::{Node, Phase};
 use crate::model::children::Children;
 use crate::model::observation::Fact;
 use crate::model::rule::{RuleSet, Specs, is_glob};
+use crate::zk::bell::Wants;
 use crate::zk::globs::{Globs, Site};
-use crate::zk::reading::Wants;
 
 impl Watcher {
     /// Makes the table anew from the rules. Znodes that stay keep what is known of them and are not read again,
