@@ -7,7 +7,7 @@
 //! the session up: refused, it would spin; answered, it would resume.
 //!
 //! Of the protocol the link knows the first reply, which tells the negotiated timeout and whether the other side
-//! is a ZooKeeper at all, and the length of each frame after it.
+//! is a ZooKeeper at all, and the start of each frame after it, so that only answers to what was asked pass.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -115,7 +115,11 @@ fn serve(
         if moved {
             continue;
         }
-        if wait(&local, &wire, orders, &up, &down).map_err(|e| format!("cannot wait for the network: {e}"))? {
+        // Until the greeting is whole, what has come of it stays here, and the client's socket is not waited for.
+        let passes = frames.greeted() && down.has_bytes();
+        if wait(&local, &wire, orders, &up, &down, passes)
+            .map_err(|e| format!("cannot wait for the network: {e}"))?
+        {
             break "cut".to_owned();
         }
     };
@@ -134,7 +138,9 @@ fn turn(
     frames: &mut Frames,
     greet: &Sender<Greeting>,
 ) -> Result<bool, String> {
-    let mut moved = up.fill(local).map_err(|e| format!("the client ended: {e}"))? > 0;
+    let left = up.fill(local).map_err(|e| format!("the client ended: {e}"))?;
+    frames.sent(up.newest(left));
+    let mut moved = left > 0;
     let lost = |e: io::Error| format!("connection lost: {e}");
     moved |= up.drain(wire).map_err(lost)?;
     if wire.wants_write() {
@@ -142,7 +148,8 @@ fn turn(
     }
     let came = down.fill(wire).map_err(|e| lost_or_refused(e, frames))?;
     moved |= came > 0;
-    if let Some(greeting) = frames.pass(down.newest(came))? {
+    // What is refused must not reach the library, not even at the end.
+    if let Some(greeting) = frames.pass(down.newest(came)).inspect_err(|_| down.clear())? {
         // Bounded to one and sent once a link: never full.
         greet.send(greeting).ok();
     }
@@ -163,8 +170,15 @@ fn lost_or_refused(e: io::Error, frames: &Frames) -> String {
     format!("connection lost before the server greeted: {e}")
 }
 
-/// Waits until something can move; tells whether the order to cut has come.
-fn wait(local: &TcpStream, wire: &Wire, orders: &UnixStream, up: &Pipe, down: &Pipe) -> io::Result<bool> {
+/// Waits until something can move, to the client only if something `passes`; tells whether the order to cut has come.
+fn wait(
+    local: &TcpStream,
+    wire: &Wire,
+    orders: &UnixStream,
+    up: &Pipe,
+    down: &Pipe,
+    passes: bool,
+) -> io::Result<bool> {
     let interest = |fill: bool, drain: bool| {
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::IN, fill);
@@ -173,7 +187,7 @@ fn wait(local: &TcpStream, wire: &Wire, orders: &UnixStream, up: &Pipe, down: &P
     };
     let mut fds = [
         PollFd::from_borrowed_fd(orders.as_fd(), PollFlags::IN),
-        PollFd::from_borrowed_fd(local.as_fd(), interest(up.has_room(), down.has_bytes())),
+        PollFd::from_borrowed_fd(local.as_fd(), interest(up.has_room(), passes)),
         PollFd::from_borrowed_fd(
             wire.socket().as_fd(),
             interest(down.has_room(), up.has_bytes() || wire.wants_write()),
@@ -278,6 +292,10 @@ impl Pipe {
 
     fn has_bytes(&self) -> bool {
         self.start < self.end
+    }
+
+    fn clear(&mut self) {
+        (self.start, self.end) = (0, 0);
     }
 
     /// The last `count` bytes that came in.

@@ -22,5 +22,6 @@ pub mod pulse;
 pub mod reading;
 pub mod session;
 pub mod silences;
+pub mod splitter;
 pub mod tls;
 pub mod watch;

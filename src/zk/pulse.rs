@@ -101,6 +101,7 @@ fn judge(answer: Answer<bool>) -> Result<bool, String> {
     match answer {
         Ok(wrote) => Ok(wrote),
         Err(ZkError::NoNode | ZkError::NoAuth | ZkError::BadVersion | ZkError::NotReadOnly) => Ok(false),
+        Err(ZkError::MarshallingError) => Err("not a ZooKeeper: its answer makes no sense".to_owned()),
         Err(e) => Err(describe(e)),
     }
 }
