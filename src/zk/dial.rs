@@ -86,11 +86,15 @@ impl Resolver {
         }
         let answer = match self.pending.remove(host) {
             Some(answer) => answer,
-            None => look_up(host, port).map_err(|e| format!("cannot start a look-up of {host}: {e}"))?,
+            None => look_up(host).map_err(|e| format!("cannot start a look-up of {host}: {e}"))?,
         };
         match answer.recv_timeout(STEP) {
             Ok(Ok(addresses)) if addresses.is_empty() => Err(format!("{host} has no address")),
-            Ok(Ok(addresses)) => Ok(addresses),
+            Ok(Ok(mut addresses)) => {
+                // The look-up may have been begun for another port of the same host.
+                addresses.iter_mut().for_each(|address| address.set_port(port));
+                Ok(addresses)
+            }
             Ok(Err(e)) => Err(format!("cannot resolve {host}: {e}")),
             Err(RecvTimeoutError::Timeout) => {
                 self.pending.insert(host.to_owned(), answer);
@@ -101,11 +105,11 @@ impl Resolver {
     }
 }
 
-fn look_up(host: &str, port: u16) -> io::Result<Receiver<io::Result<Vec<SocketAddr>>>> {
+fn look_up(host: &str) -> io::Result<Receiver<io::Result<Vec<SocketAddr>>>> {
     let (answer, receiver) = bounded(1);
     let name = host.to_owned();
     thread::Builder::new().name("zk-resolve".to_owned()).spawn(move || {
-        let addresses = (name.as_str(), port).to_socket_addrs().map(Iterator::collect);
+        let addresses = (name.as_str(), 0).to_socket_addrs().map(Iterator::collect);
         // Nobody listens any more if the session thread has ended, which is no fault.
         answer.send(addresses).ok();
     })?;

@@ -181,7 +181,7 @@ impl Sessions {
         let greeting = match greeted(&link) {
             Ok(greeting) => greeting,
             Err(reason) => {
-                self.bury(client, zk, link, closed, None);
+                self.bury(client, zk, link, closed, None, self.settings.timeout);
                 return Err(reason);
             }
         };
@@ -216,6 +216,7 @@ impl Sessions {
                 Ok(live)
             }
             Ok(Pulse { result: Err(reason), .. }) => {
+                let reason = live.reason_or(reason);
                 self.give_up(live);
                 Err(reason)
             }
@@ -246,7 +247,7 @@ impl Sessions {
     /// Announces a generation, watches over it, and announces its end.
     fn serve(&mut self, mut live: Live, stop: &Receiver<()>) -> Ended {
         self.outage.ended(&live.server, clock());
-        log::info!("session with {} established, session timeout {:?}", live.server, live.timeout);
+        log::debug!("session with {} established, session timeout {:?}", live.server, live.timeout);
         let session = Session {
             generation: live.client.generation(),
             server: Arc::clone(&live.server),
@@ -269,8 +270,9 @@ impl Sessions {
         self.outlets.watch.send(Bell::Down { generation, reason: Arc::clone(&reason) }).ok();
         self.outlets.election.send(super::election::Input::Down { generation }).ok();
         let ended = if lost.is_some() {
-            self.outage.began(&live.server, &reason, clock());
-            Ended::Lost { lasted: clock().duration_since(began) }
+            let lasted = clock().duration_since(began);
+            self.outage.began(&live.server, &reason, lasted < live.timeout, clock());
+            Ended::Lost { lasted }
         } else {
             close(&live.zk);
             Ended::Stopped
@@ -318,7 +320,7 @@ impl Sessions {
 
     fn give_up(&mut self, live: Live) {
         drop(live.pulse_stop);
-        self.bury(live.client, live.zk, live.link, live.closed, Some(live.pulse_thread));
+        self.bury(live.client, live.zk, live.link, live.closed, Some(live.pulse_thread), live.timeout);
     }
 
     /// Ends a generation. The library needs up to its session timeout to notice, so a thread of its own waits
@@ -330,10 +332,11 @@ impl Sessions {
         link: Link,
         closed: Receiver<()>,
         pulse: Option<JoinHandle<()>>,
+        timeout: Duration,
     ) {
         client.end();
         drop(client);
-        let patience = self.settings.timeout + BURIAL;
+        let patience = timeout + BURIAL;
         self.burials.retain(|burial| !burial.is_finished());
         let burial = thread::Builder::new().name("zk-burial".to_owned()).spawn(move || {
             // A time-out here means that the library's I/O thread panicked: it is gone without having said so.

@@ -16,9 +16,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, after, never, select, tick};
 use zookeeper::ZkError;
 
-use super::bell::Bell;
-use super::bell::Wants;
-use super::client::Client;
+use super::bell::{Bell, Wants};
+use super::client::{Client, describe};
 use super::globs::Globs;
 use super::reading::{Job, Pool};
 use crate::model::children::Children;
@@ -216,8 +215,7 @@ impl Watcher {
         let reading = match answer {
             Ok(Some(reading)) if wants.cover(node.wants()) => reading,
             Ok(_) => return self.read(path),
-            // The generation is over, and its end is on its way.
-            Err(_) => return,
+            Err(e) => return self.fail(path, e),
         };
         if !node.read {
             node.read = true;
@@ -249,6 +247,16 @@ impl Watcher {
             self.pass_fence();
         }
         self.announce_globs();
+    }
+
+    /// A call failed. Mostly the generation is over, and its end is on its way; it ends now if it is not, since
+    /// the path would never be read otherwise.
+    fn fail(&mut self, path: &str, error: ZkError) {
+        let Some(generation) = &self.generation else { return };
+        if error != ZkError::ConnectionLoss {
+            log::warn!("{path}: cannot be read: {}; ending the session", describe(error));
+        }
+        generation.client.end();
     }
 
     fn note_unreadable(&mut self, path: &Arc<str>, reading: &Reading) {
