@@ -5,16 +5,22 @@
     reason = "tests are shells: they tell the model and the daemon the time"
 )]
 
+mod access;
+mod addresses;
 mod architecture;
+mod changes;
 mod cluster;
 #[allow(dead_code, unused_imports, reason = "a toolbox: not every tool is in use at every time")]
 mod common;
 mod compliance;
 mod config;
 mod encrypted;
+mod failover;
 mod harness;
 mod http;
+mod mail_trouble;
 mod notification;
 mod outage;
 mod packaging;
 mod shutdown;
+mod strangers;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::common::{Daemon, ZooKeeper, shared};
+use crate::common::{Daemon, Manner, Proxy, SmtpSink, ZooKeeper, eventually, shared, throughout};
 
 const YAML: &str = "/services/foo: {children: 1}\n";
 const TWO_SECONDS: Duration = Duration::from_secs(2);
@@ -37,8 +37,55 @@ fn it_ends_in_time_though_zookeeper_hangs() {
 }
 
 #[test]
+fn it_ends_in_time_at_every_moment_of_an_outage() {
+    let server = ZooKeeper::start();
+    let network = Proxy::to(&server.address());
+    // While the session is missed, while its end is noticed, and while another is sought.
+    for after in [0, 1500, 2600, 3500, 5000].map(Duration::from_millis) {
+        network.pass();
+        let mut daemon = Daemon::start(&network.address(), YAML);
+        daemon.wait_until_it_leads();
+        network.freeze();
+        throughout(after, "frozen", || true);
+        daemon.signal(Signal::TERM);
+        assert_eq!(daemon.wait(TWO_SECONDS), Some(0), "{after:?} after the freeze");
+    }
+}
+
+#[test]
 fn it_ends_in_time_though_zookeeper_never_was() {
-    let mut daemon = Daemon::with("127.0.0.1:1", YAML).start();
+    for hosts in ["127.0.0.1:1", "nowhere.test:1"] {
+        let mut daemon = Daemon::with(hosts, YAML).hosts("127.0.0.1 localhost\n").start();
+        daemon.signal(Signal::TERM);
+        assert_eq!(daemon.wait(TWO_SECONDS), Some(0), "{hosts}");
+    }
+}
+
+#[test]
+fn it_ends_in_time_though_a_mail_server_says_one_letter_a_second() {
+    for manner in [Manner::Silent, Manner::Tarpit(Duration::from_secs(1))] {
+        let (space, sink) = (shared(), SmtpSink::start());
+        sink.behave(manner.clone());
+        let yaml = "/services/foo: {children: 1, alerter: {email: you@home.com}}\n";
+        let mut daemon = Daemon::with(space.address(), yaml).smtp(sink.port()).start();
+        eventually(Duration::from_secs(20), "attempt under way", || sink.connections() > 0);
+        daemon.signal(Signal::TERM);
+        assert_eq!(daemon.wait(TWO_SECONDS), Some(0), "{manner:?}");
+        for place in ["agents", "locks/alerter"] {
+            let left = space.client().children(&format!("/zk_monitor/zkmonitor/{place}"));
+            assert_eq!(left, Some(Vec::new()), "{place} with {manner:?}");
+        }
+    }
+}
+
+#[test]
+fn it_ends_in_time_while_thousands_of_paths_are_armed() {
+    let space = shared();
+    let yaml: String = (0..20_000).map(|number| format!("/absent/{number}: {{children: 1}}\n")).collect();
+    let mut daemon = Daemon::with(space.address(), &yaml).start();
+    daemon.wait_for_log("established");
+    assert_eq!(daemon.get("/-/ready").status, 503, "it is still arming");
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.wait(TWO_SECONDS), Some(0));
+    assert_eq!(space.client().children("/zk_monitor/zkmonitor/agents").unwrap_or_default(), [""; 0]);
 }

@@ -32,7 +32,7 @@ pub use port::free_port;
 pub use proxy::Proxy;
 pub use response::Response;
 pub use run::{Output, run};
-pub use server::echo_server;
+pub use server::{Server, echo_server};
 pub use smtp_sink::{Manner, SmtpSink};
 pub use zookeeper::{Space, ZooKeeper, shared};
 

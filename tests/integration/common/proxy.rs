@@ -32,6 +32,7 @@ enum Rule {
 
 enum Command {
     Set(Rule),
+    LeadTo(SocketAddr),
     Cut,
     Blip(Duration),
     End,
@@ -92,6 +93,11 @@ impl Proxy {
     /// Cuts what is open and refuses what comes.
     pub fn refuse(&self) {
         self.order(Command::Set(Rule::Refuse));
+    }
+
+    /// New connections lead to this server, `127.0.0.1:port`.
+    pub fn lead_to(&self, server: &str) {
+        self.order(Command::LeadTo(server.parse().unwrap()));
     }
 
     /// Resets the connections that are open; new ones pass.
@@ -175,6 +181,7 @@ impl Relay {
     fn obey(&mut self, command: &Command) {
         match command {
             Command::Set(rule) => self.set(*rule),
+            Command::LeadTo(server) => self.server = *server,
             Command::Cut => self.cut(),
             Command::Blip(duration) => {
                 self.set(Rule::Refuse);
