@@ -50,11 +50,6 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// Whether the greeting has come whole and was good.
-    pub fn greeted(&self) -> bool {
-        self.greeted
-    }
-
     /// Takes the next bytes of the library, before they are sent.
     pub fn sent(&mut self, mut bytes: &[u8]) {
         while let Some((_, start)) = self.requests.next(&mut bytes, REQUEST_START) {
@@ -180,7 +175,7 @@ mod tests {
                 [Greeting { timeout: Duration::from_secs(4), session: 7 }],
                 "pieces of {piece}"
             );
-            assert!(frames.greeted());
+            assert!(frames.greeted);
         }
     }
 

@@ -6,8 +6,8 @@
 //! After the end it accepts the library's attempts to reconnect and says nothing, until the library has given
 //! the session up: refused, it would spin; answered, it would resume.
 //!
-//! Of the protocol the link knows the first reply, which tells the negotiated timeout and whether the other side
-//! is a ZooKeeper at all, and the start of each frame after it, so that only answers to what was asked pass.
+//! It begins after the first exchange ([`super::hello`]), which the library then has once more with the link itself.
+//! Of the rest of the protocol the link knows the start of each frame, so that only answers to what was asked pass.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -16,11 +16,12 @@ use std::os::unix::net::UnixStream;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, bounded};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::dial::Wire;
-use super::frames::{Frames, Greeting};
+use super::frames::Frames;
+use super::hello::Opened;
 use super::peer;
 
 /// How long the library may take to connect to the loopback port, in which it only has to start a thread.
@@ -35,8 +36,6 @@ const BUFFER: usize = 32 * 1024;
 pub struct Link {
     /// Where the library has to connect to.
     pub address: SocketAddr,
-    /// The server's first reply.
-    pub greeting: Receiver<Greeting>,
     /// Why the link ended, once it has.
     pub ended: Receiver<String>,
     control: UnixStream,
@@ -56,26 +55,25 @@ impl Cutter {
 }
 
 impl Link {
-    /// Starts copying between a connected server and whoever of this process connects to `address`.
+    /// Starts copying between a server that has greeted and whoever of this process connects to `address`.
     ///
     /// # Errors
     /// If the process is out of descriptors, ports or threads.
-    pub fn open(wire: Wire) -> io::Result<Self> {
-        wire.socket().set_nonblocking(true)?;
+    pub fn open(opened: Opened) -> io::Result<Self> {
+        opened.wire.socket().set_nonblocking(true)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let (control, orders) = UnixStream::pair()?;
         control.set_nonblocking(true)?;
-        let (greet, greeting) = bounded(1);
         let (end, ended) = bounded(1);
         let thread = thread::Builder::new().name("zk-link".to_owned()).spawn(move || {
-            let reason = serve(wire, &listener, &orders, &greet).unwrap_or_else(|reason| reason);
+            let reason = serve(opened, &listener, &orders).unwrap_or_else(|reason| reason);
             // The receiver may be gone in a shutdown; then nobody asks for the reason.
             end.send(reason).ok();
             hold(&listener, &orders);
         })?;
-        Ok(Self { address, greeting, ended, control, thread })
+        Ok(Self { address, ended, control, thread })
     }
 
     /// A handle that can cut this link.
@@ -97,29 +95,23 @@ impl Link {
 }
 
 /// Copies until one side ends or the order to cut comes; the result either way is the reason in words.
-fn serve(
-    mut wire: Wire,
-    listener: &TcpListener,
-    orders: &UnixStream,
-    greet: &Sender<Greeting>,
-) -> Result<String, String> {
+fn serve(opened: Opened, listener: &TcpListener, orders: &UnixStream) -> Result<String, String> {
+    let Opened { mut wire, bytes, mut frames, .. } = opened;
     let mut local = accept(listener, orders)?;
     let mut up = Pipe::new();
     let mut down = Pipe::new();
-    let mut frames = Frames::default();
+    // The server has answered already what the library is about to ask.
+    swallow_frame(&mut local).map_err(|e| format!("the client did not ask for a session: {e}"))?;
+    down.fill(&mut bytes.as_slice()).map_err(|e| format!("no greeting: {e}"))?;
     let ended = loop {
-        let moved = match turn(&mut local, &mut wire, &mut up, &mut down, &mut frames, greet) {
+        let moved = match turn(&mut local, &mut wire, &mut up, &mut down, &mut frames) {
             Ok(moved) => moved,
             Err(reason) => break reason,
         };
         if moved {
             continue;
         }
-        // Until the greeting is whole, what has come of it stays here, and the client's socket is not waited for.
-        let passes = frames.greeted() && down.has_bytes();
-        if wait(&local, &wire, orders, &up, &down, passes)
-            .map_err(|e| format!("cannot wait for the network: {e}"))?
-        {
+        if wait(&local, &wire, orders, &up, &down).map_err(|e| format!("cannot wait for the network: {e}"))? {
             break "cut".to_owned();
         }
     };
@@ -136,7 +128,6 @@ fn turn(
     up: &mut Pipe,
     down: &mut Pipe,
     frames: &mut Frames,
-    greet: &Sender<Greeting>,
 ) -> Result<bool, String> {
     let left = up.fill(local).map_err(|e| format!("the client ended: {e}"))?;
     frames.sent(up.newest(left));
@@ -146,39 +137,16 @@ fn turn(
     if wire.wants_write() {
         ignore_would_block(wire.flush()).map_err(lost)?;
     }
-    let came = down.fill(wire).map_err(|e| lost_or_refused(e, frames))?;
+    let came = down.fill(wire).map_err(lost)?;
     moved |= came > 0;
     // What is refused must not reach the library, not even at the end.
-    if let Some(greeting) = frames.pass(down.newest(came)).inspect_err(|_| down.clear())? {
-        // Bounded to one and sent once a link: never full.
-        greet.send(greeting).ok();
-    }
-    if frames.greeted() {
-        moved |= down.drain(local).map_err(|e| format!("the client ended: {e}"))?;
-    }
+    frames.pass(down.newest(came)).inspect_err(|_| down.clear())?;
+    moved |= down.drain(local).map_err(|e| format!("the client ended: {e}"))?;
     Ok(moved)
 }
 
-fn lost_or_refused(e: io::Error, frames: &Frames) -> String {
-    if frames.greeted() {
-        return format!("connection lost: {e}");
-    }
-    if e.kind() == ErrorKind::UnexpectedEof {
-        return "the server closed the connection before it greeted: it is not serving (no quorum?), or not a ZooKeeper"
-            .to_owned();
-    }
-    format!("connection lost before the server greeted: {e}")
-}
-
-/// Waits until something can move, to the client only if something `passes`; tells whether the order to cut has come.
-fn wait(
-    local: &TcpStream,
-    wire: &Wire,
-    orders: &UnixStream,
-    up: &Pipe,
-    down: &Pipe,
-    passes: bool,
-) -> io::Result<bool> {
+/// Waits until something can move; tells whether the order to cut has come.
+fn wait(local: &TcpStream, wire: &Wire, orders: &UnixStream, up: &Pipe, down: &Pipe) -> io::Result<bool> {
     let interest = |fill: bool, drain: bool| {
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::IN, fill);
@@ -187,7 +155,7 @@ fn wait(
     };
     let mut fds = [
         PollFd::from_borrowed_fd(orders.as_fd(), PollFlags::IN),
-        PollFd::from_borrowed_fd(local.as_fd(), interest(up.has_room(), passes)),
+        PollFd::from_borrowed_fd(local.as_fd(), interest(up.has_room(), down.has_bytes())),
         PollFd::from_borrowed_fd(
             wire.socket().as_fd(),
             interest(down.has_room(), up.has_bytes() || wire.wants_write()),
@@ -224,13 +192,20 @@ fn accept(listener: &TcpListener, orders: &UnixStream) -> Result<TcpStream, Stri
             log::warn!("refused a connection of another process to the ZooKeeper link");
             continue;
         }
-        let prepare = || -> io::Result<()> {
-            socket.set_nonblocking(true)?;
-            socket.set_nodelay(true)
-        };
-        prepare().map_err(|e| format!("cannot prepare the client's connection: {e}"))?;
         return Ok(socket);
     }
+}
+
+/// Takes the first frame of a connection that is then made ready for polling.
+fn swallow_frame(socket: &mut TcpStream) -> io::Result<()> {
+    socket.set_nonblocking(false)?;
+    socket.set_read_timeout(Some(ACCEPT))?;
+    let mut length = [0; 4];
+    socket.read_exact(&mut length)?;
+    let rest = u64::from(u32::from_be_bytes(length));
+    io::copy(&mut socket.take(rest), &mut io::sink())?;
+    socket.set_nonblocking(true)?;
+    socket.set_nodelay(true)
 }
 
 /// Accepts connections and leaves them in silence until the owner lets go.

@@ -12,6 +12,7 @@ pub mod dial;
 pub mod election;
 pub mod frames;
 pub mod globs;
+pub mod hello;
 pub mod ledger;
 pub mod link;
 pub mod names;

@@ -15,6 +15,7 @@ use zookeeper::{WatchedEvent, ZkState, ZooKeeper};
 use super::bell::Bell;
 use super::client::{Client, cut_chroot, describe};
 use super::dial::{self, Resolver, STEP};
+use super::hello;
 use super::link::Link;
 use super::outage::Outage;
 use super::pulse::{self, OwnNode, Pulse};
@@ -28,6 +29,10 @@ const BACKOFF_MAX: Duration = Duration::from_millis(800);
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// How long closing the session may take at the end of the daemon, which has two seconds for everything.
 const CLOSE: Duration = Duration::from_millis(1000);
+/// The longest wait if sessions end faster than the library gives them up.
+const CROWDED: Duration = Duration::from_secs(5);
+/// How many ended sessions that the library has not given up yet are no reason for that.
+const ENDING_MAX: usize = 32;
 /// How long after the session timeout the library is given to notice that its session is gone.
 const BURIAL: Duration = Duration::from_secs(10);
 
@@ -85,7 +90,8 @@ pub fn run(settings: Settings, own: Reader<Option<OwnNode>>, outlets: Outlets, s
             // A server that greets and drops at once is treated like one that refuses.
             Ended::Lost { .. } => {}
         }
-        let wait = backoff.mul_f64(0.5 + 0.5 * fastrand::f64());
+        let longest = if sessions.is_crowded() { CROWDED } else { backoff };
+        let wait = longest.mul_f64(0.5 + 0.5 * fastrand::f64());
         match stop.recv_timeout(wait) {
             Err(RecvTimeoutError::Timeout) => backoff = (backoff * 2).min(BACKOFF_MAX),
             Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
@@ -130,6 +136,11 @@ struct Live {
 }
 
 impl Sessions {
+    /// Each session that has ended holds threads and descriptors until the library gives it up.
+    fn is_crowded(&self) -> bool {
+        self.burials.iter().filter(|burial| !burial.is_finished()).count() > ENDING_MAX
+    }
+
     /// Tries every address of every host once, beginning after the one used last.
     fn round(&mut self, stop: &Receiver<()>) -> Option<Live> {
         let mut reasons = Vec::new();
@@ -162,7 +173,9 @@ impl Sessions {
     fn establish(&mut self, address: std::net::SocketAddr, host: &str) -> Result<Live, String> {
         let wire = dial::connect(address, host, self.settings.tls.as_ref())?;
         let system = |e: std::io::Error| format!("cannot set up the link: {e}");
-        let link = Link::open(wire).map_err(system)?;
+        let opened = hello::exchange(wire, self.settings.timeout)?;
+        let timeout = opened.greeting.timeout;
+        let link = Link::open(opened).map_err(system)?;
         let cutter = link.cutter().map_err(system)?;
         let generation = self.status.sessions + 1;
         // Counted by attempt, so that events of an attempt that failed can never pass for a later one's.
@@ -178,20 +191,13 @@ impl Sessions {
         let zk = Arc::new(zk);
         let (hurry_sender, hurry) = bounded(1);
         let client = Client::new(Arc::clone(&zk), &self.settings.chroot, generation, cutter, hurry_sender);
-        let greeting = match greeted(&link) {
-            Ok(greeting) => greeting,
-            Err(reason) => {
-                self.bury(client, zk, link, closed, None, self.settings.timeout);
-                return Err(reason);
-            }
-        };
         let (pulse_sender, pulses) = unbounded();
         let (pulse_stop, pulse_end) = bounded(0);
         let pulse_thread = pulse::spawn(pulse::Task {
             client: client.clone(),
             credentials: self.settings.credentials.clone(),
             own: self.own.clone(),
-            every: greeting.timeout / 6,
+            every: timeout / 6,
             pulses: pulse_sender,
             hurry,
             stop: pulse_end,
@@ -206,7 +212,7 @@ impl Sessions {
             pulses,
             pulse_stop,
             pulse_thread,
-            timeout: greeting.timeout,
+            timeout,
             server,
             answered: clock(),
         };
@@ -318,22 +324,11 @@ impl Sessions {
         self.outlets.connection.publish(self.status.clone());
     }
 
-    fn give_up(&mut self, live: Live) {
-        drop(live.pulse_stop);
-        self.bury(live.client, live.zk, live.link, live.closed, Some(live.pulse_thread), live.timeout);
-    }
-
     /// Ends a generation. The library needs up to its session timeout to notice, so a thread of its own waits
     /// for that; the next generation does not.
-    fn bury(
-        &mut self,
-        client: Client,
-        zk: Arc<ZooKeeper>,
-        link: Link,
-        closed: Receiver<()>,
-        pulse: Option<JoinHandle<()>>,
-        timeout: Duration,
-    ) {
+    fn give_up(&mut self, live: Live) {
+        let Live { client, zk, link, closed, pulse_stop, pulse_thread, timeout, .. } = live;
+        drop(pulse_stop);
         client.end();
         drop(client);
         let patience = timeout + BURIAL;
@@ -341,7 +336,7 @@ impl Sessions {
         let burial = thread::Builder::new().name("zk-burial".to_owned()).spawn(move || {
             // A time-out here means that the library's I/O thread panicked: it is gone without having said so.
             closed.recv_timeout(patience).ok();
-            if pulse.is_some_and(|thread| thread.join().is_err()) {
+            if pulse_thread.join().is_err() {
                 log::error!("the pulse thread panicked");
             }
             drop(zk);
@@ -365,18 +360,6 @@ fn stopped(stop: &Receiver<()>) -> bool {
     select! {
         recv(stop) -> _ => true,
         default => false,
-    }
-}
-
-fn greeted(link: &Link) -> Result<super::frames::Greeting, String> {
-    select! {
-        recv(link.greeting) -> greeting => match greeting {
-            Ok(greeting) => Ok(greeting),
-            // The link drops its end of this channel when it ends, and has said why on the other.
-            Err(_) => Err(link.ended.recv_timeout(STEP).unwrap_or_else(|_| "the link ended".to_owned())),
-        },
-        recv(link.ended) -> reason => Err(reason.unwrap_or_else(|_| "the link ended".to_owned())),
-        recv(after(STEP)) -> _ => Err(format!("the server accepted, and did not greet within {} s", STEP.as_secs())),
     }
 }
 
