@@ -103,7 +103,8 @@ fn strangers_are_named_and_borne_until_a_zookeeper_comes() {
         // Whoever goes away in the middle ends its own conversation only.
         let stranger = Server::start(move |stream| drop(manner(&stream)));
         let network = Proxy::to(&format!("127.0.0.1:{}", stranger.port()));
-        let daemon = Daemon::with(&network.address(), YAML).args(["-l", "INFO"]).start();
+        let daemon =
+            Daemon::with(&network.address(), YAML).args(["-l", "INFO", "--session_timeout", "60"]).start();
         (what, words, stranger, network, daemon)
     };
     let meetings: Vec<_> = STRANGERS.into_iter().map(start).collect();
@@ -114,6 +115,8 @@ fn strangers_are_named_and_borne_until_a_zookeeper_comes() {
         let (tries, lines) = (stranger.accepted(), daemon.log().len());
         assert!((2..=30).contains(&tries), "{what}: {tries} connections in six seconds");
         assert!(lines <= 10, "{what}: {lines} lines in six seconds");
+        let (threads, fds) = (daemon.threads(), daemon.fds());
+        assert!(threads < 120 && fds < 200, "{what}: {threads} threads, {fds} descriptors");
         assert!(daemon.cpu_time() < Duration::from_secs(1), "{what}: computed {:?}", daemon.cpu_time());
         network.lead_to(&server.address());
         network.cut();
