@@ -29,6 +29,8 @@ use crate::published::{Reader, Writer};
 
 /// How often the others' cards are read again, and what could not be done is tried again.
 const REFRESH: Duration = Duration::from_secs(10);
+/// How soon to look again at what is about to happen.
+const SOON: Duration = Duration::from_millis(50);
 /// How often the thread shows that it is alive while nothing happens.
 const PULSE: Duration = Duration::from_secs(1);
 
@@ -102,16 +104,22 @@ pub fn run(identity: Identity, places: Places, inlets: &Inlets, outlets: Outlets
     let mut election = Election {
         acl: names::own_acl(identity.credentials),
         name: identity.name.clone(),
-        identity,
         places,
         card,
         outlets,
         connection: inlets.connection.clone(),
         in_flight: inlets.in_flight.clone(),
-        status: Cluster { name: inlets.name.clone(), ..Cluster::default() },
+        status: Cluster {
+            name: inlets.name.clone(),
+            agent: identity.name.as_str().into(),
+            ..Cluster::default()
+        },
+        differs_since: None,
         session: None,
         barrier: 0,
+        identity,
     };
+    election.publish();
     let mut due = clock() + REFRESH;
     loop {
         election.outlets.pulse.publish(clock());
@@ -153,6 +161,8 @@ struct Election {
     status: Cluster,
     session: Option<Session>,
     barrier: u64,
+    /// Since when another agent's configuration differs from ours.
+    differs_since: Option<Instant>,
 }
 
 /// What this agent has made on the session that is up.
@@ -175,6 +185,8 @@ struct Session {
 enum Trouble {
     /// The session is over; there will be another.
     Over,
+    /// A znode of ours went between two calls.
+    Vanished,
     /// The server refuses, or something is in the way.
     Refused(String),
 }
@@ -183,6 +195,9 @@ impl From<ZkError> for Trouble {
     fn from(error: ZkError) -> Self {
         if matches!(error, ZkError::ConnectionLoss | ZkError::SessionExpired) {
             return Self::Over;
+        }
+        if error == ZkError::NoNode {
+            return Self::Vanished;
         }
         Self::Refused(describe(error))
     }
@@ -239,18 +254,26 @@ impl Election {
 
     /// Does what the state of things asks for; gives the time until it should look again.
     fn turn(&mut self) -> Duration {
-        let Some(mut session) = self.session.take() else { return REFRESH };
+        // Without a configuration there is nothing to tell the others yet; it is about to come.
+        let Some(mut session) = self.session.take_if(|_| !self.card.config.is_empty()) else {
+            return REFRESH;
+        };
         let result = self.advance(&mut session);
         let wait = match result {
             Ok(wait) => {
-                self.note_problem(self.differing());
+                let differing = self.differing();
+                self.note_problem(differing);
                 wait
             }
             Err(Trouble::Over) => REFRESH,
+            Err(Trouble::Vanished) => {
+                session.prepared = false;
+                SOON
+            }
             Err(Trouble::Refused(reason)) => {
-                self.withdraw(&mut session);
+                session.prepared = false;
                 self.note_problem(Some(reason));
-                REFRESH
+                self.step_aside(&mut session)
             }
         };
         self.session = Some(session);
@@ -279,12 +302,12 @@ impl Election {
             session.prepared = true;
         }
         if !self.enter_agent(session)? {
-            return Ok(session.timeout);
+            return Ok(entry::patience(session.timeout).saturating_sub(session.began.elapsed()) + SOON);
         }
         self.status.agents = agents::list(&session.client, &self.places)?;
         if session.silences_rang {
-            session.silences_rang = false;
             session.silences = silences::list(&session.client, &self.places, true)?;
+            session.silences_rang = false;
             self.outlets.news.send(News::Silences(session.silences.clone())).ok();
         }
         self.stand_in_line(session)
@@ -341,7 +364,8 @@ impl Election {
         self.status.problem = problem;
     }
 
-    fn differing(&self) -> Option<String> {
+    /// Names those whose configuration has differed for a while: a rollout is not worth a word.
+    fn differing(&mut self) -> Option<String> {
         let others: Vec<_> = self
             .status
             .agents
@@ -349,17 +373,23 @@ impl Election {
             .filter(|agent| agent.config != self.card.config && *agent.name != *self.name)
             .map(|agent| agent.name.as_ref())
             .collect();
-        (!others.is_empty()).then(|| format!("the configuration differs from that of {}", others.join(", ")))
+        if others.is_empty() {
+            self.differs_since = None;
+            return None;
+        }
+        let since = *self.differs_since.get_or_insert_with(clock);
+        let lasts = since.elapsed() >= REFRESH;
+        lasts.then(|| format!("the configuration differs from that of {}", others.join(", ")))
     }
 }
 
-fn refused(what: String, error: ZkError) -> Trouble {
-    match Trouble::from(error) {
-        Trouble::Over => Trouble::Over,
-        Trouble::Refused(reason) => {
-            Trouble::Refused(format!("{what}: {reason}; this agent watches and serves, and sends no alerts"))
-        }
-    }
+fn refused(what: &str, error: ZkError) -> Trouble {
+    let reason = match Trouble::from(error) {
+        Trouble::Over => return Trouble::Over,
+        Trouble::Vanished => "its parent does not exist".to_owned(),
+        Trouble::Refused(reason) => reason,
+    };
+    Trouble::Refused(format!("{what}: {reason}; this agent watches and serves, and sends no alerts"))
 }
 
 fn absent_is_fine(answer: Answer<()>) -> Answer<()> {

@@ -254,9 +254,11 @@ fn carry_out(write: &Write, access: Option<&Access>, places: &Places, acl: &[Acl
     let client = &access.client;
     let znode = place(places, &write.path);
     let done = match &write.change {
-        Change::Create(entry) => {
-            client.create(&znode, &encode(entry), acl, CreateMode::Persistent).map(|_| 0)
-        }
+        Change::Create(entry) => match create(client, &znode, entry, acl) {
+            // Somebody removed the ledger itself.
+            Err(ZkError::NoNode) => return remake(client, &znode, entry, places, acl),
+            other => other,
+        },
         Change::Set(entry, version) => {
             client.set(&znode, &encode(entry), Some(*version)).map(|stat| stat.version)
         }
@@ -267,6 +269,26 @@ fn carry_out(write: &Write, access: Option<&Access>, places: &Places, acl: &[Acl
         Err(ZkError::NodeExists | ZkError::BadVersion | ZkError::NoNode) => {
             conflict(client, &znode, &write.path)
         }
+        Err(e) => Written::Failed(describe(e)),
+    }
+}
+
+fn create(client: &Client, znode: &str, entry: &Entry, acl: &[Acl]) -> Answer<i32> {
+    client.create(znode, &encode(entry), acl, CreateMode::Persistent).map(|_| 0)
+}
+
+/// Makes the ledger and an entry in it.
+fn remake(client: &Client, znode: &str, entry: &Entry, places: &Places, acl: &[Acl]) -> Written {
+    let made = match client.create(&places.alerts, b"", acl, CreateMode::Persistent) {
+        Ok(_) => {
+            log::warn!("{} was removed by somebody; making it again", places.alerts);
+            create(client, znode, entry, acl)
+        }
+        Err(ZkError::NodeExists) => create(client, znode, entry, acl),
+        Err(e) => Err(e),
+    };
+    match made {
+        Ok(version) => Written::Done(version),
         Err(e) => Written::Failed(describe(e)),
     }
 }

@@ -47,6 +47,12 @@ impl Places {
         all
     }
 
+    /// The first of them.
+    pub fn top(&self) -> &str {
+        let end = self.prefix.match_indices('/').nth(1).map_or(self.prefix.len(), |(at, _)| at);
+        &self.prefix[..end]
+    }
+
     /// Whether a path is one of ours.
     pub fn contain(&self, path: &str) -> bool {
         path.strip_prefix(&self.cluster).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -127,7 +133,8 @@ mod tests {
     fn parents_come_first() {
         let places = Places::new("/a/zk_monitor", "c");
         let all = places.all();
-        assert_eq!(all.first().map(String::as_str), Some("/a"));
+        assert_eq!((all.first().map(String::as_str), places.top()), (Some("/a"), "/a"));
+        assert_eq!(Places::new("/zk_monitor", "c").top(), "/zk_monitor");
         assert!(all.contains(&"/a/zk_monitor/c/locks/alerter".to_owned()));
         assert_eq!(all.len(), 8);
         assert!(places.contain("/a/zk_monitor/c/agents/x") && !places.contain("/a/zk_monitor/cc"));

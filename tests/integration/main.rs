@@ -10,6 +10,10 @@ mod addresses;
 mod architecture;
 mod changes;
 mod cluster;
+mod cluster_chaos;
+mod cluster_degraded;
+mod cluster_judge;
+mod cluster_restart;
 #[allow(dead_code, unused_imports, reason = "a toolbox: not every tool is in use at every time")]
 mod common;
 mod compliance;

@@ -1,5 +1,7 @@
 //! What an agent makes of its own: the cluster's places, and its own znode among the agents'.
 
+use std::time::Duration;
+
 use zookeeper::{CreateMode, ZkError};
 
 use super::{Election, Session, Trouble, absent_is_fine, refused};
@@ -17,7 +19,10 @@ impl Election {
             let acl = self.places.acl(&path, self.identity.credentials);
             match client.create(&path, b"", &acl, CreateMode::Persistent) {
                 Ok(_) | Err(ZkError::NodeExists) => {}
-                Err(e) => return Err(refused(format!("cannot create {path}"), e)),
+                Err(ZkError::NoNode) if path == self.places.top() => {
+                    return Err(Trouble::Refused(no_chroot(&path)));
+                }
+                Err(e) => return Err(refused(&format!("cannot create {path}"), e)),
             }
         }
         Ok(())
@@ -48,12 +53,16 @@ impl Election {
                     return Ok(true);
                 }
                 Err(ZkError::NodeExists) => {}
-                Err(e) => return Err(refused(format!("cannot create {path}"), e)),
+                // What may have gone is made again first; this is tried anew after that.
+                Err(ZkError::NoNode) => return Err(Trouble::Vanished),
+                Err(e) => return Err(refused(&format!("cannot create {path}"), e)),
             }
             if self.remove_own_ghost(session, &path)? {
                 return self.enter_agent(session);
             }
-            if session.began.elapsed() < session.timeout {
+            if session.began.elapsed() < patience(session.timeout) {
+                // The watch tells when it goes.
+                session.client.exists(&path, true)?;
                 return Ok(false);
             }
         }
@@ -72,4 +81,17 @@ impl Election {
         }
         Ok(ours)
     }
+}
+
+/// How long a dead process's znode can stay: the session timeout and one tick of the server, which is at most
+/// half of the shortest session timeout that it grants.
+pub(super) fn patience(timeout: Duration) -> Duration {
+    timeout * 3 / 2
+}
+
+fn no_chroot(path: &str) -> String {
+    format!(
+        "cannot create {path}: its parent does not exist; if --zookeeper names a chroot, create that znode; \
+         this agent watches and serves, and sends no alerts"
+    )
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use zookeeper::{CreateMode, ZkError};
 
-use super::{Election, REFRESH, Session, Trouble, absent_is_fine, clock, refused};
+use super::{Election, PULSE, REFRESH, SOON, Session, Trouble, absent_is_fine, clock, refused};
 use crate::model::dispatcher;
 use crate::model::news::News;
 use crate::model::status::{Grant, lease_holds};
@@ -14,9 +14,6 @@ use crate::zk::client::{Answer, Client};
 use crate::zk::contenders::{self, Contender, MARK};
 use crate::zk::ledger::{self, Access};
 use crate::zk::silences;
-
-/// How soon to look again at what is about to happen.
-const SOON: Duration = Duration::from_millis(50);
 
 #[expect(clippy::disallowed_methods, reason = "silences end by the wall clock")]
 fn wall_clock() -> SystemTime {
@@ -48,7 +45,7 @@ impl Election {
         }
         let Some(own) = session.lock.clone() else { return Ok(wait) };
         let place = line.iter().position(|one| *one == own);
-        self.status.leader = self.holder(session, line.first())?;
+        self.note_leader(self.holder(session, line.first())?);
         match place {
             // The lease counts from the pulse's first write to our own znode.
             Some(0) if !self.may_hold(session) => return Ok(SOON),
@@ -82,9 +79,42 @@ impl Election {
         let prefix = format!("{}/{}{MARK}", self.places.lock, self.identity.instance);
         let made = client
             .create(&prefix, self.name.as_bytes(), &self.acl, CreateMode::EphemeralSequential)
-            .map_err(|e| refused(format!("cannot create {prefix}…"), e))?;
+            .map_err(|e| match e {
+            ZkError::NoNode => Trouble::Vanished,
+            e => refused(&format!("cannot create {prefix}…"), e),
+        })?;
         let name = made.rsplit('/').next().unwrap_or_default();
         Contender::parse(name).ok_or_else(|| Trouble::Refused(format!("the server named a lock node {made}")))
+    }
+
+    /// Leaves the line after a refusal, so that another agent can lead; gives the time until the next try.
+    pub(super) fn step_aside(&mut self, session: &mut Session) -> Duration {
+        self.withdraw(session);
+        if session.lock.is_none() {
+            return REFRESH;
+        }
+        // What was begun under the lease is still its own until it has ended.
+        if *self.in_flight.get() > 0 {
+            return PULSE;
+        }
+        let place = session.lock.take_if(|own| {
+            let znode = format!("{}/{}", self.places.lock, own.name);
+            absent_is_fine(session.client.delete(&znode, None)).is_ok()
+        });
+        if place.is_some() {
+            log::warn!(
+                "cluster {}: left the line, so that another agent can send the alerts",
+                self.places.cluster
+            );
+        }
+        REFRESH
+    }
+
+    fn note_leader(&mut self, leader: Option<Arc<str>>) {
+        if let Some(name) = leader.as_ref().filter(|_| leader != self.status.leader) {
+            log::info!("cluster {}: {name} is first in line", self.places.cluster);
+        }
+        self.status.leader = leader;
     }
 
     /// The name that the first in line gives itself.
@@ -97,12 +127,23 @@ impl Election {
         }
     }
 
+    /// Removes old silences. One that may not be removed is no reason to send no alerts.
+    fn sweep(&self, session: &Session) -> Result<(), Trouble> {
+        let swept = silences::sweep(&session.client, &self.places, &session.silences, wall_clock());
+        match swept.map_err(Trouble::from) {
+            Err(Trouble::Refused(reason)) => log::debug!("cannot remove a silence that ended: {reason}"),
+            Ok(()) | Err(Trouble::Vanished) => {}
+            Err(Trouble::Over) => return Err(Trouble::Over),
+        }
+        Ok(())
+    }
+
     /// Takes over, or goes on leading.
     fn lead(&mut self, session: &mut Session, own: &Contender) -> Result<(), Trouble> {
         let znode: Arc<str> = format!("{}/{}", self.places.lock, own.name).into();
         if session.granted {
             session.client.exists(&znode, true)?;
-            return Ok(silences::sweep(&session.client, &self.places, &session.silences, wall_clock())?);
+            return self.sweep(session);
         }
         session.client.set(&znode, self.name.as_bytes(), None)?;
         if self.line(session)?.first() != Some(own) {

@@ -225,6 +225,24 @@ impl Client {
         Some(children)
     }
 
+    /// Creates or removes a persistent znode; one that is as wanted already is as good.
+    ///
+    /// # Errors
+    /// What became of the connection, or the server's error code; whether it was done is not known then.
+    pub fn try_make(&mut self, path: &str, present: bool) -> io::Result<()> {
+        let answer = if present {
+            let body = self.creation(path, "", Mode::Persistent, Access::Open);
+            self.call(Op::Create, &body)?
+        } else {
+            let body = self.path(path).int(-1);
+            self.call(Op::Delete, &body)?
+        };
+        match answer {
+            Ok(_) | Err(NODE_EXISTS | NO_NODE) => Ok(()),
+            Err(code) => Err(io::Error::other(format!("error {code}"))),
+        }
+    }
+
     /// Whether a znode exists.
     ///
     /// # Panics

@@ -1,0 +1,458 @@
+//! Agents die, hang, are cut off and lose their sessions at random moments while paths fall out of spec and come
+//! back: nothing is lost, nothing doubled.
+//!
+//! `ZK_MONITOR_CHAOS_ROUNDS` makes the run longer (200 take about half an hour), `ZK_MONITOR_CHAOS_SEED` repeats
+//! the choices of an earlier one, which each run prints.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant, SystemTime};
+
+use crossbeam_channel::{Receiver, bounded};
+use fastrand::Rng;
+use rustix::process::Signal;
+
+use crate::cluster_judge::{Evidence, Fault, Lease, Millis, Told, Violation, leases, millis, parse_time};
+use crate::common::{Client, Daemon, Ensemble, HttpSink, Proxy, SmtpSink, eventually, throughout};
+
+const AGENTS: usize = 3;
+const PATHS: usize = 12;
+const ROUNDS: usize = 12;
+/// The session timeout asked for, in seconds.
+const SESSION: u64 = 3;
+const ADDRESSES: [&str; 2] = ["ops@example.com", "dev@example.com"];
+const HOOK: &str = "/hook";
+const PLACE: &str = "/zk_monitor/zkmonitor";
+/// How long a leader may be missing at most, whatever happened.
+const LEADER: Duration = Duration::from_secs(40);
+
+/// What is done to the agent that leads.
+#[derive(Clone, Copy, Debug)]
+enum Harm {
+    /// `kill -9`, and a new process.
+    Kill,
+    /// SIGSTOP for longer than the session lasts, then SIGCONT.
+    Pause,
+    /// All packets are lost for a while, which may be shorter than the lease.
+    Freeze,
+    /// Connections are cut and refused for a while.
+    Cut,
+    /// The session ends at the servers, while the connection stays.
+    Expire,
+    /// SIGTERM, and a new process.
+    Stop,
+    /// One of the ZooKeeper servers dies and comes back.
+    Server,
+}
+
+const HARMS: [Harm; 7] =
+    [Harm::Kill, Harm::Pause, Harm::Freeze, Harm::Expire, Harm::Stop, Harm::Cut, Harm::Server];
+
+#[test]
+fn no_harm_to_the_leader_loses_or_doubles_an_alert() {
+    let number = |name| std::env::var(name).ok().map(|text: String| text.parse::<u64>().unwrap());
+    let rounds = number("ZK_MONITOR_CHAOS_ROUNDS").map_or(ROUNDS, |n| usize::try_from(n).unwrap());
+    let seed = number("ZK_MONITOR_CHAOS_SEED").unwrap_or_else(|| fastrand::u64(..));
+    println!("ZK_MONITOR_CHAOS_SEED={seed}");
+    let mut world = World::start(seed);
+    let (stop, stopped) = bounded(0);
+    let servers = world.ensemble.address();
+    let driver_seed = world.rng.u64(..);
+    let driver = std::thread::spawn(move || drive(&servers, Rng::with_seed(driver_seed), &stopped));
+    let offset = world.rng.usize(..HARMS.len());
+    for round in 0..rounds {
+        world.harm_the_leader(round, HARMS[(round + offset) % HARMS.len()]);
+    }
+    world.leader();
+    drop(stop);
+    let violations = driver.join().unwrap();
+    world.settle();
+    let evidence = world.evidence(violations);
+    let (tally, wrong) = evidence.judge();
+    println!("{rounds} rounds: {tally:?}");
+    assert!(
+        wrong.is_empty(),
+        "seed {seed}: {} wrong:\n{}\nfaults: {:#?}\nleases: {:#?}",
+        wrong.len(),
+        wrong.join("\n"),
+        evidence.faults,
+        evidence.leases
+    );
+    assert!(tally.owed >= rounds && tally.leases > rounds / 2, "too little happened: {tally:?}");
+}
+
+/// Where an agent runs: its network, and the process that runs there now.
+struct Seat {
+    proxies: Vec<Proxy>,
+    daemon: Daemon,
+    name: String,
+}
+
+struct World {
+    rng: Rng,
+    ensemble: Ensemble,
+    mail: SmtpSink,
+    hook: HttpSink,
+    seats: Vec<Seat>,
+    faults: Vec<Fault>,
+    leases: Vec<Lease>,
+    /// The agents' names by the address that webhooks give.
+    names: Vec<(String, String)>,
+    /// One moment on both clocks.
+    epoch: (Instant, Millis),
+}
+
+fn now() -> Millis {
+    millis(SystemTime::now())
+}
+
+fn path(index: usize) -> String {
+    format!("/chaos/p{index}")
+}
+
+/// Hold-downs, in milliseconds: none for most.
+fn hold_down(index: usize) -> Millis {
+    if index % 3 == 2 { 1_000 } else { 0 }
+}
+
+fn yaml(hook: &str) -> String {
+    let mut yaml = format!(
+        "group_wait: 0.2\ndefaults: {{alerter: {{email: \"{}\", webhook: {{url: \"{hook}\"}}}}}}\n",
+        ADDRESSES.join(", ")
+    );
+    for index in 0..PATHS {
+        let hold = hold_down(index) / 1000;
+        yaml += &format!("{}: {{children: 1, cancel_timeout: {hold}}}\n", path(index));
+    }
+    yaml
+}
+
+fn launch(proxies: &[Proxy], mail: &SmtpSink, hook: &HttpSink) -> Daemon {
+    let servers: Vec<String> = proxies.iter().map(Proxy::address).collect();
+    let builder = Daemon::with(&servers.join(","), &yaml(&hook.url(HOOK))).smtp(mail.port());
+    builder.args(["-l", "INFO", "--session_timeout", &SESSION.to_string()]).start()
+}
+
+/// An agent's name as the cluster knows it.
+fn name_of(daemon: &Daemon) -> String {
+    let name = daemon.status()["cluster"]["agent"].as_str().unwrap().to_owned();
+    assert!(name.ends_with(&format!("-{}", daemon.pid())), "{name:?}");
+    name
+}
+
+impl World {
+    fn start(seed: u64) -> Self {
+        let (mut ensemble, mail, hook) = (Ensemble::start(), SmtpSink::start(), HttpSink::start());
+        let mut client = ensemble.client();
+        for index in 0..PATHS {
+            client.create(&format!("{}/a", path(index)), "");
+        }
+        let addresses: Vec<String> = (0..3).map(|index| ensemble.server(index).address()).collect();
+        let seats = (0..AGENTS).map(|_| {
+            let proxies: Vec<Proxy> = addresses.iter().map(|address| Proxy::to(address)).collect();
+            let daemon = launch(&proxies, &mail, &hook);
+            Seat { name: name_of(&daemon), proxies, daemon }
+        });
+        let seats: Vec<Seat> = seats.collect();
+        let names = seats.iter().map(Seat::card).collect();
+        let epoch = (Instant::now(), now());
+        let rng = Rng::with_seed(seed);
+        Self { rng, ensemble, mail, hook, seats, faults: Vec::new(), leases: Vec::new(), names, epoch }
+    }
+
+    /// The index of the agent that leads, once one does.
+    fn leader(&self) -> usize {
+        eventually(LEADER, "agent that leads", || {
+            self.seats.iter().position(|seat| seat.daemon.status()["monitor"]["alerter"]["alerting"] == true)
+        })
+    }
+
+    fn harm_the_leader(&mut self, round: usize, harm: Harm) {
+        self.leader();
+        let delay = Duration::from_millis(self.rng.u64(500..3_500));
+        throughout(delay, "well", || true);
+        let leader = self.leader();
+        println!("round {round}: {harm:?} of {}", self.seats[leader].name);
+        let from = now();
+        let name = self.seats[leader].name.clone();
+        match harm {
+            Harm::Kill => {
+                self.seats[leader].daemon.kill();
+                self.fault("kill", Some(name), from);
+                self.replace(leader, from);
+            }
+            Harm::Stop => {
+                assert_eq!(self.seats[leader].daemon.stop(), Some(0));
+                self.fault("stop", Some(name), from);
+                self.replace(leader, now());
+            }
+            Harm::Pause => {
+                let pause = self.rng.u64(SESSION * 1_200..SESSION * 2_000);
+                self.seats[leader].daemon.signal(Signal::STOP);
+                throughout(Duration::from_millis(pause), "paused", || true);
+                self.seats[leader].daemon.signal(Signal::CONT);
+                self.fault("pause", Some(name), from);
+            }
+            Harm::Freeze | Harm::Cut => self.isolate(leader, harm, from),
+            Harm::Expire => {
+                expire(&mut self.ensemble, &name);
+                self.fault("expire", Some(name), from);
+            }
+            Harm::Server => {
+                let index = self.rng.usize(..3);
+                self.ensemble.server(index).kill();
+                let pause = self.rng.u64(500..2_500);
+                throughout(Duration::from_millis(pause), "down", || true);
+                self.ensemble.server(index).restart();
+                self.fault("server", None, from);
+            }
+        }
+    }
+
+    fn isolate(&mut self, leader: usize, harm: Harm, from: Millis) {
+        let seat = &self.seats[leader];
+        let pause = self.rng.u64(SESSION * 300..SESSION * 2_000);
+        let (what, act): (_, fn(&Proxy)) = match harm {
+            Harm::Cut => ("cut", Proxy::refuse),
+            Harm::Kill | Harm::Pause | Harm::Freeze | Harm::Expire | Harm::Stop | Harm::Server => {
+                ("freeze", Proxy::freeze)
+            }
+        };
+        seat.proxies.iter().for_each(act);
+        throughout(Duration::from_millis(pause), "cut off", || true);
+        seat.proxies.iter().for_each(Proxy::pass);
+        let name = seat.name.clone();
+        self.fault(what, Some(name), from);
+    }
+
+    fn fault(&mut self, what: &'static str, agent: Option<String>, from: Millis) {
+        self.faults.push(Fault { what, agent, from, until: now() });
+    }
+
+    /// A new process where one has ended.
+    fn replace(&mut self, index: usize, ended: Millis) {
+        let seat = &mut self.seats[index];
+        self.leases.extend(leases(&seat.name, &seat.daemon.log(), ended));
+        seat.daemon = launch(&seat.proxies, &self.mail, &self.hook);
+        seat.name = name_of(&seat.daemon);
+        self.names.push(seat.card());
+    }
+
+    /// Waits until everybody is well and knows of everything.
+    fn settle(&mut self) {
+        let mut client = self.ensemble.client();
+        eventually(Duration::from_secs(60), "empty ledger", || {
+            let left = client.children(&format!("{PLACE}/alerts")).unwrap_or_default();
+            if left.is_empty() { Ok(()) } else { Err(left) }
+        });
+        for seat in &self.seats {
+            seat.daemon.wait_until_ready();
+            for index in 0..PATHS {
+                seat.daemon.wait_for(&path(index), true);
+            }
+        }
+        // What should not be sent would be by now.
+        throughout(Duration::from_secs(3), "silent", || {
+            client.children(&format!("{PLACE}/alerts")).unwrap_or_default().is_empty()
+        });
+    }
+
+    fn evidence(&mut self, violations: Vec<Violation>) -> Evidence {
+        let end = now();
+        let mut leases = std::mem::take(&mut self.leases);
+        for seat in &self.seats {
+            leases.extend(self::leases(&seat.name, &seat.daemon.log(), end));
+        }
+        leases.sort_by_key(|lease| lease.from);
+        let mut told = self.hooked();
+        told.extend(self.mailed());
+        told.sort_by_key(|told| told.at);
+        let receivers = ADDRESSES.iter().map(|address| (*address).to_owned()).chain([HOOK.to_owned()]);
+        Evidence {
+            violations,
+            told,
+            faults: std::mem::take(&mut self.faults),
+            leases,
+            receivers: receivers.collect(),
+        }
+    }
+
+    fn wall(&self, at: Instant) -> Millis {
+        self.epoch.1 + u64::try_from(at.saturating_duration_since(self.epoch.0).as_millis()).unwrap()
+    }
+
+    fn hooked(&self) -> Vec<Told> {
+        let mut all = Vec::new();
+        for request in self.hook.requests(HOOK) {
+            let json = request.json();
+            let url = json["externalURL"].as_str().unwrap().trim_start_matches("http://").to_owned();
+            let agent = self.names.iter().find(|(address, _)| *address == url);
+            for alert in json["alerts"].as_array().unwrap() {
+                let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+                let firing = alert["status"] == "firing";
+                all.push(Told {
+                    receiver: HOOK.to_owned(),
+                    agent: agent.map(|(_, name)| name.clone()).unwrap(),
+                    at: self.wall(request.at),
+                    path: text(&alert["labels"]["path"]),
+                    incident: text(&alert["annotations"]["incident"]),
+                    firing,
+                    since: parse_time(&text(&alert["startsAt"])).unwrap(),
+                    until: (!firing).then(|| parse_time(&text(&alert["endsAt"])).unwrap()),
+                });
+            }
+        }
+        all
+    }
+
+    fn mailed(&self) -> Vec<Told> {
+        let mut all = Vec::new();
+        for mail in self.mail.mails() {
+            let field = |label: &str| {
+                let line = mail.body.lines().find_map(|line| line.strip_prefix(label));
+                line.map(|value| value.trim().to_owned())
+            };
+            let agent = field("Agent:").unwrap();
+            let mut tell = |path: &str, state: &str, since: &str, until: Option<&str>, incident: &str| {
+                all.push(Told {
+                    receiver: mail.to[0].clone(),
+                    agent: agent.clone(),
+                    at: self.wall(mail.at),
+                    path: path.to_owned(),
+                    incident: incident.to_owned(),
+                    firing: state == "ALERT",
+                    since: parse_time(since).unwrap(),
+                    until: until.map(|until| parse_time(until).unwrap()),
+                });
+            };
+            if let Some(incident) = field("Incident:") {
+                let until = field("Until:");
+                let (path, state) = (field("Path:").unwrap(), field("State:").unwrap());
+                tell(&path, &state, &field("Since:").unwrap(), until.as_deref(), &incident);
+                continue;
+            }
+            let lines: Vec<&str> = mail.body.lines().collect();
+            for pair in lines.windows(2).filter(|pair| pair[1].contains("; incident ")) {
+                let (state, rest) = pair[0].split_once(' ').unwrap();
+                let fact = |label| pair[1].trim().split("; ").find_map(|fact| fact.strip_prefix(label));
+                let path = rest.split(':').next().unwrap();
+                tell(path, state, fact("since ").unwrap(), fact("until "), fact("incident ").unwrap());
+            }
+        }
+        all
+    }
+}
+
+impl Seat {
+    fn card(&self) -> (String, String) {
+        (self.daemon.address().to_owned(), self.name.clone())
+    }
+}
+
+/// Makes and mends violations until told to stop, then mends all.
+fn drive(servers: &str, mut rng: Rng, stopped: &Receiver<()>) -> Vec<Violation> {
+    let mut hand = Hand { servers: servers.split(',').map(str::to_owned).collect(), client: None };
+    let mut violations: Vec<Violation> = Vec::new();
+    let mut open: [Option<usize>; PATHS] = [None; PATHS];
+    let start = Instant::now();
+    let mut due = [start; PATHS].map(|start| start + Duration::from_millis(rng.u64(0..4_000)));
+    loop {
+        let index = (0..PATHS).min_by_key(|index| due[*index]).unwrap();
+        let wait = due[index].saturating_duration_since(Instant::now());
+        if stopped.recv_timeout(wait).is_err_and(|error| error.is_disconnected()) {
+            break;
+        }
+        let next = match open[index].take() {
+            Some(violation) => {
+                violations[violation].ended = Some(hand.put(index, true));
+                rng.u64(2_000..6_000)
+            }
+            None => {
+                let began = hand.put(index, false);
+                open[index] = Some(violations.len());
+                let (path, hold_down) = (path(index), hold_down(index));
+                violations.push(Violation { path, hold_down, began, ended: None });
+                if rng.u8(..4) == 0 { rng.u64(200..1_500) } else { rng.u64(3_000..12_000) }
+            }
+        };
+        due[index] = Instant::now() + Duration::from_millis(next);
+    }
+    for (index, violation) in open.into_iter().enumerate().filter_map(|(i, v)| Some((i, v?))) {
+        violations[violation].ended = Some(hand.put(index, true));
+    }
+    violations
+}
+
+/// A client that goes on with another server when its own dies.
+struct Hand {
+    servers: Vec<String>,
+    client: Option<Client>,
+}
+
+impl Hand {
+    /// Makes or removes the child of a path; gives when it was begun and when it was surely done.
+    fn put(&mut self, index: usize, present: bool) -> (Millis, Millis) {
+        let (began, child) = (now(), format!("{}/a", path(index)));
+        eventually(Duration::from_secs(60), "server that makes a change", || {
+            if self.client.is_none() {
+                self.servers.rotate_left(1);
+                self.client = Client::try_connect(&self.servers[0]).ok();
+            }
+            let client = self.client.as_mut().ok_or("no connection".to_owned())?;
+            let result = client.try_make(&child, present);
+            if result.is_err() {
+                self.client = None;
+            }
+            result.map_err(|error| error.to_string())
+        });
+        (began, now())
+    }
+}
+
+/// Ends an agent's session at the servers: a second connection takes the session over and closes it.
+fn expire(ensemble: &mut Ensemble, agent: &str) {
+    let node = format!("{PLACE}/agents/{agent}");
+    let (address, session) = eventually(Duration::from_secs(30), "session of the agent", || {
+        (0..3).find_map(|index| {
+            let server = ensemble.server(index);
+            let dump = server.ask("dump").ok()?;
+            let mut session = None;
+            for line in dump.lines() {
+                let id = line.trim().strip_prefix("0x").and_then(|rest| rest.strip_suffix(':'));
+                session = id.and_then(|id| u64::from_str_radix(id, 16).ok()).or(session);
+                if line.trim() == node {
+                    return Some((server.address(), session?));
+                }
+            }
+            None
+        })
+    });
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut hello = vec![0; 12];
+    hello.extend(u32::try_from(SESSION * 1_000).unwrap().to_be_bytes());
+    hello.extend(session.to_be_bytes());
+    hello.extend(16_u32.to_be_bytes());
+    hello.extend(password(session));
+    hello.push(0);
+    let close = [[0; 4], (-11_i32).to_be_bytes()].concat();
+    for frame in [hello, close] {
+        stream.write_all(&u32::try_from(frame.len()).unwrap().to_be_bytes()).unwrap();
+        stream.write_all(&frame).unwrap();
+        // What it answers does not matter, only that it did: the session is this connection's, and then closed.
+        let mut answer = [0; 256];
+        assert!(stream.read(&mut answer).is_ok());
+    }
+}
+
+/// The password of a session, which the servers derive from its id by Java's `Random`.
+fn password(session: u64) -> Vec<u8> {
+    const MULTIPLIER: u64 = 0x5_DEEC_E66D;
+    const MASK: u64 = (1 << 48) - 1;
+    let mut state = (session ^ 0xB341_5C00 ^ MULTIPLIER) & MASK;
+    let words = (0..4).map(|_| {
+        state = (state.wrapping_mul(MULTIPLIER) + 0xB) & MASK;
+        u32::try_from(state >> 16).unwrap()
+    });
+    words.flat_map(u32::to_le_bytes).collect()
+}

@@ -1,0 +1,1 @@
+//! Agents that may not, or cannot, do all they want.

@@ -1,0 +1,1 @@
+//! Agents restart and hand over while incidents are open.
