@@ -247,6 +247,7 @@ impl Dispatcher {
             return None;
         };
         share.place = Place::Flying(need);
+        share.noticing = view.notices;
         let kind = match need {
             Need::Firing => Kind::Firing,
             Need::Resolved => Kind::Resolved,

@@ -107,7 +107,9 @@ impl Incident {
         (self.id, self.since, self.until, self.message) = (id, since, None, message);
         self.missed = self.missed.saturating_add(missed);
         self.notices.clear();
-        self.shares.values_mut().for_each(|share| (share.noticed, share.reminded) = (0, 0));
+        for share in self.shares.values_mut() {
+            (share.noticed, share.noticing, share.reminded) = (0, 0, 0);
+        }
     }
 
     /// The path is back in spec.

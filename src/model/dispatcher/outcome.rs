@@ -103,16 +103,17 @@ impl Case {
         now: Now,
     ) {
         let Some(incident) = &mut self.incident else { return };
-        let notices = incident.notices.len();
         let Some(share) = incident.shares.get_mut(receiver) else { return };
         let Place::Flying(need) = share.place else { return };
         share.place = Place::Idle;
         let before = share.firing;
-        let keyed = outbox.as_ref().is_some_and(|outbox| outbox.profile.keyed);
+        let profile = outbox.as_ref().map(|outbox| &outbox.profile);
+        let keyed = profile.is_some_and(|profile| profile.keyed);
+        let name = profile.map_or_else(|| Arc::from("a receiver"), |profile| Arc::clone(&profile.name));
         match outcome {
-            Outcome::Accepted => share.accepted(need, notices, keyed, now.mono),
-            Outcome::Ambiguous { .. } => share.unanswered(need, notices),
-            Outcome::Refused { .. } => share.refused(need, notices),
+            Outcome::Accepted => share.accepted(need, keyed, now.mono),
+            Outcome::Ambiguous { .. } => share.unanswered(need),
+            Outcome::Refused { .. } => share.refused(need),
             Outcome::Failed { .. } | Outcome::NotTried => {
                 if share.firing == Mark::Pending {
                     share.storm = None;
@@ -134,7 +135,7 @@ impl Case {
             }
         }
         if let (Outcome::Refused { reason }, true) = (outcome, refused_now) {
-            incident.notice(receiver, reason);
+            incident.notices.push((receiver.clone(), brief(&format!("{name} refused it: {reason}")).into()));
         }
         self.record.wanted = true;
     }
@@ -167,10 +168,6 @@ impl Case {
 }
 
 impl Incident {
-    fn notice(&mut self, receiver: &ReceiverId, reason: &str) {
-        self.notices.push((receiver.clone(), brief(reason).into()));
-    }
-
     fn notes(&self, receiver: &ReceiverId, share: &Share) -> Vec<String> {
         let missed = (share.missed && self.missed > 0).then(|| {
             format!(
@@ -184,9 +181,9 @@ impl Incident {
 }
 
 impl Share {
-    fn accepted(&mut self, need: Need, notices: usize, keyed: bool, now: Instant) {
+    fn accepted(&mut self, need: Need, keyed: bool, now: Instant) {
         match need {
-            Need::Firing => (self.firing, self.noticed, self.missed) = (Mark::Sent, notices, false),
+            Need::Firing => (self.firing, self.noticed, self.missed) = (Mark::Sent, self.noticing, false),
             Need::Late => (self.firing, self.resolved) = (Mark::Sent, Mark::Sent),
             Need::Resolved => {
                 self.resolved = Mark::Sent;
@@ -198,30 +195,30 @@ impl Share {
                 };
             }
             Need::Reminder(number) => self.reminded = number,
-            Need::Notice => self.noticed = notices,
+            Need::Notice => self.noticed = self.noticing,
         }
     }
 
     /// A reminder or notice whose answer was lost is not repeated: the alert itself was told.
-    fn unanswered(&mut self, need: Need, notices: usize) {
+    fn unanswered(&mut self, need: Need) {
         match need {
             Need::Firing => self.firing = Mark::Ambiguous,
             Need::Late => (self.firing, self.resolved) = (Mark::Ambiguous, Mark::Ambiguous),
             Need::Resolved if is_open(self.resolved) => self.resolved = Mark::Ambiguous,
             Need::Resolved => {}
             Need::Reminder(number) => self.reminded = number,
-            Need::Notice => self.noticed = notices,
+            Need::Notice => self.noticed = self.noticing,
         }
     }
 
-    fn refused(&mut self, need: Need, notices: usize) {
+    fn refused(&mut self, need: Need) {
         match need {
             // An earlier attempt may have reached it, so that it gets the recovery.
             Need::Firing if self.firing == Mark::Ambiguous => self.gave_up = true,
             Need::Firing | Need::Late => self.firing = Mark::Refused,
             Need::Resolved => (self.resolved, self.overtaken) = (Mark::Refused, Overtaken::No),
             Need::Reminder(number) => self.reminded = number,
-            Need::Notice => self.noticed = notices,
+            Need::Notice => self.noticed = self.noticing,
         }
     }
 

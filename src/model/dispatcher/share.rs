@@ -32,6 +32,8 @@ pub(super) struct Share {
     pub reminded: u32,
     /// How many of the incident's notices it has been told.
     pub noticed: usize,
+    /// How many the attempt under way tells.
+    pub noticing: usize,
     pub overtaken: Overtaken,
 }
 
@@ -97,6 +99,7 @@ impl Share {
             gave_up: false,
             reminded: 0,
             noticed: 0,
+            noticing: 0,
             overtaken: Overtaken::No,
         }
     }

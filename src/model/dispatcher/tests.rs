@@ -1,5 +1,7 @@
 //! The dispatcher against a ledger that always answers at once, and receivers that answer as told.
 
+mod told;
+
 use std::time::SystemTime;
 
 use super::*;

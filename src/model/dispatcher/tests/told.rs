@@ -1,0 +1,84 @@
+//! Who is told how often: many violations in a row and at once, and what one receiver hears of another.
+
+use super::*;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_thousand_violations_a_minute_apart_are_a_thousand_mails_each_way() {
+    let mut world = World::new(1_000, &["a"]);
+    let mut told = Vec::new();
+    for n in 0..1_000 {
+        world.error(&format!("/{n}"));
+        assert_eq!(world.waiting.len(), 1, "/{n} leaves at once: nothing else did within the group_wait");
+        told.extend(world.answer(MINUTE, |_| Outcome::Accepted));
+    }
+    for n in 0..1_000 {
+        world.ok(&format!("/{n}"));
+        told.extend(world.answer(MINUTE, |_| Outcome::Accepted));
+    }
+    assert!(told.iter().all(|(_, notification)| notification.items.len() == 1), "nothing was a digest");
+    let mut expected: Vec<String> =
+        (0..1_000).flat_map(|n| [format!("a Firing /{n}"), format!("a Resolved /{n}")]).collect();
+    expected.sort();
+    assert_eq!(words(&told), expected);
+    assert!(world.ledger.is_empty() && world.dispatcher.cases.is_empty());
+}
+
+#[test]
+fn fifty_at_once_are_told_to_all_three_receivers() {
+    let receivers = ["a", "b", "pager"];
+    let mut world = World::new(50, &receivers);
+    (0..50).for_each(|n| world.error(&format!("/{n}")));
+    let expected = |kind: &str| {
+        let each = |receiver: &str| (0..50).map(|n| format!("{receiver} {kind} /{n}")).collect::<Vec<_>>();
+        let mut all = receivers.map(each).concat();
+        all.sort();
+        all
+    };
+    assert_eq!(world.told(), expected("Firing"));
+    (0..50).for_each(|n| world.ok(&format!("/{n}")));
+    assert_eq!(world.told(), expected("Resolved"));
+}
+
+#[test]
+fn a_refusal_is_told_to_those_whose_own_message_is_under_way() {
+    let mut world = World::new(1, &["a", "b"]);
+    world.error("/0");
+    let deliveries = std::mem::take(&mut world.waiting);
+    let [a, b] = &deliveries[..] else { panic!("{deliveries:?}") };
+    world.outcome(a, refused());
+    world.outcome(b, Outcome::Accepted);
+    let told = world.answer(secs(10), |_| Outcome::Accepted);
+    assert_eq!(words(&told), ["b Notice /0"]);
+    assert_eq!(told[0].1.items[0].notes, ["a refused it: never"]);
+    assert_eq!(world.told(), [""; 0], "once");
+}
+
+#[test]
+fn a_refusal_that_the_message_itself_tells_is_no_further_message() {
+    let mut world = World::new(1, &["a", "b"]);
+    world.error("/0");
+    let deliveries = std::mem::take(&mut world.waiting);
+    let [a, b] = &deliveries[..] else { panic!("{deliveries:?}") };
+    world.outcome(b, failed());
+    world.outcome(a, refused());
+    let told = world.answer(secs(10), |_| Outcome::Accepted);
+    assert_eq!(words(&told), ["b Firing /0"]);
+    assert_eq!(told[0].1.items[0].notes, ["a refused it: never"]);
+}
+
+#[test]
+fn a_recovery_waits_for_keep_firing_for() {
+    let mut rule = rule("/0", &["a"]);
+    rule.keep_firing_for = secs(30);
+    let mut world = World::with(vec![rule], &["a"], BTreeMap::new());
+    world.error("/0");
+    assert_eq!(world.told(), ["a Firing /0"]);
+    world.ok("/0");
+    assert_eq!(words(&world.answer(secs(20), |_| Outcome::Accepted)), [""; 0]);
+    world.error("/0");
+    world.ok("/0");
+    assert_eq!(words(&world.answer(secs(29), |_| Outcome::Accepted)), [""; 0], "its time began anew");
+    assert_eq!(words(&world.answer(secs(2), |_| Outcome::Accepted)), ["a Resolved /0"]);
+}
