@@ -52,8 +52,9 @@ pub struct Dispatcher {
     cases: BTreeMap<Arc<str>, Case>,
     /// Paths without a case that were judged in spec, and not doubted since.
     compliant: HashSet<Arc<str>>,
-    /// Entries of paths that no rule knows.
+    /// Entries of paths that no rule knows, and when they are removed.
     foreign: BTreeMap<Arc<str>, Foreign>,
+    collect_at: Option<Instant>,
     /// When each case has something to do, soonest first.
     alarms: BTreeSet<(Instant, Arc<str>)>,
     coming: Option<Grant>,
@@ -69,6 +70,7 @@ impl Dispatcher {
             cases: BTreeMap::new(),
             compliant: HashSet::new(),
             foreign: BTreeMap::new(),
+            collect_at: None,
             alarms: BTreeSet::new(),
             coming: None,
             barrier: None,
@@ -203,12 +205,6 @@ impl Dispatcher {
         self.run(now)
     }
 
-    /// Starts no more attempts: the process is about to end. Outcomes are still noted.
-    pub fn park(&mut self, now: Now) -> Vec<Effect> {
-        self.core.parked = true;
-        self.run(now)
-    }
-
     /// Whether an attempt is under way, or the ledger has yet to take what is known.
     pub fn is_busy(&self) -> bool {
         !self.core.writes.is_empty() || self.core.outboxes.values().any(|outbox| outbox.is_flying())
@@ -217,14 +213,13 @@ impl Dispatcher {
     /// When [`Self::on_tick`] has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
         let alarm = self.alarms.first().map(|(at, _)| *at);
-        let foreign = self.foreign.values().map(|foreign| foreign.collect_at).min();
         let outboxes = self.core.outboxes.values().filter(|_| self.core.sends()).filter_map(|outbox| {
             match outbox.opens_at().or_else(|| outbox.refreshes_at())? {
                 Gate::Open => None,
                 Gate::At(at) => Some(at),
             }
         });
-        [alarm, foreign, self.core.silence_ends].into_iter().flatten().chain(outboxes).min()
+        [alarm, self.collect_at, self.core.silence_ends].into_iter().flatten().chain(outboxes).min()
     }
 
     /// Changes whenever something that a snapshot shows may have changed.

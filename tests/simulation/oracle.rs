@@ -101,7 +101,7 @@ impl Oracle {
     }
 
     fn complied_within(&self, path: usize, from: Millis, to: Millis) -> bool {
-        let covers = |v: &Violation| v.start <= from && v.end.is_none_or(|end| end >= to);
+        let covers = |v: &Violation| v.start <= from && v.end.is_none_or(|end| end > to);
         !self.violations.iter().any(|v| v.path == path && covers(v))
     }
 

@@ -12,6 +12,7 @@ use crate::model::receiver::ReceiverId;
 use crate::model::time::Now;
 
 /// What leaves together.
+#[derive(Default)]
 struct Choice {
     /// Places in the queue and paths.
     items: Vec<(u64, Arc<str>)>,
@@ -38,6 +39,26 @@ enum Ending {
 }
 
 impl Dispatcher {
+    /// Starts no more attempts: the process is about to end. Outcomes are still noted, and so is that what was
+    /// prepared was not tried.
+    pub fn park(&mut self, now: Now) -> Vec<Effect> {
+        self.core.parked = true;
+        for (receiver, outbox) in &mut self.core.outboxes {
+            let Some(flight) = outbox.flight.take_if(|flight| !flight.emitted) else { continue };
+            for path in flight.paths {
+                let Some(case) = self.cases.get_mut(&path) else { continue };
+                let incident = case.incident.as_mut();
+                let Some(share) = incident.and_then(|incident| incident.shares.get_mut(receiver)) else {
+                    continue;
+                };
+                share.land();
+                case.record.wanted = true;
+                self.core.touched.insert(path);
+            }
+        }
+        self.run(now)
+    }
+
     /// Starts whatever may leave for one receiver.
     pub(super) fn pump(&mut self, receiver: &ReceiverId, now: Now) {
         while self.core.sends() {
@@ -58,7 +79,6 @@ impl Dispatcher {
 
     /// Chooses what leaves next, and asks the ledger to take the intents.
     fn prepare(&mut self, receiver: &ReceiverId, now: Now) {
-        self.give_up(receiver, now);
         let Some(outbox) = self.core.outboxes.get_mut(receiver) else { return };
         if outbox.queue_len() == 0 {
             return;
@@ -71,7 +91,7 @@ impl Dispatcher {
             if let Some(outbox) = self.core.outboxes.get_mut(receiver) {
                 outbox.remove(place);
             }
-            if self.plan(receiver, &path, choice.storm.as_ref(), now) {
+            if !self.gave_up(receiver, &path, now) && self.plan(receiver, &path, choice.storm.as_ref(), now) {
                 paths.push(path);
             }
         }
@@ -103,21 +123,23 @@ impl Dispatcher {
 
     /// One, unless there are too many: then all that can be told as one event.
     fn alone(&mut self, receiver: &ReceiverId) -> Choice {
-        let classes: Vec<(u64, Arc<str>, Class)> = {
-            let queue = self.core.outboxes.get(receiver).into_iter().flat_map(super::outbox::Outbox::queued);
-            queue.map(|(place, path)| (place, Arc::clone(path), self.class(receiver, path))).collect()
+        let Some(outbox) = self.core.outboxes.get(receiver) else { return Choice::default() };
+        let Some((place, path)) = outbox.queued().next().map(|(place, path)| (place, Arc::clone(path)))
+        else {
+            return Choice::default();
         };
-        let Some((place, path, first)) = classes.first().cloned() else {
-            return Choice { items: Vec::new(), storm: None, full: false };
-        };
-        let same = classes.iter().filter(|(_, _, class)| *class == first);
-        let many =
-            first.storm.is_some() || (first.ending != Some(Ending::Resolved) && same.clone().count() > STORM);
-        if !many {
-            return Choice { items: vec![(place, path)], storm: None, full: false };
+        let class = self.class(receiver, &path);
+        // What was told by itself has to be taken back by itself.
+        let alone = class.storm.is_none() && class.ending == Some(Ending::Resolved);
+        if alone || (class.storm.is_none() && outbox.queue_len() <= STORM) {
+            return Choice { items: vec![(place, path)], ..Choice::default() };
         }
-        let items = same.map(|(place, path, _)| (*place, Arc::clone(path))).collect();
-        let storm = first.storm.unwrap_or_else(|| self.core.incident_id());
+        let same = outbox.queued().filter(|(_, path)| self.class(receiver, path) == class);
+        let items: Vec<_> = same.map(|(place, path)| (place, Arc::clone(path))).collect();
+        if class.storm.is_none() && items.len() <= STORM {
+            return Choice { items: vec![(place, path)], ..Choice::default() };
+        }
+        let storm = class.storm.unwrap_or_else(|| self.core.incident_id());
         Choice { items, storm: Some(storm), full: false }
     }
 
@@ -148,34 +170,28 @@ impl Dispatcher {
         need.is_some()
     }
 
-    /// Gives up what was tried for too long.
-    fn give_up(&mut self, receiver: &ReceiverId, now: Now) {
-        let Some(outbox) = self.core.outboxes.get_mut(receiver) else { return };
-        let name = Arc::clone(&outbox.profile.name);
-        let queued: Vec<_> = outbox.queued().map(|(place, path)| (place, Arc::clone(path))).collect();
-        for (place, path) in queued {
-            let Some(case) = self.cases.get_mut(&path) else { continue };
-            let view = case.view(&path, &self.core, now);
-            let Some(incident) = &mut case.incident else { continue };
-            let Some(share) = incident.shares.get_mut(receiver) else { continue };
-            let need = share.need(&incident.id, &view);
-            if !share.is_hopeless(now.mono) || matches!(need, Some(Need::Reminder(_) | Need::Notice)) {
-                continue;
-            }
-            share.place = Place::Idle;
-            share.give_up(need);
-            if need == Some(Need::Firing) {
-                let words = format!("{name} could not be told for a day");
-                incident.notices.push((receiver.clone(), words.into()));
-            }
-            case.record.wanted = true;
-            if let Some(outbox) = self.core.outboxes.get_mut(receiver) {
-                outbox.remove(place);
-                outbox.status.refused += 1;
-            }
-            self.core.log(Event::GaveUp(Arc::clone(&name), Arc::clone(&path)));
-            self.core.touched.insert(path);
+    /// Gives up what was tried for too long; says whether it was.
+    fn gave_up(&mut self, receiver: &ReceiverId, path: &Arc<str>, now: Now) -> bool {
+        let Some(case) = self.cases.get_mut(path) else { return false };
+        let view = case.view(path, &self.core, now);
+        let Some(incident) = &mut case.incident else { return false };
+        let Some(share) = incident.shares.get_mut(receiver) else { return false };
+        let need = share.need(&incident.id, &view);
+        if !share.is_hopeless(now.mono) || matches!(need, Some(Need::Reminder(_) | Need::Notice) | None) {
+            return false;
         }
+        share.place = Place::Idle;
+        share.give_up(need);
+        case.record.wanted = true;
+        self.core.touched.insert(Arc::clone(path));
+        let Some(outbox) = self.core.outboxes.get_mut(receiver) else { return true };
+        outbox.status.refused += 1;
+        let name = Arc::clone(&outbox.profile.name);
+        if need == Some(Need::Firing) {
+            incident.notice(receiver, &format!("{name} could not be told for a day"));
+        }
+        self.core.log(Event::GaveUp(name, Arc::clone(path)));
+        true
     }
 
     /// Makes the attempt whose intents the ledger has taken. What is not to be told any more is left out.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::case::Case;
 use super::effect::{Effect, Event, Grant};
@@ -19,7 +18,6 @@ pub(super) struct Foreign {
     /// `None` if it could not be understood.
     entry: Option<Entry>,
     version: i32,
-    pub collect_at: Instant,
 }
 
 impl Dispatcher {
@@ -43,6 +41,7 @@ impl Dispatcher {
         self.core.last_epoch = Some(epoch);
         self.core.writes.clear();
         self.foreign.clear();
+        self.collect_at = None;
         self.core.outboxes.values_mut().for_each(super::outbox::Outbox::clear);
         for (path, case) in &mut self.cases {
             case.follow(now);
@@ -70,6 +69,7 @@ impl Dispatcher {
             self.core.log(Event::Unreadable(Arc::clone(&path)));
             self.admit(path, None, version, now);
         }
+        self.collect_at = now.mono.checked_add(PATIENCE).filter(|_| !self.foreign.is_empty());
         self.core.outboxes.values_mut().for_each(|outbox| outbox.refresh_now(now.mono));
         self.core.touched.extend(self.cases.keys().cloned());
     }
@@ -86,8 +86,7 @@ impl Dispatcher {
     /// Takes one entry of the ledger over, or sets it aside if no rule knows its path.
     fn admit(&mut self, path: Arc<str>, entry: Option<Entry>, version: i32, now: Now) {
         let Some(rule) = self.core.rules.for_path(&path).cloned() else {
-            let collect_at = now.mono + PATIENCE;
-            self.foreign.insert(path, Foreign { entry, version, collect_at });
+            self.foreign.insert(path, Foreign { entry, version });
             return;
         };
         let case = Self::case(&mut self.cases, &mut self.compliant, &path, rule, now);
@@ -133,8 +132,10 @@ impl Dispatcher {
     /// Removes the entries that no rule knew for a day.
     pub(super) fn collect_foreign(&mut self, now: Now) {
         let Some(epoch) = self.core.lease else { return };
-        let old = self.foreign.extract_if(.., |_, foreign| foreign.collect_at <= now.mono);
-        for (path, foreign) in old.collect::<Vec<_>>() {
+        if self.collect_at.take_if(|at| *at <= now.mono).is_none() {
+            return;
+        }
+        for (path, foreign) in std::mem::take(&mut self.foreign) {
             self.core.write(&path, epoch, Change::Delete(foreign.version));
         }
     }

@@ -107,9 +107,9 @@ impl Case {
         let Place::Flying(need) = share.place else { return };
         share.place = Place::Idle;
         let before = share.firing;
-        let profile = outbox.as_ref().map(|outbox| &outbox.profile);
-        let keyed = profile.is_some_and(|profile| profile.keyed);
-        let name = profile.map_or_else(|| Arc::from("a receiver"), |profile| Arc::clone(&profile.name));
+        let keyed = outbox.as_ref().is_some_and(|outbox| outbox.profile.keyed);
+        let name =
+            outbox.as_ref().map_or_else(|| receiver.0.clone(), |outbox| Arc::clone(&outbox.profile.name));
         match outcome {
             Outcome::Accepted => share.accepted(need, keyed, now.mono),
             Outcome::Ambiguous { .. } => share.unanswered(need),
@@ -135,7 +135,7 @@ impl Case {
             }
         }
         if let (Outcome::Refused { reason }, true) = (outcome, refused_now) {
-            incident.notices.push((receiver.clone(), brief(&format!("{name} refused it: {reason}")).into()));
+            incident.notice(receiver, &format!("{name} refused the alert: {}", brief(reason)));
         }
         self.record.wanted = true;
     }
@@ -168,6 +168,11 @@ impl Case {
 }
 
 impl Incident {
+    /// Something to tell the other receivers.
+    pub(super) fn notice(&mut self, receiver: &ReceiverId, words: &str) {
+        self.notices.push((receiver.clone(), words.into()));
+    }
+
     fn notes(&self, receiver: &ReceiverId, share: &Share) -> Vec<String> {
         let missed = (share.missed && self.missed > 0).then(|| {
             format!(

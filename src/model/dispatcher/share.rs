@@ -17,6 +17,8 @@ pub(super) struct Share {
     pub told: Arc<str>,
     pub storm: Option<Arc<str>>,
     pub past: Option<Past>,
+    /// The incident before, whose end it was told by this process.
+    pub closed: Option<Arc<str>>,
     /// Whether it never heard of an earlier violation, which was merged into the open one.
     pub missed: bool,
     /// Whether it would have been told of the open incident by now, were it not behind.
@@ -90,6 +92,7 @@ impl Share {
             told: Arc::clone(incident),
             storm: None,
             past: None,
+            closed: None,
             missed: false,
             waits: false,
             firing: Mark::Pending,
@@ -106,7 +109,8 @@ impl Share {
 
     /// The share of a receiver that has heard of the end of an earlier incident, and turns to the open one.
     pub fn next(&self, incident: &Arc<str>, now: Instant) -> Self {
-        Self { missed: self.missed, due: self.waits.then_some(now), ..Self::new(incident) }
+        let closed = Some(Arc::clone(&self.told));
+        Self { closed, missed: self.missed, due: self.waits.then_some(now), ..Self::new(incident) }
     }
 
     /// Takes over what the ledger says, written by somebody else.
@@ -133,6 +137,9 @@ impl Share {
 
     /// Adds what this process knows from an earlier lease of its own to what the ledger says.
     pub fn recall(&mut self, mine: &Self) {
+        if mine.closed.as_ref() == Some(&self.told) {
+            (self.firing, self.resolved) = (Mark::Sent, Mark::Sent);
+        }
         if self.told != mine.told {
             return;
         }

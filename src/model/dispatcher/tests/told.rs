@@ -51,7 +51,7 @@ fn a_refusal_is_told_to_those_whose_own_message_is_under_way() {
     world.outcome(b, Outcome::Accepted);
     let told = world.answer(secs(10), |_| Outcome::Accepted);
     assert_eq!(words(&told), ["b Notice /0"]);
-    assert_eq!(told[0].1.items[0].notes, ["a refused it: never"]);
+    assert_eq!(told[0].1.items[0].notes, ["a refused the alert: never"]);
     assert_eq!(world.told(), [""; 0], "once");
 }
 
@@ -65,7 +65,7 @@ fn a_refusal_that_the_message_itself_tells_is_no_further_message() {
     world.outcome(a, refused());
     let told = world.answer(secs(10), |_| Outcome::Accepted);
     assert_eq!(words(&told), ["b Firing /0"]);
-    assert_eq!(told[0].1.items[0].notes, ["a refused it: never"]);
+    assert_eq!(told[0].1.items[0].notes, ["a refused the alert: never"]);
 }
 
 #[test]
