@@ -29,11 +29,9 @@ fn usage_in_manual(manual: &str) -> Usage {
     let section = manual.split(".SH ").find(|section| section.starts_with("OPTIONS")).unwrap();
     let tags = section.split(".TP\n").skip(1).map(|item| item.lines().next().unwrap());
     tags.map(|tag| {
-        let mut tag = tag.replace("\\-", "-").replace('"', "");
-        for font in ["\\fB", "\\fI", "\\fR", ".BR ", ".B "] {
-            tag = tag.replace(font, "");
-        }
-        tag.replace(" , ", ", ")
+        ["\\fB", "\\fI", "\\fR", ".B "]
+            .iter()
+            .fold(tag.replace("\\-", "-"), |tag, font| tag.replace(font, ""))
     })
     .collect()
 }
@@ -67,7 +65,6 @@ fn completions_offer_the_options_of_the_help() {
     let bash = read("packaging/zk_monitor.bash");
     let offered = bash.split("compgen -W '\n").nth(1).unwrap().split('\'').next().unwrap();
     assert_eq!(names(offered), names_in_help());
-    // The short ones are grouped there with their long ones.
     let zsh = read("packaging/_zk_monitor");
     let specifications = zsh.lines().filter(|line| line.trim_start().starts_with('\''));
     let offered =
