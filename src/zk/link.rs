@@ -315,14 +315,34 @@ impl Pipe {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::zk::hello;
     use std::process::Command;
+
+    /// Asks for a session, as a frame.
+    const HELLO: [u8; 8] = [0, 0, 0, 4, 0, 0, 0, 0];
+
+    /// A link to a server that greets, and the server's end.
+    fn linked() -> (Link, TcpStream) {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let wire = Wire::Plain(TcpStream::connect(server.local_addr().unwrap()).unwrap());
+        let greeting = thread::spawn(move || {
+            let (mut far, _) = server.accept().unwrap();
+            let mut length = [0; 4];
+            far.read_exact(&mut length).unwrap();
+            far.read_exact(&mut vec![0; u32::from_be_bytes(length) as usize]).unwrap();
+            let mut frame = vec![0, 0, 0, 37, 0, 0, 0, 0, 0, 0, 15, 160];
+            frame.extend([0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 16]);
+            frame.extend([0; 17]);
+            far.write_all(&frame).unwrap();
+            far
+        });
+        let opened = hello::exchange(wire, Duration::from_secs(4)).unwrap();
+        (Link::open(opened).unwrap(), greeting.join().unwrap())
+    }
 
     #[test]
     fn another_process_is_not_let_in() {
-        let server = TcpListener::bind("127.0.0.1:0").unwrap();
-        let wire = Wire::Plain(TcpStream::connect(server.local_addr().unwrap()).unwrap());
-        let link = Link::open(wire).unwrap();
-        let (mut far, _) = server.accept().unwrap();
+        let (link, mut far) = linked();
 
         // It connects first, sends, and reads to the end, which comes at once.
         let port = link.address.port();
@@ -331,23 +351,26 @@ mod tests {
         assert!(output.stdout.is_empty());
 
         let mut ours = TcpStream::connect(link.address).unwrap();
-        ours.write_all(b"ours").unwrap();
-        let mut received = [0; 4];
+        ours.write_all(&HELLO).unwrap();
+        ours.read_exact(&mut [0; 41]).unwrap();
+        // What we send is a request: length, xid, operation.
+        let request = [0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 3];
+        ours.write_all(&request).unwrap();
+        let mut received = [0; 12];
         far.read_exact(&mut received).unwrap();
-        assert_eq!(&received, b"ours");
+        assert_eq!(received, request);
         drop(ours);
         link.release();
     }
 
     #[test]
     fn after_the_end_there_is_silence() {
-        let server = TcpListener::bind("127.0.0.1:0").unwrap();
-        let wire = Wire::Plain(TcpStream::connect(server.local_addr().unwrap()).unwrap());
-        let link = Link::open(wire).unwrap();
-        let (far, _) = server.accept().unwrap();
+        let (link, far) = linked();
         let mut first = TcpStream::connect(link.address).unwrap();
+        first.write_all(&HELLO).unwrap();
+        first.read_exact(&mut [0; 41]).unwrap();
         drop(far);
-        assert!(link.ended.recv_timeout(Duration::from_secs(10)).unwrap().contains("before it greeted"));
+        assert!(link.ended.recv_timeout(Duration::from_secs(10)).unwrap().contains("connection lost"));
         assert!(matches!(first.read(&mut [0]), Ok(0) | Err(_)), "the first connection is closed");
         let mut again = TcpStream::connect(link.address).unwrap();
         again.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
