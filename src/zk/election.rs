@@ -225,6 +225,7 @@ impl Election {
             Input::Down { generation } => {
                 if self.is_current(generation) {
                     self.session = None;
+                    self.outlets.own.publish(None);
                     self.revoke();
                     self.status.leader = None;
                     self.status.agents.clear();
@@ -324,9 +325,6 @@ impl Election {
         if self.status.grant.take().is_some() {
             self.publish();
             self.outlets.news.send(News::Revoked).ok();
-        }
-        if self.session.is_none() {
-            self.outlets.own.publish(None);
         }
     }
 

@@ -78,7 +78,8 @@ fn no_harm_to_the_leader_loses_or_doubles_an_alert() {
         evidence.faults,
         evidence.leases
     );
-    assert!(tally.owed >= rounds && tally.leases > rounds / 2, "too little happened: {tally:?}");
+    let enough = tally.owed >= rounds && tally.leases > rounds / 2;
+    assert!(enough, "too little happened: {tally:?}\n{:#?}\n{:#?}", evidence.faults, evidence.leases);
 }
 
 /// Where an agent runs: its network, and the process that runs there now.
@@ -169,7 +170,7 @@ impl World {
 
     fn harm_the_leader(&mut self, round: usize, harm: Harm) {
         self.leader();
-        let delay = Duration::from_millis(self.rng.u64(500..3_500));
+        let delay = Duration::from_millis(self.rng.u64(500..4_500));
         throughout(delay, "well", || true);
         let leader = self.leader();
         println!("round {round}: {harm:?} of {}", self.seats[leader].name);

@@ -15,8 +15,10 @@ pub type Millis = u64;
 const NOTE: Millis = 1_500;
 /// How long after a fault an agent may need until it acts as if there had been none.
 const HEAL: Millis = 3_000;
+/// How soon after a fault an agent that leads again sees what is.
+const BACK: Millis = 1_000;
 /// For how long a leader that nothing ails must have been able to see a violation, for the violation to be owed.
-const SEEN: Millis = 2_500;
+const SEEN: Millis = 1_500;
 
 /// A violation of one path, from the sending of the first request that made it to the last answer.
 #[derive(Clone, Debug)]
@@ -156,15 +158,15 @@ impl Evidence {
     }
 
     /// Whether the agent was in trouble at that time, or soon after it.
-    fn is_troubled(&self, agent: &str, from: Millis, to: Millis) -> bool {
+    fn is_troubled(&self, agent: &str, from: Millis, to: Millis, after: Millis) -> bool {
         self.faults.iter().any(|fault| {
             let concerned = fault.agent.as_deref().is_none_or(|name| name == agent);
-            concerned && fault.from <= to && from <= fault.until + HEAL
+            concerned && fault.from <= to && from <= fault.until + after
         })
     }
 
     fn is_unknowable(&self, told: &Told) -> bool {
-        self.is_troubled(&told.agent, told.at, told.at + NOTE)
+        self.is_troubled(&told.agent, told.at, told.at + NOTE, HEAL)
     }
 
     /// Whether a leader was well for long enough to see a violation after its hold-down.
@@ -175,7 +177,7 @@ impl Evidence {
         let mut at = from;
         while at < to {
             let leader = self.leases.iter().any(|lease| {
-                lease.from <= at && at < lease.until && !self.is_troubled(&lease.agent, at, at + 100)
+                lease.from <= at && at < lease.until && !self.is_troubled(&lease.agent, at, at, BACK)
             });
             well = if leader { well + 100 } else { 0 };
             if well >= SEEN {

@@ -305,13 +305,26 @@ impl Builder {
     /// With names of its own: the lines of its `/etc/hosts`, and a name server that does not answer for others.
     ///
     /// It gets a mount namespace for that, which needs no privilege where the kernel lets users have one.
-    pub fn hosts(mut self, lines: &str) -> Self {
+    pub fn hosts(self, lines: &str) -> Self {
         let hosts = self.folder.write("hosts", lines);
         let resolver = self.folder.write("resolv.conf", "nameserver 127.0.0.1\noptions attempts:1\n");
         let script = "mount --bind \"$1\" /etc/hosts && mount --bind \"$2\" /etc/resolv.conf && shift 2 && exec \"$@\"";
         let mut command = Command::new("unshare");
         command.args(["--mount", "--map-root-user", "sh", "-c", script, "sh"]).args([hosts, resolver]);
         command.arg(self.command.get_program()).args(self.command.get_args());
+        self.by(command)
+    }
+
+    /// As the first process of its own PID namespace, as in a container: its process id is 1 there.
+    pub fn as_in_a_container(self) -> Self {
+        let mut command = bound_to_us("unshare");
+        command.args(["--map-root-user", "--pid", "--fork", "--kill-child", "--", EXECUTABLE]);
+        command.args(self.command.get_args().skip_while(|arg| *arg != EXECUTABLE).skip(1));
+        self.by(command)
+    }
+
+    /// Started by way of this command, in the same environment.
+    fn by(mut self, mut command: Command) -> Self {
         for (key, value) in self.command.get_envs() {
             match value {
                 Some(value) => command.env(key, value),
