@@ -1,12 +1,13 @@
 //! One agent: the dispatcher, and as much of the shells around it as the protocol depends on.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use zk_monitor::model::children::Left;
 use zk_monitor::model::dispatcher::{Delivery, Dispatcher, Identity, Profile};
 use zk_monitor::model::rule::{Rule, RuleSet, Specs};
+use zk_monitor::model::status::AlertPhase;
 use zk_monitor::model::transition::{Judged, State as Judgement, Transition};
 
 use crate::oracle::FICKLE;
@@ -62,6 +63,15 @@ pub struct Agent {
     pub isolated: Option<(Millis, usize)>,
     /// Requests that go out before the end are applied so much later.
     pub delay: Millis,
+}
+
+/// Which alerts are where.
+#[derive(Debug)]
+pub struct Timers {
+    pub epoch: Option<u64>,
+    /// Since when each firing path is out of spec.
+    pub firing: BTreeMap<Arc<str>, SystemTime>,
+    pub pending: BTreeSet<Arc<str>>,
 }
 
 pub fn hold(path: usize) -> Millis {
@@ -128,6 +138,19 @@ impl Agent {
             isolated: None,
             delay: 0,
         }
+    }
+
+    pub fn timers(&self) -> Timers {
+        let mut timers =
+            Timers { epoch: self.dispatcher.epoch(), firing: BTreeMap::new(), pending: BTreeSet::new() };
+        for (path, status) in self.dispatcher.alert_status() {
+            match status.phase {
+                AlertPhase::Pending => timers.pending.extend([Arc::clone(path)]),
+                AlertPhase::Firing => timers.firing.extend([(Arc::clone(path), status.since)]),
+                AlertPhase::Recovering => {}
+            }
+        }
+        timers
     }
 
     pub fn is_watched(&self, path: usize) -> bool {

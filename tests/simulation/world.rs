@@ -12,7 +12,7 @@ use zk_monitor::model::status::Silence;
 use zk_monitor::model::time::Now;
 use zk_monitor::model::transition::{Judged, State as Judgement};
 
-use crate::agent::{Agent, Client, hold, profiles, rules};
+use crate::agent::{Agent, Client, Timers, hold, profiles, rules};
 use crate::oracle::{Attempt, FICKLE, Oracle, ordinal};
 use crate::random::Random;
 use crate::schedule::{Fault, HORIZON, Mood, What};
@@ -684,18 +684,24 @@ impl World {
             client.granted = Some(grant.epoch);
         }
         let now = self.moment();
-        let before = self.agents[agent].dispatcher.epoch();
+        let before = self.agents[agent].timers();
         let effects = self.agents[agent].dispatcher.on_lease(grant, now);
-        self.check_office(agent, before);
+        self.check_office(agent, &before);
         self.perform(agent, effects);
     }
 
     /// When a lease takes effect, its agent knows no path by less than how it was when the agent found itself
     /// first in line.
-    fn check_office(&mut self, agent: usize, before: Option<u64>) {
+    fn check_office(&mut self, agent: usize, before: &Timers) {
         let found = &self.agents[agent];
-        if before.is_some() || found.dispatcher.epoch().is_none() {
+        let after = found.timers();
+        if before.epoch.is_some() || after.epoch.is_none() {
             return;
+        }
+        for (path, since) in &before.firing {
+            if after.firing.get(path).is_some_and(|now| now != since) || after.pending.contains(path) {
+                return self.oracle.fail(format!("timers_go_on: agent {agent} restarts {path}"));
+            }
         }
         let from = self.zk.index_at(found.first_since.saturating_sub(1));
         for path in (0..PATHS).filter(|path| found.is_watched(*path)) {
@@ -744,9 +750,9 @@ impl World {
             self.agents[agent].known[path_index(&transition.path)] = Some(known);
         }
         let now = self.moment();
-        let before = self.agents[agent].dispatcher.epoch();
+        let before = self.agents[agent].timers();
         let effects = self.agents[agent].dispatcher.on_judged(judged, now);
-        self.check_office(agent, before);
+        self.check_office(agent, &before);
         self.perform(agent, effects);
     }
 
