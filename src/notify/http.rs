@@ -9,7 +9,7 @@ use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Body, Error, Proxy};
 
 use super::transport::{HandedOver, Tcp, Tls};
-use super::{clock, encode, reason, roots};
+use super::{clock, encode, proxy, reason, roots};
 use crate::model::receiver::Outcome;
 
 /// How much of an answer is read, in bytes.
@@ -21,7 +21,8 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 /// neither surely taken nor surely not.
 #[derive(Debug)]
 pub(super) struct Client {
-    agent: Agent,
+    /// Nothing can be sent if the proxy that the environment names makes no sense.
+    agent: Result<Agent, &'static str>,
     handed_over: HandedOver,
     url: String,
     authorization: Option<String>,
@@ -38,18 +39,26 @@ pub(super) struct Answer {
 impl Client {
     /// A client for one URL, whose credentials go into a header. Each request ends within `limit`, all of it.
     pub(super) fn new(url: &str, limit: Duration) -> Self {
+        Self::with(url, limit, &|name| std::env::var(name).ok())
+    }
+
+    /// The same in this environment.
+    pub(super) fn with(url: &str, limit: Duration, env: proxy::Env<'_>) -> Self {
         let (url, authorization) = without_credentials(url);
         let handed_over = HandedOver::default();
-        let connector =
-            ().chain(ConnectProxyConnector::default()).chain(Tcp).chain(Tls).chain(handed_over.clone());
-        let agent = Agent::with_parts(config(&url, limit), connector, DefaultResolver::default());
+        let agent = proxy::choose(&url, env).map(|proxy| {
+            let handed_over = handed_over.of(proxy.is_some());
+            let connector =
+                ().chain(ConnectProxyConnector::default()).chain(Tcp).chain(Tls).chain(handed_over);
+            Agent::with_parts(config(&url, proxy, limit), connector, DefaultResolver::default())
+        });
         Self { agent, handed_over, url, authorization }
     }
 
     /// Posts a body of this type. An error is the outcome of the attempt.
     pub(super) fn post(&self, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, Outcome> {
         self.handed_over.reset();
-        let mut request = self.agent.post(&self.url);
+        let mut request = self.agent()?.post(&self.url);
         for (name, value) in self.authorization(headers).iter().chain(headers) {
             request = request.header(*name, *value);
         }
@@ -59,11 +68,15 @@ impl Client {
     /// Gets the URL.
     pub(super) fn get(&self) -> Result<Answer, Outcome> {
         self.handed_over.reset();
-        let mut request = self.agent.get(&self.url);
+        let mut request = self.agent()?.get(&self.url);
         if let Some((name, value)) = self.authorization(&[]) {
             request = request.header(name, value);
         }
         request.call().map(answer).map_err(|error| self.outcome(&error))
+    }
+
+    fn agent(&self) -> Result<&Agent, Outcome> {
+        self.agent.as_ref().map_err(|reason| failed((*reason).to_owned()))
     }
 
     /// The URL's credentials, unless the headers hold some.
@@ -146,7 +159,8 @@ fn explained(outcome: Outcome, said: &str) -> Outcome {
     }
 }
 
-fn config(url: &str, limit: Duration) -> ureq::config::Config {
+fn config(url: &str, proxy: Option<Proxy>, limit: Duration) -> ureq::config::Config {
+    let encrypted = url.starts_with("https") || proxy.is_some();
     let mut config = Agent::config_builder()
         .timeout_global(Some(limit))
         .http_status_as_error(false)
@@ -154,8 +168,9 @@ fn config(url: &str, limit: Duration) -> ureq::config::Config {
         .max_redirects_will_error(false)
         .max_idle_connections(0)
         .max_idle_connections_per_host(0)
+        .proxy(proxy)
         .user_agent(concat!("zk_monitor/", env!("CARGO_PKG_VERSION")));
-    if url.starts_with("https") || Proxy::try_from_env().is_some() {
+    if encrypted {
         let tls = ureq::tls::TlsConfig::builder().root_certs(roots::for_http()).build();
         config = config.tls_config(tls);
     }

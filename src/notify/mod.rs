@@ -15,6 +15,7 @@ mod key;
 mod labels;
 mod net;
 mod pagerduty;
+mod proxy;
 mod reason;
 mod roots;
 mod slack;

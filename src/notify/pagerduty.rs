@@ -72,11 +72,17 @@ fn events(notification: &Notification, routing_key: &str) -> Vec<Value> {
         event
     };
     let [item] = notification.items.as_slice() else {
-        let key = storm_key(notification);
-        return match notification.items.iter().any(|item| item.kind.is_firing()) {
-            true => vec![trigger(&key, storm(notification))],
-            false => vec![event(&key, "resolve")],
-        };
+        // What is told as one event bears one id, whose end is told under it, too, even if only one is left then.
+        let key = key(notification.items.first().map_or("", |item| &item.incident));
+        let any = |wanted: fn(Kind) -> bool| notification.items.iter().any(|item| wanted(item.kind));
+        let mut events = Vec::new();
+        if any(|kind| kind.is_firing() || kind == Kind::Late) {
+            events.push(trigger(&key, storm(notification)));
+        }
+        if !any(Kind::is_firing) {
+            events.push(event(&key, "resolve"));
+        }
+        return events;
     };
     let key = key(&item.incident);
     match item.kind {
@@ -106,8 +112,7 @@ fn single(item: &Item, notification: &Notification) -> Value {
     })
 }
 
-/// One event for many paths. It has one key a cluster, so that a storm is one incident however many messages it
-/// comes in.
+/// One event for many paths.
 fn storm(notification: &Notification) -> Value {
     let (items, cluster) = (&notification.items, &*notification.cluster);
     json!({
@@ -118,10 +123,6 @@ fn storm(notification: &Notification) -> Value {
         "class": super::labels::ALERT,
         "custom_details": {"paths": words::chat(notification)},
     })
-}
-
-fn storm_key(notification: &Notification) -> String {
-    key(&format!("storm-{}", notification.cluster))
 }
 
 /// A key as it is, or a hash of one that is too long.

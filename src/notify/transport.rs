@@ -93,30 +93,41 @@ impl<In: Transport> Connector<In> for Tls {
 
 /// Whether a request was handed over whole: the client has begun to wait for the answer.
 #[derive(Clone, Debug, Default)]
-pub(super) struct HandedOver(Arc<AtomicBool>);
+pub(super) struct HandedOver {
+    note: Arc<AtomicBool>,
+    /// Whether a proxy is spoken to first.
+    proxied: bool,
+}
 
 impl HandedOver {
     /// Whether it was.
     pub(super) fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.note.load(Ordering::Relaxed)
+    }
+
+    /// The same note, for a client that goes through a proxy or does not.
+    pub(super) fn of(&self, proxied: bool) -> Self {
+        Self { proxied, ..self.clone() }
     }
 
     /// Takes the note for the next request.
     pub(super) fn reset(&self) {
-        self.0.store(false, Ordering::Relaxed);
+        self.note.store(false, Ordering::Relaxed);
     }
 }
 
 /// Keeps the note, as the outermost of the connectors: it sees requests, not the handshakes below.
 ///
-/// A request that goes through a proxy passes here twice, first with what is said to the proxy itself. If that
-/// fails, the request counts as handed over, which errs to the safe side.
+/// A request that goes through a proxy passes here twice. What is said to the proxy itself is not the request; the
+/// client shows that by a configuration that names no proxy.
 impl<In: Transport> Connector<In> for HandedOver {
     type Out = Noted<In>;
 
-    fn connect(&self, _details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
+    fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
         self.reset();
-        Ok(chained.map(|inner| Noted { inner, handed_over: self.clone() }))
+        let to_proxy = self.proxied && details.config.proxy().is_none();
+        let note = (!to_proxy).then(|| Arc::clone(&self.note));
+        Ok(chained.map(|inner| Noted { inner, note }))
     }
 }
 
@@ -124,7 +135,8 @@ impl<In: Transport> Connector<In> for HandedOver {
 #[derive(Debug)]
 pub(super) struct Noted<In> {
     inner: In,
-    handed_over: HandedOver,
+    /// `None` while it is only the proxy that hears.
+    note: Option<Arc<AtomicBool>>,
 }
 
 impl<In: Transport> Transport for Noted<In> {
@@ -137,7 +149,9 @@ impl<In: Transport> Transport for Noted<In> {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        self.handed_over.0.store(true, Ordering::Relaxed);
+        if let Some(note) = &self.note {
+            note.store(true, Ordering::Relaxed);
+        }
         self.inner.await_input(timeout)
     }
 

@@ -18,6 +18,8 @@ mod cluster_restart;
 mod common;
 mod compliance;
 mod config;
+mod delivery_alertmanager;
+mod delivery_mail;
 mod encrypted;
 mod failover;
 mod harness;

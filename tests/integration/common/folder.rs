@@ -15,9 +15,24 @@ impl Folder {
     /// If it cannot be made.
     pub fn new(name: &str) -> Self {
         static SWEEP: Once = Once::new();
-        static NEXT: AtomicU32 = AtomicU32::new(0);
         let base = Path::new(env!("CARGO_TARGET_TMPDIR"));
         SWEEP.call_once(|| sweep(base));
+        Self::below(base, name)
+    }
+
+    /// The same where other users get, too: below the system's directory for temporary files.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub fn in_temp(name: &str) -> Self {
+        static SWEEP: Once = Once::new();
+        let base = std::env::temp_dir().join("zk_monitor-tests");
+        SWEEP.call_once(|| sweep(&base));
+        Self::below(&base, name)
+    }
+
+    fn below(base: &Path, name: &str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = base.join(format!("{}-{number}-{name}", std::process::id()));
         fs::create_dir_all(&path).unwrap();

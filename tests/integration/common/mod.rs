@@ -2,6 +2,8 @@
 //!
 //! Everything ends with the value that stands for it, and with the test process however that ends.
 
+mod alertmanager;
+mod authority;
 mod children;
 mod client;
 mod daemon;
@@ -11,16 +13,21 @@ mod http_sink;
 mod kazoo;
 mod mail;
 mod port;
+mod postfix;
 mod proxy;
 mod response;
 mod run;
 mod server;
 mod smtp_sink;
+mod tls_front;
+mod tunnel;
 mod zookeeper;
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
+pub use alertmanager::Alertmanager;
+pub use authority::Authority;
 pub use client::{Access, Client, Mode};
 pub use daemon::{Builder, Daemon};
 pub use ensemble::Ensemble;
@@ -29,11 +36,14 @@ pub use http_sink::{Answer, HttpSink, Request};
 pub use kazoo::kazoo;
 pub use mail::Mail;
 pub use port::free_port;
+pub use postfix::{PASSWORD, Postfix, USER};
 pub use proxy::Proxy;
 pub use response::Response;
 pub use run::{Output, run};
 pub use server::{Server, echo_server};
 pub use smtp_sink::{Manner, SmtpSink};
+pub use tls_front::TlsFront;
+pub use tunnel::Tunnel;
 pub use zookeeper::{Space, ZooKeeper, shared};
 
 /// How long to wait for what takes a moment: generous, because two cores run many tests at once.
