@@ -20,7 +20,7 @@ use super::{Folder, SOON, eventually};
 const LINES: usize = 20_000;
 
 /// What the daemon hears of its surroundings, and is not to hear of those of the tests.
-const SURROUNDINGS: [&str; 10] = [
+const SURROUNDINGS: [&str; 14] = [
     "SMTP_HOST",
     "SMTP_PORT",
     "JOURNAL_STREAM",
@@ -31,6 +31,10 @@ const SURROUNDINGS: [&str; 10] = [
     "https_proxy",
     "HTTPS_PROXY",
     "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "SSL_CERT_FILE",
 ];
 
 /// What the log says when the port is open; the address follows.
@@ -242,6 +246,11 @@ impl Daemon {
     /// Resident memory, in KiB.
     pub fn rss_kb(&self) -> u64 {
         self.proc_status("VmRSS:")
+    }
+
+    /// The most memory it ever had resident, in KiB.
+    pub fn peak_kb(&self) -> u64 {
+        self.proc_status("VmHWM:")
     }
 
     /// How many threads it has.

@@ -139,6 +139,11 @@ impl HttpSink {
         format!("http://127.0.0.1:{}{path}", self.server.port())
     }
 
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.server.port()
+    }
+
     /// Answers `path` so from now on.
     pub fn answer(&self, path: &str, answer: Answer) {
         self.lock().always.insert(path.to_owned(), answer);

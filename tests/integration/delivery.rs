@@ -1,0 +1,98 @@
+//! What is told, when, and by whom: reminders, tests, heartbeats, names of children.
+
+use std::time::Duration;
+
+use crate::common::{Daemon, HttpSink, SOON, SmtpSink, ZooKeeper, eventually, shared, throughout};
+
+#[test]
+fn reminders_come_until_the_recovery_has_held_for_a_while() {
+    let (space, sink) = (shared(), SmtpSink::start());
+    let mut client = space.client();
+    let yaml = "/services/foo:\n  children: 1\n  repeat_interval: 1s\n  keep_firing_for: 3s\n  \
+                alerter: {email: you@home.com}\n";
+    let daemon = Daemon::with(space.address(), yaml).smtp(sink.port()).start();
+    let about = |words: &str| sink.mails().iter().filter(|mail| mail.body.starts_with(words)).count();
+    eventually(SOON, "three reminders", || about("Still out of spec: ") >= 3);
+    assert_eq!(about("Found children (0)"), 1);
+    client.create("/services/foo/a", "");
+    daemon.wait_for("/services/foo", true);
+    throughout(Duration::from_secs(2), "no recovery yet", || about("Now in spec") == 0);
+    eventually(SOON, "recovery", || about("Now in spec") == 1);
+    let mails = sink.mails().len();
+    throughout(Duration::from_secs(3), "no reminder after the recovery", || sink.mails().len() == mails);
+}
+
+#[test]
+fn the_children_that_left_are_named_up_to_twenty() {
+    let (space, sink) = (shared(), SmtpSink::start());
+    let mut client = space.client();
+    client.create("/services/foo", "");
+    let children: Vec<String> = (10..35).map(|n| format!("/services/foo/host-{n}")).collect();
+    client.create_many(&children);
+    let yaml = "/services/foo: {children: 25, cancel_timeout: 2s, alerter: {email: you@home.com}}\n";
+    let daemon = Daemon::with(space.address(), yaml).smtp(sink.port()).start();
+    daemon.wait_until_it_leads();
+    daemon.wait_for("/services/foo", true);
+    client.delete_many(&children[..24]);
+    let body = sink.wait_for(1).remove(0).body;
+    let left = body.lines().find(|line| line.starts_with("Left:")).unwrap();
+    let named = left.matches("host-").count();
+    assert!(named == 20 && left.ends_with(" and 4 more"), "{left}");
+    assert!(body.contains("Found children (1) less than minimum (25)"), "{body}");
+}
+
+#[test]
+fn a_test_alert_tells_what_each_receiver_said() {
+    let (space, mails, sink) = (shared(), SmtpSink::start(), HttpSink::start());
+    mails.refuse("gone@home.com", "550 5.1.1 no such user");
+    let yaml = format!(
+        "/good: {{alerter: {{email: you@home.com, webhook: {{url: \"{0}\"}}}}}}\n\
+         /half: {{alerter: {{email: [gone@home.com, you@home.com]}}}}\n/mute: {{alerter: {{}}}}\n",
+        sink.url("/hook")
+    );
+    let test = |path: &str| {
+        let builder = Daemon::with(space.address(), &yaml).smtp(mails.port());
+        let output = builder.args(["--test-alert", path]).finish();
+        (output.code, output.stdout + &output.stderr)
+    };
+    let (code, said) = test("/good");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("email you@home.com: accepted\n"), "{said}");
+    assert!(said.lines().any(|line| line.starts_with("webhook ") && line.ends_with(": accepted")), "{said}");
+    assert_eq!(mails.wait_for(1)[0].subject(), "[TEST] Warning! /good has an alert!");
+    assert_eq!(sink.wait_for("/hook", 1)[0].json()["alerts"][0]["labels"]["test"], "true");
+
+    let (code, said) = test("/half");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("email gone@home.com: FAILED: refused: SMTP, at RCPT TO: 550"), "{said}");
+    assert!(said.contains("email you@home.com: accepted\n"), "{said}");
+    assert_eq!(test("/mute").0, Some(1));
+    assert_eq!(test("/unknown").0, Some(1));
+}
+
+#[test]
+fn the_heartbeat_beats_for_the_leader_while_it_sees() {
+    let (mut server, sink) = (ZooKeeper::start(), HttpSink::start());
+    let start = |path: &str| {
+        let yaml = format!("heartbeat: {{url: \"{}\", every: 1s}}\n/bad: {{children: 1}}\n", sink.url(path));
+        Daemon::with(&server.address(), &yaml).start()
+    };
+    let mut first = start("/first");
+    first.wait_until_it_leads();
+    let beats = |path: &str| sink.requests(path).len();
+    eventually(SOON, "heartbeat of the leader", || beats("/first") >= 2);
+    let second = start("/second");
+    second.wait_until_ready();
+    throughout(Duration::from_secs(3), "no heartbeat of who does not lead", || beats("/second") == 0);
+    first.kill();
+    second.wait_until_it_leads();
+    eventually(SOON, "heartbeat of the next leader", || beats("/second") >= 2);
+    server.pause();
+    second.wait_until("end of the lease", |status| status["monitor"]["alerter"]["alerting"] == false);
+    let before = beats("/second");
+    throughout(Duration::from_secs(3), "no heartbeat while ZooKeeper is gone", || {
+        beats("/second") <= before + 1
+    });
+    server.resume();
+    eventually(SOON, "heartbeat after the outage", || beats("/second") > before + 1);
+}
