@@ -142,7 +142,7 @@ fn timers_run_on_over_a_takeover() {
     space.client().create("/services/foo/a", "");
     let timers = "cancel_timeout: 7, keep_firing_for: 7";
     let start = || holding(&space, &sink, timers).start();
-    let (mut first, second) = pair(start, &space);
+    let (mut first, mut second) = pair(start, &space);
     let third = start();
     third.wait_until_ready();
     space.wait_for_children(LOCK, 3);
@@ -159,7 +159,7 @@ fn timers_run_on_over_a_takeover() {
     let ended = Instant::now();
     space.client().create("/services/foo/a", "");
     throughout(Duration::from_secs(3), "silent", || sink.mails().len() == 1);
-    drop(second);
+    assert_eq!(second.stop(), Some(0));
     told_after(ended, 2);
     assert!(leads(&third));
 }

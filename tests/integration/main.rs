@@ -32,3 +32,4 @@ mod outage;
 mod packaging;
 mod shutdown;
 mod strangers;
+mod systemd;

@@ -73,6 +73,18 @@ fn completions_offer_the_options_of_the_help() {
 }
 
 #[test]
+fn the_readme_names_only_options_that_there_are() {
+    let others = ["cargo", "curl", "packaging/", "systemctl", "tests/run", "git "];
+    let readme = read("README.md");
+    let own = readme.lines().filter(|line| !others.iter().any(|other| line.contains(other)));
+    let named: BTreeSet<String> = own.flat_map(names).filter(|name| name.starts_with("--")).collect();
+    assert!(named.contains("--check-config"), "{named:?}");
+    let help = names_in_help();
+    let unknown: Vec<&String> = named.difference(&help).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+#[test]
 fn the_manual_of_the_file_names_every_key() {
     let manual = read("packaging/zk_monitor.yaml.5");
     let keys = "children min max equals exists data matches cancel_timeout keep_firing_for repeat_interval \
