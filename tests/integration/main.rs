@@ -30,6 +30,7 @@ mod mail_trouble;
 mod notification;
 mod outage;
 mod packaging;
+mod reload;
 mod shutdown;
 mod strangers;
 mod systemd;
