@@ -288,10 +288,16 @@ impl Election {
         leading.map_or(PULSE, |session| PULSE.min(session.timeout / 6))
     }
 
-    /// A lease that lapsed is not taken up again: what comes next is decided on a new session.
+    /// A lease that lapsed is not taken up again: what comes next is decided on a new session. One that ends with
+    /// its session does not lapse; at the end of the daemon that one is about to be closed, and is left to that.
     fn end_lapsed(&self) {
         let Some(session) = self.session.as_ref().filter(|session| session.granted) else { return };
-        if !lease_holds(self.status.grant, &self.connection.get(), clock()) {
+        let connection = self.connection.get();
+        let generation = connection.session.as_ref().map(|session| session.generation);
+        if generation != Some(session.client.generation()) {
+            return;
+        }
+        if !lease_holds(self.status.grant, &connection, clock()) {
             log::warn!("the lease ran out before a write was acknowledged; ending the session");
             session.client.end();
         }
