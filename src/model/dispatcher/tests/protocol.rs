@@ -1,0 +1,163 @@
+//! The ledger, silences, reloads and time.
+
+use super::*;
+
+#[test]
+fn a_write_that_fails_keeps_the_attempt_back() {
+    let mut world = World::new(1, &["a"]);
+    world.writable = false;
+    world.error("/0");
+    assert_eq!(world.told(), [""; 0]);
+    assert!(world.writes > 1 && world.writes < 10, "{} writes", world.writes);
+    world.writable = true;
+    assert_eq!(words(&world.answer(secs(40), |_| Outcome::Accepted)), ["a Firing /0"]);
+}
+
+#[test]
+fn what_this_process_knows_outranks_the_ledger() {
+    let mut world = World::new(1, &["a"]);
+    world.error("/0");
+    let delivery = world.waiting.pop().expect("an attempt");
+    let effects = world.dispatcher.on_lease_lost(world.now);
+    world.perform(effects);
+    world.outcome(&delivery, Outcome::Accepted);
+    assert_eq!(world.mark("/0", "a"), Some((Mark::Ambiguous, Mark::Pending)));
+    world.lead(2);
+    assert_eq!(world.told(), [""; 0]);
+    world.ok("/0");
+    assert_eq!(world.told(), ["a Resolved /0"]);
+}
+
+#[test]
+fn an_attempt_that_was_not_made_goes_back_to_what_it_was() {
+    let mut world = World::new(1, &["a"]);
+    world.error("/0");
+    let delivery = world.waiting.pop().expect("an attempt");
+    world.outcome(&delivery, Outcome::NotTried);
+    assert_eq!(world.mark("/0", "a"), Some((Mark::Pending, Mark::Pending)));
+    assert!(world.waiting.is_empty(), "it is not asked for again at once");
+    assert_eq!(world.told(), ["a Firing /0"]);
+}
+
+#[test]
+fn a_new_violation_waits_for_the_recovery_that_a_receiver_is_owed() {
+    let mut world = World::new(1, &["a"]);
+    world.error("/0");
+    world.told();
+    world.ok("/0");
+    world.answer(secs(0), |_| failed());
+    world.error("/0");
+    let told = world.answer(secs(30), |_| Outcome::Accepted);
+    let kinds: Vec<Kind> = told.iter().flat_map(|(_, n)| n.items.iter().map(|item| item.kind)).collect();
+    assert_eq!(kinds, [Kind::Resolved, Kind::Firing]);
+    assert_ne!(told[0].1.items[0].incident, told[1].1.items[0].incident);
+    world.ok("/0");
+    assert_eq!(world.told(), ["a Resolved /0"]);
+    assert!(world.ledger.is_empty());
+}
+
+#[test]
+fn violations_that_a_receiver_never_heard_of_are_merged_into_the_next() {
+    let mut world = World::new(1, &["a"]);
+    for _ in 0..3 {
+        world.error("/0");
+        world.answer(secs(1), |_| failed());
+        world.ok("/0");
+    }
+    world.error("/0");
+    let told = world.answer(secs(400), |_| Outcome::Accepted);
+    assert_eq!(words(&told), ["a Firing /0"]);
+    assert!(told[0].1.items[0].notes[0].ends_with(": 3"), "{:?}", told[0].1.items[0].notes);
+}
+
+#[test]
+fn silences_hold_alerts_back_and_never_a_recovery() {
+    let mut world = World::new(2, &["a"]);
+    world.error("/0");
+    assert_eq!(world.told(), ["a Firing /0"]);
+    let until = world.now.wall + secs(100);
+    let silence = Silence { id: "s".into(), path: "/*".into(), until, comment: "".into(), by: "".into() };
+    let effects = world.dispatcher.on_silences(vec![silence], world.now);
+    world.perform(effects);
+    world.ok("/0");
+    world.error("/1");
+    assert_eq!(world.told(), ["a Resolved /0"]);
+    assert_eq!(words(&world.answer(secs(100), |_| Outcome::Accepted)), ["a Firing /1"], "the silence ended");
+}
+
+#[test]
+fn a_removed_rule_closes_its_incident_and_nobody_is_told() {
+    let mut world = World::new(1, &["a"]);
+    world.error("/0");
+    world.told();
+    assert_eq!(world.ledger.len(), 1);
+    world.judged(Judged::Rules(Arc::default()));
+    assert_eq!(world.told(), [""; 0]);
+    assert!(world.ledger.is_empty() && world.dispatcher.cases.is_empty());
+}
+
+#[test]
+fn an_entry_that_no_rule_knows_is_left_alone_for_a_day() {
+    let mut world = World::new(1, &["a"]);
+    world.error("/0");
+    world.told();
+    let mut other = World::with(Vec::new(), &[], world.ledger.clone());
+    other.wait(secs(23 * 3600));
+    assert_eq!(other.ledger.len(), 1);
+    other.wait(secs(2 * 3600));
+    assert!(other.ledger.is_empty());
+}
+
+#[test]
+fn reminders_come_by_the_interval_and_alertmanager_is_refreshed() {
+    let mut reminding = rule("/0", &["a", "am"]);
+    reminding.repeat_interval = Some(secs(600));
+    let mut world = World::with(vec![reminding], &["a", "am"], BTreeMap::new());
+    world.error("/0");
+    let told = words(&world.answer(secs(1250), |_| Outcome::Accepted));
+    let count = |what: &str| told.iter().filter(|words| **words == what).count();
+    assert_eq!((count("a Reminder(1) /0"), count("a Reminder(2) /0"), count("a Firing /0")), (1, 1, 1));
+    assert!((19..=21).contains(&count("am Refresh /0")), "{}", count("am Refresh /0"));
+    world.ok("/0");
+    let told = words(&world.answer(secs(200), |_| Outcome::Accepted));
+    assert_eq!(told, ["a Resolved /0", "am Resolved /0"], "nothing is refreshed after the recovery");
+}
+
+#[test]
+fn a_parked_agent_starts_nothing_and_notes_what_ends() {
+    let mut world = World::new(2, &["a"]);
+    world.error("/0");
+    let effects = world.dispatcher.park(world.now);
+    world.perform(effects);
+    world.error("/1");
+    assert!(world.dispatcher.is_busy());
+    assert_eq!(world.told(), ["a Firing /0"]);
+    assert_eq!(world.mark("/0", "a"), Some((Mark::Sent, Mark::Pending)));
+    assert!(!world.dispatcher.is_busy() && world.ledger.len() == 1);
+}
+
+#[test]
+fn compliant_paths_cost_nothing() {
+    let mut world = World::new(1000, &["a"]);
+    (0..1000).for_each(|n| world.ok(&format!("/{n}")));
+    assert!(world.dispatcher.cases.is_empty() && world.dispatcher.next_deadline().is_none());
+}
+
+/// A write of an older lease that came late: what it tells is taken over, under its incident.
+#[test]
+fn a_conflict_is_decided_anew() {
+    let mut world = World::with(vec![rule("/0", &["a", "b"])], &["a", "b"], BTreeMap::new());
+    let mut other = World::new(1, &["a", "b"]);
+    other.error("/0");
+    let down = |receiver: &str| if receiver == "a" { Outcome::Accepted } else { failed() };
+    other.answer(secs(0), down);
+    let effects = world.dispatcher.on_lease_lost(world.now);
+    world.perform(effects);
+    world.lead(5);
+    world.ledger = other.ledger.clone();
+    world.error("/0");
+    let told = world.answer(secs(10), |_| Outcome::Accepted);
+    assert!(world.events.contains(&Event::Conflict("/0".into())));
+    assert_eq!(words(&told), ["b Firing /0"], "a has it already");
+    assert_eq!(told[0].1.items[0].incident, other.ledger["/0"].entry.incident);
+}

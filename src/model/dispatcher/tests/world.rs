@@ -1,0 +1,241 @@
+//! A ledger that always answers at once, and receivers that answer as told.
+
+use std::time::SystemTime;
+
+use super::super::*;
+use crate::model::children::Left;
+use crate::model::ledger::{Change, Mark, Stored, Write};
+use crate::model::message::Notification;
+use crate::model::rule::{Rule, Specs};
+
+/// A dispatcher and the world around it, in virtual time.
+pub struct World {
+    pub dispatcher: Dispatcher,
+    pub now: Now,
+    pub ledger: BTreeMap<Arc<str>, Stored>,
+    /// Whether the ledger takes writes.
+    pub writable: bool,
+    pub waiting: Vec<Delivery>,
+    pub events: Vec<Event>,
+    pub writes: usize,
+    pub barrier: u64,
+    pub rules: Arc<RuleSet>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "an Instant can be made in no other way; its value is free")]
+pub fn start() -> Now {
+    Now { mono: Instant::now(), wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000) }
+}
+
+pub fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub fn id(name: &str) -> ReceiverId {
+    ReceiverId(name.into())
+}
+
+pub fn rule(path: &str, receivers: &[&str]) -> Rule {
+    Rule {
+        path: path.into(),
+        specs: Specs::default(),
+        cancel_timeout: Duration::ZERO,
+        keep_firing_for: Duration::ZERO,
+        repeat_interval: None,
+        forget_after: Duration::ZERO,
+        description: None,
+        receivers: receivers.iter().map(|name| id(name)).collect(),
+    }
+}
+
+/// `pager` takes no digests, `am` is refreshed; all others are plain.
+pub fn profile(name: &str) -> Profile {
+    Profile {
+        id: id(name),
+        name: name.into(),
+        kind: "email",
+        digest: name != "pager",
+        keyed: name == "pager" || name == "am",
+        refresh: (name == "am").then_some(secs(60)),
+    }
+}
+
+impl World {
+    /// Rules for `/0`, `/1` … that all tell these receivers; the agent leads.
+    pub fn new(paths: usize, receivers: &[&str]) -> Self {
+        let rules = (0..paths).map(|n| rule(&format!("/{n}"), receivers)).collect();
+        Self::with(rules, receivers, BTreeMap::new())
+    }
+
+    pub fn with(rules: Vec<Rule>, receivers: &[&str], ledger: BTreeMap<Arc<str>, Stored>) -> Self {
+        let mut world = Self::follower(rules, receivers, ledger);
+        world.lead(1);
+        world
+    }
+
+    pub fn follower(rules: Vec<Rule>, receivers: &[&str], ledger: BTreeMap<Arc<str>, Stored>) -> Self {
+        let identity = Identity {
+            cluster: "test".into(),
+            agent: "agent".into(),
+            instance: format!("i{}", ledger.len()).into(),
+            seed: 1,
+        };
+        let rules = Arc::new(RuleSet::new(rules));
+        let mut world = Self {
+            dispatcher: Dispatcher::new(identity, secs(2)),
+            now: start(),
+            ledger,
+            writable: true,
+            waiting: Vec::new(),
+            events: Vec::new(),
+            writes: 0,
+            barrier: 0,
+            rules: Arc::clone(&rules),
+        };
+        let profiles = receivers.iter().map(|name| profile(name)).collect();
+        let effects = world.dispatcher.on_receivers(profiles, secs(2), world.now);
+        world.perform(effects);
+        world.judged(Judged::Rules(rules));
+        world
+    }
+
+    pub fn lead(&mut self, epoch: u64) {
+        self.barrier += 1;
+        let grant = Grant {
+            barrier: self.barrier,
+            epoch,
+            entries: self.ledger.values().cloned().collect(),
+            ..Grant::default()
+        };
+        let effects = self.dispatcher.on_lease(grant, self.now);
+        self.perform(effects);
+        self.judged(Judged::Barrier(self.barrier));
+    }
+
+    pub fn judged(&mut self, judged: Judged) {
+        let effects = self.dispatcher.on_judged(judged, self.now);
+        self.perform(effects);
+    }
+
+    pub fn transition(&mut self, path: &str, state: State) {
+        let rule = Arc::clone(self.rules.for_path(path).expect("a rule"));
+        self.judged(Judged::Transition(Transition { path: path.into(), rule, state, children: None }));
+    }
+
+    pub fn error(&mut self, path: &str) {
+        self.transition(path, State::Error { message: "bad".into(), left: Left::default() });
+    }
+
+    pub fn ok(&mut self, path: &str) {
+        self.transition(path, State::Ok);
+    }
+
+    /// Lets time pass, deadline by deadline.
+    pub fn wait(&mut self, duration: Duration) {
+        let end = self.now.after(duration);
+        while let Some(at) = self.dispatcher.next_deadline().filter(|at| *at <= end.mono) {
+            self.now = self.now.after(at.saturating_duration_since(self.now.mono));
+            let effects = self.dispatcher.on_tick(self.now);
+            self.perform(effects);
+        }
+        self.now = end;
+        let effects = self.dispatcher.on_tick(self.now);
+        self.perform(effects);
+    }
+
+    pub fn perform(&mut self, effects: Vec<Effect>) {
+        let mut effects = std::collections::VecDeque::from(effects);
+        while let Some(effect) = effects.pop_front() {
+            match effect {
+                Effect::Write(write) => {
+                    self.writes += 1;
+                    let id = write.id;
+                    let written = self.write(write);
+                    effects.extend(self.dispatcher.on_written(id, written, self.now));
+                }
+                Effect::Deliver(delivery) => self.waiting.push(delivery),
+                Effect::Log(event) => self.events.push(event),
+            }
+        }
+    }
+
+    pub fn write(&mut self, write: Write) -> Written {
+        if !self.writable {
+            return Written::Failed("no".to_owned());
+        }
+        let found = self.ledger.get(&write.path).cloned();
+        let version = found.as_ref().map(|stored| stored.version);
+        match (write.change, version) {
+            (Change::Create(entry), None) => {
+                self.ledger.insert(write.path, Stored { entry, version: 0 });
+                Written::Done(0)
+            }
+            (Change::Set(entry, old), Some(version)) if old == version => {
+                self.ledger.insert(write.path, Stored { entry, version: version + 1 });
+                Written::Done(version + 1)
+            }
+            (Change::Delete(old), Some(version)) if old == version => {
+                self.ledger.remove(&write.path);
+                Written::Done(0)
+            }
+            (Change::Create(_) | Change::Set(..) | Change::Delete(_), _) => Written::Conflict(found),
+        }
+    }
+
+    pub fn outcome(&mut self, delivery: &Delivery, outcome: Outcome) {
+        let effects = self.dispatcher.on_outcome(delivery.id, outcome, self.now);
+        self.perform(effects);
+    }
+
+    /// Answers every delivery, and lets time pass, until nothing happens within `duration`; what was told.
+    pub fn answer(
+        &mut self,
+        duration: Duration,
+        outcome: impl Fn(&str) -> Outcome,
+    ) -> Vec<(String, Notification)> {
+        let mut told = Vec::new();
+        let end = self.now.after(duration);
+        loop {
+            while let Some(delivery) = self.waiting.pop() {
+                let receiver = delivery.receiver.0.to_string();
+                self.outcome(&delivery, outcome(&receiver));
+                told.push((receiver, delivery.notification));
+            }
+            if self.now.mono >= end.mono {
+                return told;
+            }
+            self.wait(Duration::from_millis(100));
+        }
+    }
+
+    /// What was told within a minute if all is taken: receiver, kind and path of each item.
+    pub fn told(&mut self) -> Vec<String> {
+        words(&self.answer(secs(10), |_| Outcome::Accepted))
+    }
+
+    pub fn mark(&self, path: &str, receiver: &str) -> Option<(Mark, Mark)> {
+        let progress = self.ledger.get(path)?.entry.receivers.get(&id(receiver))?;
+        Some((progress.firing, progress.resolved))
+    }
+}
+
+pub fn words(told: &[(String, Notification)]) -> Vec<String> {
+    let items = told.iter().flat_map(|(receiver, notification)| {
+        notification.items.iter().map(move |item| format!("{receiver} {:?} {}", item.kind, item.path))
+    });
+    let mut words: Vec<String> = items.collect();
+    words.sort();
+    words
+}
+
+pub fn failed() -> Outcome {
+    Outcome::Failed { reason: "down".to_owned(), retry_after: None }
+}
+
+pub fn refused() -> Outcome {
+    Outcome::Refused { reason: "never".to_owned() }
+}
+
+pub fn ambiguous() -> Outcome {
+    Outcome::Ambiguous { reason: "lost".to_owned() }
+}

@@ -1,0 +1,144 @@
+//! The evaluator's facts, and the dispatcher's effects.
+
+use super::*;
+
+impl World {
+    /// The evaluator will tell this, after what it has to tell before.
+    pub(super) fn tell(&mut self, agent: usize, judged: Judged) {
+        let slow = self.agents[agent].slow_until > self.now;
+        let most = if slow {
+            1_500
+        } else if self.random.chance(3) {
+            500
+        } else {
+            20
+        };
+        let delay = self.random.between(0, most);
+        let last = self.agents[agent].judged.back().map_or(0, |(at, _)| *at);
+        let at = last.max(self.now + delay);
+        self.agents[agent].judged.push_back((at, judged));
+        self.local(agent, at - self.now, Local::Judge);
+    }
+
+    pub(super) fn judge(&mut self, agent: usize) {
+        let Some((_, judged)) = self.agents[agent].judged.pop_front() else { return };
+        self.say(|| format!("agent {agent} hears {}", told(&judged)));
+        if let Judged::Transition(transition) = &judged {
+            let known = match &transition.state {
+                Judgement::Ok => None,
+                Judgement::Error { message, .. } => Some(ordinal(message)),
+            };
+            self.agents[agent].known[path_index(&transition.path)] = Some(known);
+        }
+        let now = self.moment();
+        let before = self.agents[agent].timers();
+        let effects = self.agents[agent].dispatcher.on_judged(judged, now);
+        self.check_office(agent, &before);
+        self.perform(agent, effects);
+    }
+
+    pub(super) fn perform(&mut self, agent: usize, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Write(write) => {
+                    if self.agents[agent].holds(write.epoch, self.now) {
+                        self.send(agent, Request::Ledger(write.id, write.path, write.change), 0);
+                    } else {
+                        // The answer comes from the shell, not within the call that asked for the write.
+                        let session = self.agents[agent].client.as_ref().map_or(0, |client| client.session);
+                        let answer = Answer::Written(write.id, Written::Failed("no lease".to_owned()));
+                        self.local(agent, 1, Local::Answer(session, answer, 0, 0));
+                    }
+                }
+                Effect::Deliver(delivery) => {
+                    let id = delivery.id;
+                    self.agents[agent].flying.push(delivery);
+                    let after = self.random.between(0, 5);
+                    self.local(agent, after, Local::Attempt(id));
+                }
+                Effect::Log(event) => self.say(|| format!("agent {agent} logs {event:?}")),
+            }
+        }
+        self.arm(agent);
+    }
+
+    /// Sets the dispatcher's next tick.
+    pub(super) fn arm(&mut self, agent: usize) {
+        let Some(deadline) = self.agents[agent].dispatcher.next_deadline() else { return };
+        let millis = deadline.saturating_duration_since(self.start).as_micros().div_ceil(1_000);
+        let at = u64::try_from(millis).expect("a short time").max(self.now);
+        if self.agents[agent].tick.is_none_or(|tick| tick > at) {
+            self.agents[agent].tick = Some(at);
+            self.local(agent, at - self.now, Local::Tick);
+        }
+    }
+
+    pub(super) fn outcome(&mut self, agent: usize, delivery: DeliveryId, outcome: Outcome) {
+        self.agents[agent].flying.retain(|flying| flying.id != delivery);
+        let now = self.moment();
+        let effects = self.agents[agent].dispatcher.on_outcome(delivery, outcome, now);
+        self.perform(agent, effects);
+        self.exorcise(agent);
+    }
+
+    /// The receiver's thread has the delivery: it checks the lease, and makes the attempt.
+    pub(super) fn attempt(&mut self, agent: usize, id: DeliveryId) {
+        let found = &self.agents[agent];
+        let Some(delivery) = found.flying.iter().find(|flying| flying.id == id).cloned() else { return };
+        if !found.holds(delivery.epoch, self.now) && !self.mutant.lease_unchecked {
+            return self.local(agent, 0, Local::NotTried(id));
+        }
+        let leads = self.zk.latest().locks.keys().next() == Some(&delivery.epoch);
+        let attempt = self.begin(agent, &delivery, leads);
+        let (mood, until) = self.moods[attempt.1];
+        let mood = if until > self.now { mood } else { Mood::Accepts };
+        let quick = self.random.between(5, 100);
+        let (arrives, answers, outcome) = match mood {
+            Mood::Accepts => (Some(quick), quick + 5, Outcome::Accepted),
+            Mood::Slow => (Some(quick * 10), quick * 30, Outcome::Accepted),
+            Mood::Fails => (None, quick, Outcome::Failed { reason: "down".to_owned(), retry_after: None }),
+            Mood::Refuses => (None, quick, Outcome::Refused { reason: "never".to_owned() }),
+            Mood::Hangs => (None, 5_000, Outcome::Ambiguous { reason: "time-out".to_owned() }),
+            Mood::LosesAnswer => (Some(quick * 20), 3_000, Outcome::Ambiguous { reason: "reset".to_owned() }),
+        };
+        if let Some(after) = arrives {
+            self.local(agent, after, Local::Arrive(attempt.0));
+        }
+        self.local(agent, answers, Local::Outcome(id, attempt.0, outcome));
+    }
+
+    pub(super) fn begin(&mut self, agent: usize, delivery: &Delivery, leads: bool) -> (usize, usize) {
+        let receiver = (0..RECEIVERS).find(|receiver| receiver_id(*receiver) == delivery.receiver);
+        let receiver = receiver.expect("a receiver of the simulation");
+        self.say(|| {
+            let items = delivery.notification.items.iter();
+            let items: Vec<_> = items
+                .map(|item| format!("{:?} {} {} ({})", item.kind, item.path, item.incident, item.message))
+                .collect();
+            format!("agent {agent} tries receiver {receiver}: {}", items.join(", "))
+        });
+        let attempt = Attempt {
+            process: (agent, self.agents[agent].life),
+            receiver,
+            start: self.now,
+            items: delivery.notification.items.clone(),
+            arrived: false,
+            known: None,
+        };
+        (self.oracle.attempt(attempt, delivery.epoch, leads), receiver)
+    }
+
+    pub(super) fn arrive(&mut self, attempt: usize) {
+        self.oracle.attempts[attempt].arrived = true;
+    }
+}
+
+fn told(judged: &Judged) -> String {
+    match judged {
+        Judged::Transition(transition) => format!("{} {:?}", transition.path, transition.state),
+        Judged::Rules(rules) => format!("{} rules", rules.len()),
+        Judged::Forgotten(_) | Judged::Stale | Judged::StalePath(_) | Judged::Barrier(_) => {
+            format!("{judged:?}")
+        }
+    }
+}

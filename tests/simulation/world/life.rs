@@ -1,0 +1,152 @@
+//! Life and death of agents, and what goes wrong.
+
+use super::*;
+
+impl World {
+    pub(super) fn boot(&mut self, agent: usize) {
+        let now = self.moment();
+        let effects = self.agents[agent].dispatcher.on_receivers(profiles(), Duration::from_secs(2), now);
+        self.perform(agent, effects);
+        let rules = Arc::clone(&self.agents[agent].rules);
+        self.tell(agent, Judged::Rules(rules));
+        let after = self.random.between(1, 300);
+        self.local(agent, after, Local::Connect);
+    }
+
+    pub(super) fn restart(&mut self, agent: usize) {
+        if self.agents[agent].up {
+            return;
+        }
+        let (life, fickle) = (self.agents[agent].life + 1, self.agents[agent].fickle || self.healed);
+        let (cut, isolated) = (self.agents[agent].cut_until, self.agents[agent].isolated);
+        self.agents[agent] = Agent::new(agent, life, fickle);
+        (self.agents[agent].cut_until, self.agents[agent].isolated) = (cut, isolated);
+        self.say(|| format!("agent {agent} starts"));
+        self.boot(agent);
+    }
+
+    pub(super) fn kill(&mut self, agent: usize) {
+        self.agents[agent].up = false;
+        self.agents[agent].paused_until = 0;
+        if self.agents[agent].dispatcher.epoch().is_some() {
+            self.oracle.disturbed = self.oracle.disturbed.max(self.now);
+        }
+    }
+
+    pub(super) fn fault(&mut self, what: What) {
+        self.say(|| format!("{what:?}"));
+        let now = self.now;
+        self.oracle.disturbed = self.oracle.disturbed.max(now + what.length());
+        match what {
+            What::Toggle(path) => self.toggle(path),
+            What::Crash(agent, down) if self.agents[agent].up => {
+                self.kill(agent);
+                self.at(now + down, Event::Restart(agent));
+            }
+            What::Stop(agent, down) if self.agents[agent].up => {
+                self.agents[agent].stopping = true;
+                let moment = self.moment();
+                let effects = self.agents[agent].dispatcher.park(moment);
+                self.perform(agent, effects);
+                self.send(agent, Request::Close, 1_000);
+                self.local(agent, 1_000, Local::Exit);
+                self.at(now + 1_000 + down, Event::Restart(agent));
+            }
+            What::Crash(..) | What::Stop(..) => {}
+            What::Pause(agent, length) => self.agents[agent].paused_until = now + length,
+            What::Partition(agent, length) => self.agents[agent].cut_until = now + length,
+            What::Isolate(agent, length) => {
+                let shown = self.shown(agent);
+                self.agents[agent].isolated = Some((now + length, shown));
+            }
+            What::Lag(agent, lag) => {
+                if let Some(client) = &mut self.agents[agent].client {
+                    client.lag = lag;
+                }
+            }
+            What::Slow(agent, length) => self.agents[agent].slow_until = now + length,
+            What::Delay(agent, delay) => self.agents[agent].delay = delay,
+            What::Receiver(receiver, mood, length) => self.moods[receiver] = (mood, now + length),
+            What::Reload(agent, fickle) if self.agents[agent].up => self.reload(agent, fickle),
+            What::Reload(..) => {}
+            What::Silence(path, length) => self.silence(path, length),
+        }
+    }
+
+    pub(super) fn toggle(&mut self, path: usize) {
+        let violation = self.oracle.toggle(path, self.now);
+        if self.reconfigured.contains(&path) {
+            self.oracle.excuse(path, self.now);
+        }
+        let before = self.zk.len();
+        self.zk.commit(self.now, |state| state.violations[path] = violation);
+        self.changed(before);
+    }
+
+    pub(super) fn reload(&mut self, agent: usize, fickle: bool) {
+        self.reconfigured.insert(FICKLE);
+        self.oracle.excuse_all(FICKLE);
+        let found = &mut self.agents[agent];
+        (found.fickle, found.rules) = (fickle, rules(fickle));
+        found.seen[FICKLE] = None;
+        let rules = Arc::clone(&found.rules);
+        let now = self.moment();
+        let effects = self.agents[agent].dispatcher.on_receivers(profiles(), Duration::from_secs(2), now);
+        self.perform(agent, effects);
+        self.tell(agent, Judged::Rules(rules));
+        self.view(agent);
+    }
+
+    pub(super) fn silence(&mut self, path: usize, length: Millis) {
+        self.oracle.excuse(path, self.now);
+        self.reconfigured.insert(path);
+        let until = self.moment().after(Duration::from_millis(length)).wall;
+        let silence =
+            Silence { id: "s".into(), path: path_name(path), until, comment: "".into(), by: "".into() };
+        let before = self.zk.len();
+        self.zk.commit(self.now, |state| state.silences.push(silence));
+        self.changed(before);
+    }
+
+    pub(super) fn heal(&mut self) {
+        self.healed = true;
+        self.say(|| "everything heals".to_owned());
+        for agent in 0..AGENTS {
+            let found = &mut self.agents[agent];
+            (found.paused_until, found.cut_until, found.isolated, found.delay) = (0, 0, None, 0);
+            if let Some(client) = &mut found.client {
+                client.lag = 20;
+            }
+            if !found.up {
+                self.restart(agent);
+            } else if !found.fickle {
+                self.reload(agent, true);
+            }
+            self.view(agent);
+        }
+        self.moods = [(Mood::Accepts, 0); RECEIVERS];
+    }
+
+    pub(super) fn recover(&mut self) {
+        self.oracle.check_alerts(hold);
+        self.say(|| "all paths come back in spec".to_owned());
+        for path in 0..PATHS {
+            if self.zk.latest().violations[path].is_some() {
+                self.toggle(path);
+            }
+        }
+    }
+
+    pub(super) fn finish(&mut self) {
+        if self.oracle.broken.is_some() {
+            return;
+        }
+        self.oracle.check_recoveries(&self.reconfigured);
+        let left: BTreeMap<Arc<str>, Stored> = self.zk.latest().ledger.clone();
+        self.oracle.check_ledger(&left);
+        for agent in &self.agents {
+            let open = agent.dispatcher.alert_status().count();
+            assert_eq!(open, 0, "agent {} still has alerts", agent.number);
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! The connection to ZooKeeper.
+
+use super::*;
+
+impl World {
+    /// The state that the agent's server shows now.
+    pub(super) fn shown(&self, agent: usize) -> usize {
+        let found = &self.agents[agent];
+        let Some(client) = &found.client else { return 0 };
+        let lagging = self.zk.index_at(self.now.saturating_sub(client.lag));
+        let isolated = found.isolated.filter(|(until, _)| *until > self.now).map_or(usize::MAX, |(_, at)| at);
+        lagging.min(isolated).max(client.floor)
+    }
+
+    /// Something was committed: the watches of all agents ring, sooner or later.
+    pub(super) fn changed(&mut self, before: usize) {
+        if self.zk.len() == before {
+            return;
+        }
+        for agent in 0..AGENTS {
+            let found = &self.agents[agent];
+            let Some(client) = &found.client else { continue };
+            let (session, lag) = (client.session, client.lag);
+            let isolated = found.isolated.map_or(0, |(until, _)| until.saturating_sub(self.now));
+            let cut = found.cut_until.saturating_sub(self.now);
+            let after = lag.max(isolated).max(cut) + self.random.between(1, 15);
+            self.local(agent, after, Local::View(session));
+        }
+    }
+
+    pub(super) fn connect(&mut self, agent: usize) {
+        let found = &self.agents[agent];
+        let isolated = found.isolated.is_some_and(|(until, _)| until > self.now);
+        if found.client.is_some() || found.stopping {
+            return;
+        }
+        if found.cut_until > self.now || isolated {
+            return self.local(agent, 300, Local::Connect);
+        }
+        let session = self.zk.open(agent, self.now);
+        self.at(self.now + TIMEOUT, Event::Expire(session));
+        let lag = self.random.between(0, 60);
+        self.agents[agent].client = Some(Client {
+            session,
+            written: self.now,
+            lag,
+            floor: 0,
+            armed: false,
+            lock: None,
+            taking: false,
+            granted: None,
+            request_at: 0,
+            answer_at: 0,
+        });
+        self.say(|| format!("agent {agent} connects: session {session}"));
+        let arming = self.random.between(20, 400);
+        self.local(agent, arming, Local::Armed(session));
+        self.local(agent, 1, Local::Heartbeat(session));
+        self.local(agent, TIMEOUT, Local::Generation(session));
+        self.send(agent, Request::Lock, 0);
+        self.exorcise(agent);
+    }
+
+    /// Removes the lock nodes of sessions before, once nothing is sent under them any more.
+    pub(super) fn exorcise(&mut self, agent: usize) {
+        let found = &mut self.agents[agent];
+        if found.client.is_some() && found.flying.is_empty() && !found.ghosts.is_empty() {
+            let ghosts = std::mem::take(&mut found.ghosts);
+            self.send(agent, Request::RemoveLocks(ghosts), 0);
+        }
+    }
+
+    pub(super) fn armed(&mut self, agent: usize) {
+        if let Some(client) = &mut self.agents[agent].client {
+            client.armed = true;
+        }
+        self.agents[agent].seen = [None; PATHS];
+        self.view(agent);
+    }
+
+    pub(super) fn heartbeat(&mut self, agent: usize, session: u64) {
+        let request = if self.mutant.heartbeat_reads { Request::Read } else { Request::Touch };
+        self.send(agent, request, 0);
+        self.local(agent, TIMEOUT / 6, Local::Heartbeat(session));
+    }
+
+    /// Sends a request. One that is sent while the agent is cut off leaves when that ends, if the session has
+    /// not been given up by then.
+    pub(super) fn send(&mut self, agent: usize, request: Request, after: Millis) {
+        let slow = if self.random.chance(2) { self.random.between(0, 2_000) } else { 0 };
+        let transit = self.random.between(1, 15) + slow;
+        let found = &mut self.agents[agent];
+        let sent = self.now;
+        let Some(client) = &mut found.client else { return };
+        let leaves = (sent + after).max(found.cut_until);
+        let arrives = (leaves + transit + found.delay).max(client.request_at);
+        client.request_at = arrives;
+        let session = client.session;
+        self.at(arrives, Event::Request(session, request, sent));
+    }
+
+    /// A request has reached the server that the session is attached to.
+    pub(super) fn request(&mut self, session: u64, request: Request, sent: Millis) {
+        let agent = self.zk.session(session).agent;
+        let given_up = self.agents[agent].client.as_ref().is_none_or(|client| client.session != session);
+        if given_up && self.agents[agent].cut_until > sent {
+            return;
+        }
+        if let Some((until, _)) = self.agents[agent].isolated.filter(|(until, _)| *until > self.now) {
+            if matches!(request, Request::Read) {
+                // A read is answered by the server alone, however stale.
+                return self.reply(agent, session, Answer::Done, sent, 0);
+            }
+            return self.at(until + 1, Event::Request(session, request, sent));
+        }
+        let before = self.zk.len();
+        let ledger = match &request {
+            Request::Ledger(_, path, change) => {
+                Some((self.zk.latest().ledger.get(path).map(|stored| stored.entry.clone()), change.clone()))
+            }
+            Request::Touch | Request::Read | Request::Lock | Request::RemoveLocks(_) => None,
+            Request::Fence | Request::Close => None,
+        };
+        if !matches!(request, Request::Touch | Request::Read) {
+            self.say(|| format!("session {session} of agent {agent}: {}", brief(&request)));
+        }
+        let reads = matches!(request, Request::Read);
+        let answer = self.zk.apply(session, request, self.now);
+        if let (Some((entry, change)), Answer::Written(_, Written::Done(_))) = (ledger, &answer) {
+            self.oracle.committed(entry.as_ref(), &change, self.now);
+        }
+        self.changed(before);
+        let floor = if reads { 0 } else { self.zk.len() - 1 };
+        self.reply(agent, session, answer, sent, floor);
+    }
+
+    pub(super) fn reply(&mut self, agent: usize, session: u64, answer: Answer, sent: Millis, floor: usize) {
+        let transit = self.random.between(1, 15);
+        let now = self.now;
+        let found = &mut self.agents[agent];
+        let Some(client) = found.client.as_mut().filter(|client| client.session == session) else { return };
+        let lag = if floor > 0 { client.lag } else { 0 };
+        let arrives = (now + lag + transit).max(client.answer_at);
+        client.answer_at = arrives;
+        self.local(agent, arrives - now, Local::Answer(session, answer, sent, floor));
+    }
+
+    pub(super) fn answer(&mut self, agent: usize, answer: Answer, sent: Millis, floor: usize) {
+        let cut = self.agents[agent].cut_until.saturating_sub(self.now);
+        let Some(client) = &mut self.agents[agent].client else { return };
+        if cut > 0 {
+            let session = client.session;
+            return self.local(agent, cut, Local::Answer(session, answer, sent, floor));
+        }
+        client.floor = client.floor.max(floor);
+        client.written = client.written.max(sent);
+        let session = client.session;
+        match answer {
+            Answer::Expired => return self.disconnect(agent),
+            Answer::Done => {}
+            Answer::Locked(lock) => client.lock = Some(lock),
+            Answer::Fenced => {
+                self.load(agent, session);
+                return self.view(agent);
+            }
+            Answer::Written(id, written) => self.written(agent, id, written),
+        }
+        self.view(agent);
+    }
+
+    pub(super) fn generation(&mut self, agent: usize) {
+        let Some(client) = &self.agents[agent].client else { return };
+        let (session, end) = (client.session, client.written + TIMEOUT);
+        if end <= self.now {
+            self.disconnect(agent);
+        } else {
+            self.local(agent, end - self.now, Local::Generation(session));
+        }
+    }
+
+    /// The end of a generation.
+    pub(super) fn disconnect(&mut self, agent: usize) {
+        let Some(client) = self.agents[agent].client.take() else { return };
+        self.say(|| format!("agent {agent} gives session {} up", client.session));
+        self.agents[agent].ghosts.push(client.session);
+        if self.agents[agent].dispatcher.epoch().is_some() {
+            self.oracle.disturbed = self.oracle.disturbed.max(self.now);
+        }
+        let now = self.moment();
+        let effects = self.agents[agent].dispatcher.on_lease_lost(now);
+        self.perform(agent, effects);
+        self.tell(agent, Judged::Stale);
+        let after = self.random.between(50, 1_000);
+        self.local(agent, after, Local::Connect);
+    }
+
+    /// Reads what the watches rang for, and the locks.
+    pub(super) fn view(&mut self, agent: usize) {
+        let shown = self.shown(agent);
+        let state = std::rc::Rc::clone(self.zk.state(shown));
+        let cut = self.agents[agent].cut_until > self.now;
+        let Some(client) = self.agents[agent].client.as_mut().filter(|_| !cut) else { return };
+        // What was read once is not unread: a server goes forward alone.
+        client.floor = client.floor.max(shown);
+        if !client.armed {
+            return;
+        }
+        let lock = client.lock;
+        for path in 0..PATHS {
+            let violation = state.violations[path];
+            let found = &mut self.agents[agent];
+            if found.is_watched(path) && found.seen[path] != Some(violation) {
+                found.seen[path] = Some(violation);
+                let judged = found.transition(path, violation);
+                self.tell(agent, judged);
+            }
+        }
+        if self.agents[agent].silences != state.silences.len() {
+            self.agents[agent].silences = state.silences.len();
+            let now = self.moment();
+            let effects = self.agents[agent].dispatcher.on_silences(state.silences.clone(), now);
+            self.perform(agent, effects);
+        }
+        if lock.is_some() && state.locks.keys().next().copied() == lock {
+            self.run_for_office(agent);
+        }
+    }
+
+    pub(super) fn run_for_office(&mut self, agent: usize) {
+        let Some(client) = &mut self.agents[agent].client else { return };
+        if client.taking {
+            return;
+        }
+        client.taking = true;
+        let session = client.session;
+        self.agents[agent].first_since = self.now;
+        if self.mutant.no_fence {
+            return self.load(agent, session);
+        }
+        self.send(agent, Request::Fence, 0);
+    }
+
+    /// Lists the locks again, reads the ledger, and sends the barrier.
+    pub(super) fn load(&mut self, agent: usize, session: u64) {
+        let shown = self.shown(agent);
+        let state = std::rc::Rc::clone(self.zk.state(shown));
+        self.view(agent);
+        let Some(client) = &mut self.agents[agent].client else { return };
+        let Some(lock) = client.lock else { return };
+        if state.locks.keys().next().copied() != Some(lock) {
+            client.taking = false;
+            return;
+        }
+        self.agents[agent].barrier += 1;
+        let barrier = self.agents[agent].barrier;
+        let grant = Grant {
+            barrier,
+            epoch: lock,
+            entries: state.ledger.values().cloned().collect(),
+            unreadable: Vec::new(),
+            silences: state.silences.clone(),
+        };
+        if self.mutant.lease_overtakes {
+            let now = self.moment();
+            let effects = self.agents[agent].dispatcher.on_judged(Judged::Barrier(barrier), now);
+            self.perform(agent, effects);
+        } else {
+            self.tell(agent, Judged::Barrier(barrier));
+        }
+        let after = self.random.between(0, 60);
+        self.local(agent, after, Local::Grant(session, Box::new(grant)));
+    }
+
+    pub(super) fn grant(&mut self, agent: usize, grant: Grant) {
+        self.say(|| {
+            format!("agent {agent} is granted epoch {} with {} entries", grant.epoch, grant.entries.len())
+        });
+        if let Some(client) = &mut self.agents[agent].client {
+            client.granted = Some(grant.epoch);
+        }
+        let now = self.moment();
+        let before = self.agents[agent].timers();
+        let effects = self.agents[agent].dispatcher.on_lease(grant, now);
+        self.check_office(agent, &before);
+        self.perform(agent, effects);
+    }
+
+    /// When a lease takes effect, its agent knows no path by less than how it was when the agent found itself
+    /// first in line.
+    pub(super) fn check_office(&mut self, agent: usize, before: &Timers) {
+        let found = &self.agents[agent];
+        let after = found.timers();
+        if before.epoch.is_some() || after.epoch.is_none() {
+            return;
+        }
+        for (path, since) in &before.firing {
+            if after.firing.get(path).is_some_and(|now| now != since) || after.pending.contains(path) {
+                return self.oracle.fail(format!("timers_go_on: agent {agent} restarts {path}"));
+            }
+        }
+        let from = self.zk.index_at(found.first_since.saturating_sub(1));
+        for path in (0..PATHS).filter(|path| found.is_watched(*path)) {
+            let mut states = (from..self.zk.len()).map(|index| self.zk.state(index).violations[path]);
+            if !states.any(|state| found.known[path] == Some(state)) {
+                let known = found.known[path];
+                return self.oracle.fail(format!("fresh_takeover: agent {agent} knows {path} as {known:?}"));
+            }
+        }
+    }
+
+    pub(super) fn written(&mut self, agent: usize, id: u64, written: Written) {
+        let now = self.moment();
+        let effects = self.agents[agent].dispatcher.on_written(id, written, now);
+        self.perform(agent, effects);
+    }
+}
+
+fn brief(request: &Request) -> String {
+    match request {
+        Request::Ledger(_, path, Change::Create(entry) | Change::Set(entry, _)) => {
+            let marks: Vec<_> = entry
+                .receivers
+                .iter()
+                .map(|(id, p)| format!("{id} {} {:?}/{:?}", p.incident, p.firing, p.resolved))
+                .collect();
+            format!("write {path} {} epoch {} {}", entry.incident, entry.epoch, marks.join(", "))
+        }
+        Request::Ledger(_, path, Change::Delete(_)) => format!("delete {path}"),
+        Request::Touch | Request::Read => "heartbeat".to_owned(),
+        Request::Lock | Request::RemoveLocks(_) | Request::Fence | Request::Close => format!("{request:?}"),
+    }
+}
