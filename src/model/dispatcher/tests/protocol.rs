@@ -146,13 +146,11 @@ fn compliant_paths_cost_nothing() {
 /// A write of an older lease that came late: what it tells is taken over, under its incident.
 #[test]
 fn a_conflict_is_decided_anew() {
-    let mut world = World::with(vec![rule("/0", &["a", "b"])], &["a", "b"], BTreeMap::new());
+    let mut world = World::follower(vec![rule("/0", &["a", "b"])], &["a", "b"], BTreeMap::new());
     let mut other = World::new(1, &["a", "b"]);
     other.error("/0");
     let down = |receiver: &str| if receiver == "a" { Outcome::Accepted } else { failed() };
     other.answer(secs(0), down);
-    let effects = world.dispatcher.on_lease_lost(world.now);
-    world.perform(effects);
     world.lead(5);
     world.ledger = other.ledger.clone();
     world.error("/0");
