@@ -77,12 +77,12 @@ impl Election {
 
     fn join_line(&self, client: &Client) -> Result<Contender, Trouble> {
         let prefix = format!("{}/{}{MARK}", self.places.lock, self.identity.instance);
-        let made = client
-            .create(&prefix, self.name.as_bytes(), &self.acl, CreateMode::EphemeralSequential)
-            .map_err(|e| match e {
-            ZkError::NoNode => Trouble::Vanished,
-            e => refused(&format!("cannot create {prefix}…"), e),
-        })?;
+        let made =
+            match client.create(&prefix, self.name.as_bytes(), &self.acl, CreateMode::EphemeralSequential) {
+                Ok(made) => made,
+                Err(ZkError::NoNode) => return Err(Trouble::Vanished),
+                Err(e) => return Err(refused(&format!("cannot create {prefix}…"), e)),
+            };
         let name = made.rsplit('/').next().unwrap_or_default();
         Contender::parse(name).ok_or_else(|| Trouble::Refused(format!("the server named a lock node {made}")))
     }
