@@ -256,7 +256,7 @@ fn clusters_with_different_credentials_share_a_prefix() {
 fn agents_of_one_name_are_told_apart() {
     let (space, sink) = (shared(), SmtpSink::start());
     space.client().create("/services/foo/a", "");
-    let contained = || Daemon::with(space.address(), YAML).smtp(sink.port()).as_in_a_container().start();
+    let contained = || Daemon::with(space.address(), YAML).smtp(sink.port()).in_a_container().start();
     let mut first = contained();
     first.wait_until_it_leads();
     let name = first.status()["cluster"]["agent"].as_str().unwrap().to_owned();
