@@ -64,7 +64,7 @@ mod tests {
                 variables.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned())
             };
             let found = choose(url, &env).map_err(|_| ());
-            let found = found.as_ref().map(|proxy| proxy.as_ref().map(Proxy::host));
+            let found = found.as_ref().map(|proxy| proxy.as_ref().map(Proxy::host)).map_err(|error| *error);
             assert_eq!(found, expected, "{url} {variables:?}");
         };
         let both = [("HTTPS_PROXY", "http://s:1"), ("HTTP_PROXY", "http://p:1")];

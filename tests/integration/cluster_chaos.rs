@@ -4,25 +4,20 @@
 //! `ZK_MONITOR_CHAOS_ROUNDS` makes the run longer (200 take about half an hour), `ZK_MONITOR_CHAOS_SEED` repeats
 //! the choices of an earlier one, which each run prints.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::bounded;
 use fastrand::Rng;
 use rustix::process::Signal;
 
-use crate::cluster_judge::{Evidence, Fault, Lease, Millis, Told, Violation, leases, millis, parse_time};
-use crate::common::{Client, Daemon, Ensemble, HttpSink, Proxy, SmtpSink, eventually, throughout};
+use crate::cluster_hands::{PATHS, PLACE, SESSION, drive, expire, hold_down, now, path};
+use crate::cluster_judge::{Evidence, Fault, Lease, Millis, Told, Violation, leases, parse_time};
+use crate::common::{Daemon, Ensemble, HttpSink, Proxy, SmtpSink, eventually, throughout};
 
 const AGENTS: usize = 3;
-const PATHS: usize = 12;
 const ROUNDS: usize = 12;
-/// The session timeout asked for, in seconds.
-const SESSION: u64 = 3;
 const ADDRESSES: [&str; 2] = ["ops@example.com", "dev@example.com"];
 const HOOK: &str = "/hook";
-const PLACE: &str = "/zk_monitor/zkmonitor";
 /// How long a leader may be missing at most, whatever happened.
 const LEADER: Duration = Duration::from_secs(40);
 
@@ -101,19 +96,6 @@ struct World {
     names: Vec<(String, String)>,
     /// One moment on both clocks.
     epoch: (Instant, Millis),
-}
-
-fn now() -> Millis {
-    millis(SystemTime::now())
-}
-
-fn path(index: usize) -> String {
-    format!("/chaos/p{index}")
-}
-
-/// Hold-downs, in milliseconds: none for most.
-fn hold_down(index: usize) -> Millis {
-    if index % 3 == 2 { 1_000 } else { 0 }
 }
 
 fn yaml(hook: &str) -> String {
@@ -348,112 +330,4 @@ impl Seat {
     fn card(&self) -> (String, String) {
         (self.daemon.address().to_owned(), self.name.clone())
     }
-}
-
-/// Makes and mends violations until told to stop, then mends all.
-fn drive(servers: &str, mut rng: Rng, stopped: &Receiver<()>) -> Vec<Violation> {
-    let mut hand = Hand { servers: servers.split(',').map(str::to_owned).collect(), client: None };
-    let mut violations: Vec<Violation> = Vec::new();
-    let mut open: [Option<usize>; PATHS] = [None; PATHS];
-    let start = Instant::now();
-    let mut due = [start; PATHS].map(|start| start + Duration::from_millis(rng.u64(0..4_000)));
-    loop {
-        let index = (0..PATHS).min_by_key(|index| due[*index]).unwrap();
-        let wait = due[index].saturating_duration_since(Instant::now());
-        if stopped.recv_timeout(wait).is_err_and(|error| error.is_disconnected()) {
-            break;
-        }
-        let next = match open[index].take() {
-            Some(violation) => {
-                violations[violation].ended = Some(hand.put(index, true));
-                rng.u64(2_000..6_000)
-            }
-            None => {
-                let began = hand.put(index, false);
-                open[index] = Some(violations.len());
-                let (path, hold_down) = (path(index), hold_down(index));
-                violations.push(Violation { path, hold_down, began, ended: None });
-                if rng.u8(..4) == 0 { rng.u64(200..1_500) } else { rng.u64(3_000..12_000) }
-            }
-        };
-        due[index] = Instant::now() + Duration::from_millis(next);
-    }
-    for (index, violation) in open.into_iter().enumerate().filter_map(|(i, v)| Some((i, v?))) {
-        violations[violation].ended = Some(hand.put(index, true));
-    }
-    violations
-}
-
-/// A client that goes on with another server when its own dies.
-struct Hand {
-    servers: Vec<String>,
-    client: Option<Client>,
-}
-
-impl Hand {
-    /// Makes or removes the child of a path; gives when it was begun and when it was surely done.
-    fn put(&mut self, index: usize, present: bool) -> (Millis, Millis) {
-        let (began, child) = (now(), format!("{}/a", path(index)));
-        eventually(Duration::from_secs(60), "server that makes a change", || {
-            if self.client.is_none() {
-                self.servers.rotate_left(1);
-                self.client = Client::try_connect(&self.servers[0]).ok();
-            }
-            let client = self.client.as_mut().ok_or("no connection".to_owned())?;
-            let result = client.try_make(&child, present);
-            if result.is_err() {
-                self.client = None;
-            }
-            result.map_err(|error| error.to_string())
-        });
-        (began, now())
-    }
-}
-
-/// Ends an agent's session at the servers: a second connection takes the session over and closes it.
-fn expire(ensemble: &mut Ensemble, agent: &str) {
-    let node = format!("{PLACE}/agents/{agent}");
-    let (address, session) = eventually(Duration::from_secs(30), "session of the agent", || {
-        (0..3).find_map(|index| {
-            let server = ensemble.server(index);
-            let dump = server.ask("dump").ok()?;
-            let mut session = None;
-            for line in dump.lines() {
-                let id = line.trim().strip_prefix("0x").and_then(|rest| rest.strip_suffix(':'));
-                session = id.and_then(|id| u64::from_str_radix(id, 16).ok()).or(session);
-                if line.trim() == node {
-                    return Some((server.address(), session?));
-                }
-            }
-            None
-        })
-    });
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    let mut hello = vec![0; 12];
-    hello.extend(u32::try_from(SESSION * 1_000).unwrap().to_be_bytes());
-    hello.extend(session.to_be_bytes());
-    hello.extend(16_u32.to_be_bytes());
-    hello.extend(password(session));
-    hello.push(0);
-    let close = [[0; 4], (-11_i32).to_be_bytes()].concat();
-    for frame in [hello, close] {
-        stream.write_all(&u32::try_from(frame.len()).unwrap().to_be_bytes()).unwrap();
-        stream.write_all(&frame).unwrap();
-        // What it answers does not matter, only that it did: the session is this connection's, and then closed.
-        let mut answer = [0; 256];
-        assert!(stream.read(&mut answer).is_ok());
-    }
-}
-
-/// The password of a session, which the servers derive from its id by Java's `Random`.
-fn password(session: u64) -> Vec<u8> {
-    const MULTIPLIER: u64 = 0x5_DEEC_E66D;
-    const MASK: u64 = (1 << 48) - 1;
-    let mut state = (session ^ 0xB341_5C00 ^ MULTIPLIER) & MASK;
-    let words = (0..4).map(|_| {
-        state = (state.wrapping_mul(MULTIPLIER) + 0xB) & MASK;
-        u32::try_from(state >> 16).unwrap()
-    });
-    words.flat_map(u32::to_le_bytes).collect()
 }

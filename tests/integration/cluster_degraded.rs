@@ -256,18 +256,18 @@ fn clusters_with_different_credentials_share_a_prefix() {
 fn agents_of_one_name_are_told_apart() {
     let (space, sink) = (shared(), SmtpSink::start());
     space.client().create("/services/foo/a", "");
-    let contained = || Daemon::with(space.address(), YAML).smtp(sink.port()).in_a_container().start();
-    let mut first = contained();
+    let start = || Daemon::with(space.address(), YAML).smtp(sink.port()).contained().start();
+    let mut first = start();
     first.wait_until_it_leads();
     let name = first.status()["cluster"]["agent"].as_str().unwrap().to_owned();
     assert!(name.ends_with("-1"), "{name}");
-    let second = contained();
+    let second = start();
     let both = [name.clone(), format!("{name}-2")];
     eventually(AGAIN, "both agents", || agents(&first) == both && agents(&second) == both);
     // A container that is started anew waits for its predecessor's znode to go, and then has its name.
     first.kill();
     let killed = Instant::now();
-    let first = contained();
+    let first = start();
     second.wait_until_it_leads();
     eventually(AGAIN, "both agents again", || agents(&first) == both);
     assert!(killed.elapsed() < Duration::from_secs(4 + 4), "{:?}", killed.elapsed());

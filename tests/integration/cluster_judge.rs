@@ -3,7 +3,8 @@
 //! Evidence is taken from outside: the znodes' changes with their times, what each receiver got and when, the
 //! agents' log lines about leases, and the times at which something was done to an agent. An attempt counts as
 //! unknowable if its sender was killed, stopped, paused, cut off or lost its session while, or within
-//! [`NOTE`] after, the message arrived: then its outcome may not have come into the ledger.
+//! [`NOTE`] after, the message arrived: then its outcome may not have come into the ledger. So does one whose
+//! sender was held up in the middle, so that another sent the message again, and which arrived after all.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -169,6 +170,15 @@ impl Evidence {
         self.is_troubled(&told.agent, told.at, told.at + NOTE, HEAL)
     }
 
+    /// Whether the later copy was begun under an older lease, and its sender held up in the middle of it.
+    fn was_overtaken(&self, first: &Told, later: &Told) -> bool {
+        let latest = |told: &Told| {
+            let before = |lease: &&Lease| lease.agent == told.agent && lease.from <= told.at;
+            self.leases.iter().filter(before).map(|lease| lease.number).max()
+        };
+        latest(later) < latest(first) && self.is_troubled(&later.agent, later.at, later.at, HEAL)
+    }
+
     /// Whether a leader was well for long enough to see a violation after its hold-down.
     fn is_owed(&self, violation: &Violation, end: Millis) -> bool {
         let from = violation.began.1 + violation.hold_down;
@@ -226,7 +236,7 @@ impl Evidence {
         for copies in ends.values() {
             for pair in copies.windows(2) {
                 tally.repeats += 1;
-                if !self.is_unknowable(pair[0]) {
+                if !self.is_unknowable(pair[0]) && !self.was_overtaken(pair[0], pair[1]) {
                     wrong.push(format!("told twice, though nothing befell the first sender: {pair:?}"));
                 }
                 if pair[0].agent == pair[1].agent {

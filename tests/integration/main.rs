@@ -12,6 +12,7 @@ mod changes;
 mod cluster;
 mod cluster_chaos;
 mod cluster_degraded;
+mod cluster_hands;
 mod cluster_judge;
 mod cluster_restart;
 #[allow(dead_code, unused_imports, reason = "a toolbox: not every tool is in use at every time")]

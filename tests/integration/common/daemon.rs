@@ -325,7 +325,7 @@ impl Builder {
     }
 
     /// As the first process of its own PID namespace, as in a container: its process id is 1 there.
-    pub fn in_a_container(self) -> Self {
+    pub fn contained(self) -> Self {
         let mut command = bound_to_us("unshare");
         command.args(["--map-root-user", "--pid", "--fork", "--kill-child", "--", EXECUTABLE]);
         command.args(self.command.get_args().skip_while(|arg| *arg != EXECUTABLE).skip(1));

@@ -15,6 +15,7 @@ mod mail;
 mod port;
 mod postfix;
 mod proxy;
+mod records;
 mod response;
 mod run;
 mod server;
