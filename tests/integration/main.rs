@@ -33,5 +33,6 @@ mod outage;
 mod packaging;
 mod reload;
 mod shutdown;
+mod storm;
 mod strangers;
 mod systemd;
