@@ -73,8 +73,12 @@ fn no_harm_to_the_leader_loses_or_doubles_an_alert() {
         evidence.faults,
         evidence.leases
     );
-    let enough = tally.owed >= rounds && tally.leases > rounds / 2;
-    assert!(enough, "too little happened: {tally:?}\n{:#?}\n{:#?}", evidence.faults, evidence.leases);
+    let enough = tally.owed >= rounds && tally.leases > rounds / 2 && tally.unprompted <= rounds;
+    assert!(
+        enough,
+        "too little happened, or too much by itself: {tally:?}\n{:#?}\n{:#?}",
+        evidence.faults, evidence.leases
+    );
 }
 
 /// Where an agent runs: its network, and the process that runs there now.

@@ -3,11 +3,13 @@
 //! Evidence is taken from outside: the znodes' changes with their times, what each receiver got and when, the
 //! agents' log lines about leases, and the times at which something was done to an agent. An attempt counts as
 //! unknowable if its sender was killed, stopped, paused, cut off or lost its session while, or within
-//! [`NOTE`] after, the message arrived: then its outcome may not have come into the ledger. So does one whose
+//! [`NOTE`] after, the message arrived: then its outcome may not have come into the ledger. The same goes for one whose
 //! sender was held up in the middle, so that another sent the message again, and which arrived after all.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::cluster_hands::SESSION;
 
 /// Milliseconds since 1970.
 pub type Millis = u64;
@@ -16,6 +18,8 @@ pub type Millis = u64;
 const NOTE: Millis = 1_500;
 /// How long after a fault an agent may need until it acts as if there had been none.
 const HEAL: Millis = 3_000;
+/// How long a lease outlives the last write that was acknowledged: two thirds of the session timeout.
+const LAPSE: Millis = SESSION * 1_000 * 2 / 3;
 /// How soon after a fault an agent that leads again sees what is.
 const BACK: Millis = 1_000;
 /// For how long a leader that nothing ails must have been able to see a violation, for the violation to be owed.
@@ -83,6 +87,8 @@ pub struct Tally {
     pub messages: usize,
     pub repeats: usize,
     pub leases: usize,
+    /// Leases that ended though nothing was done to their agent: how much the machine was overloaded.
+    pub unprompted: usize,
 }
 
 /// The time of a wall clock.
@@ -132,6 +138,10 @@ impl Evidence {
             leases: self.leases.len(),
             ..Tally::default()
         };
+        let end = self.end();
+        let ended = self.leases.iter().filter(|lease| lease.until < end);
+        tally.unprompted =
+            ended.filter(|lease| !self.is_troubled(&lease.agent, lease.until, lease.until, HEAL)).count();
         let mut wrong = Vec::new();
         self.one_agent_a_lease(&mut wrong);
         self.everything_owed_arrived(&mut tally, &mut wrong);
@@ -139,6 +149,10 @@ impl Evidence {
         self.recoveries_follow_alerts(&mut wrong);
         self.nothing_was_made_up(&mut wrong);
         (tally, wrong)
+    }
+
+    fn end(&self) -> Millis {
+        self.leases.iter().map(|lease| lease.until).max().unwrap_or(0)
     }
 
     fn one_agent_a_lease(&self, wrong: &mut Vec<String>) {
@@ -167,7 +181,13 @@ impl Evidence {
     }
 
     fn is_unknowable(&self, told: &Told) -> bool {
-        self.is_troubled(&told.agent, told.at, told.at + NOTE, HEAL)
+        // A machine that stands still for a while costs a lease too, and nothing was noted since it stood.
+        let lost = |lease: &Lease| {
+            lease.agent == told.agent
+                && told.at <= lease.until + NOTE
+                && lease.until <= told.at + LAPSE + NOTE
+        };
+        self.is_troubled(&told.agent, told.at, told.at + NOTE, HEAL) || self.leases.iter().any(lost)
     }
 
     /// Whether the later copy was begun under an older lease, and its sender held up in the middle of it.
@@ -187,7 +207,7 @@ impl Evidence {
         let mut at = from;
         while at < to {
             let leader = self.leases.iter().any(|lease| {
-                lease.from <= at && at < lease.until && !self.is_troubled(&lease.agent, at, at, BACK)
+                lease.from <= at && at + LAPSE < lease.until && !self.is_troubled(&lease.agent, at, at, BACK)
             });
             well = if leader { well + 100 } else { 0 };
             if well >= SEEN {
@@ -199,7 +219,7 @@ impl Evidence {
     }
 
     fn everything_owed_arrived(&self, tally: &mut Tally, wrong: &mut Vec<String>) {
-        let end = self.leases.iter().map(|lease| lease.until).max().unwrap_or(0);
+        let end = self.end();
         for violation in self.violations.iter().filter(|violation| self.is_owed(violation, end)) {
             tally.owed += 1;
             for receiver in &self.receivers {
