@@ -94,7 +94,7 @@ fn a_redirect_is_no_acceptance_and_the_others_are_told() {
     );
     let daemon = Daemon::with(space.address(), &yaml).smtp(mails.port()).start();
     eventually(SOON, "mail that tells of the refusal", || {
-        mails.mails().iter().any(|mail| mail.body.contains("refused it: HTTP 302 Found"))
+        mails.mails().iter().any(|mail| mail.body.contains("refused the alert: HTTP 302 Found"))
     });
     throughout(Duration::from_secs(2), "not followed, not tried again", || {
         sink.requests("/hook").len() == 1 && sink.requests("/elsewhere").is_empty()
