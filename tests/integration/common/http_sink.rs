@@ -169,6 +169,12 @@ impl HttpSink {
         self.lock().requests.iter().filter(|request| request.path == path).cloned().collect()
     }
 
+    /// The requests of `path` that came after the first `known`.
+    pub fn requests_since(&self, path: &str, known: usize) -> Vec<Request> {
+        let state = self.lock();
+        state.requests.iter().filter(|request| request.path == path).skip(known).cloned().collect()
+    }
+
     /// Waits until there were `count` requests of `path`.
     ///
     /// # Panics

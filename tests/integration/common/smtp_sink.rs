@@ -105,6 +105,11 @@ impl SmtpSink {
         self.lock().mails.clone()
     }
 
+    /// The mails that were taken after the first `known`.
+    pub fn mails_since(&self, known: usize) -> Vec<Mail> {
+        self.lock().mails.iter().skip(known).cloned().collect()
+    }
+
     /// The recipient of each RCPT command, refused ones too.
     pub fn attempts(&self) -> Vec<String> {
         self.lock().attempts.clone()
