@@ -265,7 +265,7 @@ impl Dispatcher {
         }
         let receivers: Vec<ReceiverId> = self.core.outboxes.keys().cloned().collect();
         loop {
-            while let Some(path) = self.core.touched.pop_first() {
+            while let Some(path) = self.core.next_touched() {
                 self.settle(path, now);
             }
             if self.core.sends() {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::effect::{Effect, Event, Identity};
 use super::jitter::Jitter;
 use super::outbox::Outbox;
+use super::record::NOTES;
 use crate::model::ledger::{Change, Write};
 use crate::model::receiver::ReceiverId;
 use crate::model::rule::{RuleSet, glob_matches};
@@ -31,6 +32,8 @@ pub(super) struct Core {
     pub touched: BTreeSet<Arc<str>>,
     /// The paths of writes that were not answered yet.
     pub writes: HashMap<u64, Arc<str>>,
+    /// Cases whose note waits until fewer writes are under way. There are none unless so many are.
+    pub postponed: BTreeSet<Arc<str>>,
     pub effects: Vec<Effect>,
     pub jitter: Jitter,
     pub version: u64,
@@ -52,6 +55,7 @@ impl Core {
             parked: false,
             touched: BTreeSet::new(),
             writes: HashMap::new(),
+            postponed: BTreeSet::new(),
             effects: Vec::new(),
             version: 0,
             numbers: 0,
@@ -77,6 +81,12 @@ impl Core {
     pub fn incident_id(&mut self) -> Arc<str> {
         let number = self.number();
         format!("{}-{number}", self.identity.instance).into()
+    }
+
+    /// The next case to bring up to date: one that may have something to do, or else one whose note can be written.
+    pub fn next_touched(&mut self) -> Option<Arc<str>> {
+        let room = self.writes.len() < NOTES;
+        self.touched.pop_first().or_else(|| if room { self.postponed.pop_first() } else { None })
     }
 
     /// Asks for a change of the ledger, under the lease in effect; returns its id.

@@ -105,11 +105,11 @@ impl Dispatcher {
         let waiting = paths.len();
         outbox.departed(group_wait, choice.full, now.mono);
         outbox.flight = Some(Flight { id, paths: paths.clone(), waiting, emitted: false, refresh: false });
-        let Some(epoch) = self.core.lease else { return };
+        // Written once all receivers have chosen: one write then holds the intents of all that chose the same path.
         for path in paths {
             if let Some(case) = self.cases.get_mut(&path) {
                 case.record.wanted = true;
-                case.flush(&path, epoch, &mut self.core, now);
+                self.core.touched.insert(path);
             }
         }
     }

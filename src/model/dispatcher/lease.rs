@@ -40,6 +40,7 @@ impl Dispatcher {
         self.core.log(Event::Following(epoch));
         self.core.last_epoch = Some(epoch);
         self.core.writes.clear();
+        self.core.postponed.clear();
         self.foreign.clear();
         self.collect_at = None;
         self.core.outboxes.values_mut().for_each(super::outbox::Outbox::clear);

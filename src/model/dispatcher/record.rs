@@ -31,6 +31,10 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
 const LAST_PAUSE: Duration = Duration::from_secs(30);
 
+/// What became of attempts is noted while fewer writes than this are under way. In a storm the intents go first,
+/// since messages wait for them, and what waits meanwhile becomes one note where it would have been several.
+pub(super) const NOTES: usize = 32;
+
 impl Record {
     /// What was read at takeover.
     pub fn read(entry: Option<Entry>, version: i32) -> Self {
@@ -76,6 +80,11 @@ impl Case {
             (Some(entry), None) => Change::Create(entry.clone()),
             (Some(entry), Some(version)) => Change::Set(entry.clone(), version),
         };
+        if !self.has_intent() && core.writes.len() >= NOTES {
+            self.record.wanted = true;
+            core.postponed.insert(Arc::clone(path));
+            return;
+        }
         let id = core.write(path, epoch, change);
         self.record.writing = Some((id, desired));
     }
