@@ -20,6 +20,8 @@ const NOTE: Millis = 1_500;
 const HEAL: Millis = 3_000;
 /// How long a lease outlives the last write that was acknowledged: two thirds of the session timeout.
 const LAPSE: Millis = SESSION * 1_000 * 2 / 3;
+/// A violation that lasts no longer than this may be over while its alert waits for others to go along.
+const BRIEF: Millis = 2_000;
 /// How soon after a fault an agent that leads again sees what is.
 const BACK: Millis = 1_000;
 /// For how long a leader that nothing ails must have been able to see a violation, for the violation to be owed.
@@ -296,6 +298,8 @@ impl Evidence {
                 self.faults.iter().any(|fault| fault.from <= end.at && end.since <= fault.until + HEAL);
             match alert {
                 Some(alert) if alert.at <= end.at || self.is_unknowable(alert) => {}
+                // Over before the alert had left: both ends are told at once.
+                None if end.until.is_some_and(|until| until <= end.since + BRIEF) => {}
                 None if may_have_been => {}
                 Some(_) | None => wrong.push(format!("a recovery without its alert: {end:?}")),
             }
