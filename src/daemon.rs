@@ -25,8 +25,9 @@ use crate::watching::{self, Watching, session_settings};
 use crate::zk;
 use crate::zk::election::Input;
 
-/// From SIGTERM to the end of the process, whatever hangs.
-const END: Duration = Duration::from_millis(1900);
+/// From SIGTERM to the end of all waiting, whatever hangs. Two seconds are promised; the rest is for the last lines of
+/// the log, on a machine that may be busy.
+const END: Duration = Duration::from_millis(1600);
 /// The part of it in which attempts under way are waited for and noted.
 const PARK: Duration = Duration::from_millis(1200);
 

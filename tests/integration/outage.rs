@@ -211,3 +211,28 @@ fn a_daemon_that_was_stopped_sends_nothing_stale() {
     assert!(daemon.status()["zookeeper"]["sessions"].as_u64() > sessions);
     throughout(Duration::from_secs(3), "nothing stale", || sink.mails().len() == 1);
 }
+
+#[test]
+fn an_attempt_that_was_put_off_is_not_made_on_old_knowledge() {
+    let (server, mut sink) = (ZooKeeper::start(), SmtpSink::start());
+    let mut daemon = lead(&server.address(), &server, &sink);
+    sink.down();
+    let mut client = server.client();
+    client.delete("/services/foo/a");
+    daemon.wait_until("failed attempt", |status| {
+        let all = status["receivers"].as_object();
+        all.is_some_and(|all| all.values().any(|one| one["failed"].as_u64() > Some(0)))
+    });
+    daemon.signal(Signal::STOP);
+    client.create("/services/foo/a", "");
+    sink.up();
+    pass(T + Duration::from_secs(3));
+    daemon.signal(Signal::CONT);
+    let mail = sink.wait_for(1).remove(0);
+    assert!(
+        mail.body.starts_with("Now in spec"),
+        "what was true before it was stopped was told: {}",
+        mail.body
+    );
+    throughout(Duration::from_secs(2), "told once", || sink.mails().len() == 1);
+}

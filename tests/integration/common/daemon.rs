@@ -316,7 +316,8 @@ impl Builder {
     /// It gets a mount namespace for that, which needs no privilege where the kernel lets users have one.
     pub fn hosts(self, lines: &str) -> Self {
         let hosts = self.folder.write("hosts", lines);
-        let resolver = self.folder.write("resolv.conf", "nameserver 127.0.0.1\noptions attempts:1\n");
+        let resolver =
+            self.folder.write("resolv.conf", "nameserver 127.0.0.1\noptions timeout:30 attempts:1\n");
         let script = "mount --bind \"$1\" /etc/hosts && mount --bind \"$2\" /etc/resolv.conf && shift 2 && exec \"$@\"";
         let mut command = Command::new("unshare");
         command.args(["--mount", "--map-root-user", "sh", "-c", script, "sh"]).args([hosts, resolver]);
