@@ -118,7 +118,11 @@ impl Daemon {
         let (alert_stop, stop) = bounded(0);
         let (heartbeat_stop, heartbeat_stopped) = bounded(0);
         let (alerts_writer, alerts) = cell(Alerts::default());
-        let (cluster_writer, cluster) = cell(Cluster::default());
+        let (cluster_writer, cluster) = cell(Cluster {
+            name: options.cluster_name.as_str().into(),
+            agent: identity.name.as_str().into(),
+            ..Cluster::default()
+        });
         let (config, config_reader) = cell(ConfigStatus::default());
         let (own_writer, own) = cell(None);
         let (access_writer, access) = cell(None);

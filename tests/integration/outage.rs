@@ -52,6 +52,9 @@ fn a_killed_server_is_missed_at_once_and_found_again_soon() {
         server.kill();
         let killed = Instant::now();
         eventually(T, "unknown path", || !connected(&daemon) && unknown(&daemon));
+        // What is told of the beginning may be written a moment after `/status` shows it.
+        daemon.wait_for_log("lost the session");
+        daemon.wait_for_log("does not send the alerts any more");
         let (lines, computed, from) = (daemon.log().len(), daemon.cpu_time(), Instant::now());
         pass(outage.saturating_sub(killed.elapsed()));
         let (computed, lasted) = (daemon.cpu_time() - computed, from.elapsed());
