@@ -3,7 +3,7 @@
 //! One entry is one path. It is written by the agent that holds the lease and outlives it, so that the next
 //! leader neither forgets nor repeats.
 
-use std::collections::BTreeMap;
+use super::small_map::SmallMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -25,7 +25,7 @@ pub struct Entry {
     /// The violation in words.
     pub message: Arc<str>,
     /// How far each receiver is.
-    pub receivers: BTreeMap<ReceiverId, Progress>,
+    pub receivers: SmallMap<ReceiverId, Progress>,
     /// How many violations ended before a receiver heard of them at all and were merged into this one.
     pub missed: u32,
     /// Fields of the stored JSON that this version does not know, as they were; empty if there are none.

@@ -18,6 +18,7 @@ pub mod path;
 pub mod reading;
 pub mod receiver;
 pub mod rule;
+pub mod small_map;
 pub mod status;
 pub mod time;
 pub mod transition;

@@ -1,12 +1,12 @@
 //! One open incident: its two ends, and how far each receiver is.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::share::{Place, Share, View, is_open};
 use crate::model::ledger::{Entry, Mark, Past};
 use crate::model::receiver::ReceiverId;
+use crate::model::small_map::SmallMap;
 use crate::model::time::Now;
 
 /// An incident, as the agent that leads, or led, knows it. It is forgotten once its entry is gone.
@@ -16,7 +16,7 @@ pub(super) struct Incident {
     pub since: SystemTime,
     pub until: Option<SystemTime>,
     pub message: Arc<str>,
-    pub shares: BTreeMap<ReceiverId, Share>,
+    pub shares: SmallMap<ReceiverId, Share>,
     pub missed: u32,
     pub extra: Box<str>,
     /// What to tell the others: who refused, and the words.
@@ -102,7 +102,7 @@ impl Incident {
             owed || (untold && receivers.contains(receiver))
         });
         for receiver in receivers {
-            self.shares.entry(receiver.clone()).or_insert_with(|| Share::new(&id));
+            self.shares.insert_new(receiver.clone(), || Share::new(&id));
         }
         (self.id, self.since, self.until, self.message) = (id, since, None, message);
         self.missed = self.missed.saturating_add(missed);

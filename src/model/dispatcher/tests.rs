@@ -174,7 +174,7 @@ fn a_takeover_tells_what_was_not_surely_told() {
             since,
             until: over.then_some(world.now.wall),
             message: "bad".into(),
-            receivers: BTreeMap::from([(id("a"), progress)]),
+            receivers: [(id("a"), progress)].into(),
             missed: 0,
             extra: "".into(),
         };

@@ -82,3 +82,34 @@ fn a_recovery_waits_for_keep_firing_for() {
     assert_eq!(words(&world.answer(secs(29), |_| Outcome::Accepted)), [""; 0], "its time began anew");
     assert_eq!(words(&world.answer(secs(2), |_| Outcome::Accepted)), ["a Resolved /0"]);
 }
+
+#[test]
+fn one_write_holds_the_intents_of_all_receivers() {
+    let mut world = World::new(1, &["a", "b", "c"]);
+    world.error("/0");
+    assert_eq!((world.writes, world.waiting.len()), (1, 3));
+}
+
+#[test]
+fn in_a_storm_intents_are_written_first_and_notes_together() {
+    const PATHS: usize = 100;
+    let mut world = World::new(PATHS + 1, &["a", "b"]);
+    world.error("/100");
+    world.told();
+    (0..PATHS).for_each(|n| world.error(&format!("/{n}")));
+    world.answer(secs(3), |_| Outcome::Accepted);
+    (0..PATHS).for_each(|n| world.ok(&format!("/{n}")));
+    world.held = Some(Vec::new());
+    world.wait(secs(3));
+    assert_eq!(world.held.as_ref().map(Vec::len), Some(PATHS), "an intent is never held back");
+    world.release();
+    let deliveries = std::mem::take(&mut world.waiting);
+    let before = world.writes;
+    deliveries.iter().for_each(|delivery| world.outcome(delivery, Outcome::Accepted));
+    let under_way = world.held.as_ref().map_or(0, Vec::len);
+    assert!(under_way < PATHS / 2, "{under_way} notes under way at once");
+    world.release();
+    assert!(world.writes - before < 2 * PATHS, "{} writes for two receivers", world.writes - before);
+    assert_eq!(world.ledger.len(), 1, "nothing that waited was forgotten");
+    assert!(!world.dispatcher.is_busy());
+}

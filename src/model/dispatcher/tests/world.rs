@@ -15,6 +15,8 @@ pub struct World {
     pub ledger: BTreeMap<Arc<str>, Stored>,
     /// Whether the ledger takes writes.
     pub writable: bool,
+    /// Writes that a slow ledger has yet to answer; `None` is a ledger that answers at once.
+    pub held: Option<Vec<Write>>,
     pub waiting: Vec<Delivery>,
     pub events: Vec<Event>,
     pub writes: usize,
@@ -86,6 +88,7 @@ impl World {
             now: start(),
             ledger,
             writable: true,
+            held: None,
             waiting: Vec::new(),
             events: Vec::new(),
             writes: 0,
@@ -149,6 +152,10 @@ impl World {
             match effect {
                 Effect::Write(write) => {
                     self.writes += 1;
+                    if let Some(held) = &mut self.held {
+                        held.push(write);
+                        continue;
+                    }
                     let id = write.id;
                     let written = self.write(write);
                     effects.extend(self.dispatcher.on_written(id, written, self.now));
@@ -156,6 +163,17 @@ impl World {
                 Effect::Deliver(delivery) => self.waiting.push(delivery),
                 Effect::Log(event) => self.events.push(event),
             }
+        }
+    }
+
+    /// The slow ledger answers all that waits, and what follows from that, until nothing waits.
+    pub fn release(&mut self) {
+        while let Some(write) = self.held.as_mut().filter(|held| !held.is_empty()).map(|held| held.remove(0))
+        {
+            let id = write.id;
+            let written = self.write(write);
+            let effects = self.dispatcher.on_written(id, written, self.now);
+            self.perform(effects);
         }
     }
 
