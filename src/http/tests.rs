@@ -344,10 +344,10 @@ fn both_families_are_served_by_default() {
 }
 
 /// How many threads this process has.
-/// The threads of the HTTP side, and of the tests of it: a thread without a name of its own has that of the one
-/// that started it. Other tests run in this process, too.
+/// The threads of this test and of the server that it started: one without a name of its own has that of the
+/// thread that started it. Other tests run in this process, too.
 fn threads() -> usize {
+    let own = fs::read_to_string("/proc/thread-self/comm").unwrap();
     let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).unwrap_or_default();
-    let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
-    tasks.map(name).filter(|name| name.starts_with("http")).count()
+    fs::read_dir("/proc/self/task").unwrap().flatten().map(name).filter(|name| *name == own).count()
 }
