@@ -87,10 +87,12 @@ struct Parts<'a> {
     http_stop: http::Stopper,
     identity: zk::election::Identity,
     session: zk::session::Settings,
+    rules: Arc<RuleSet>,
+    receivers: Arc<Settings>,
 }
 
 impl Daemon {
-    fn start(options: &Options, file: &Path, config: Config) -> Result<Self, String> {
+    fn start(options: &Options, file: &Path, mut config: Config) -> Result<Self, String> {
         let signals = signals().map_err(|e| format!("cannot handle signals: {e}"))?;
         let session = session_settings(&options.zookeeper)?;
         let (listener, http_stop) = http::bind(options.bind, options.port).map_err(|e| {
@@ -99,15 +101,19 @@ impl Daemon {
         let address = listener.local_addr().map_err(|e| format!("the HTTP port has no address: {e}"))?;
         log::info!("HTTP server listens on {address}");
         let identity = identity(options, address)?;
-        let parts = Parts { options, file, signals, listener, http_stop, identity, session };
+        let (receivers, rules) = take_rules(&mut config);
+        let watched = rules.len();
+        let parts =
+            Parts { options, file, signals, listener, http_stop, identity, session, rules, receivers };
         let mut daemon = Self::wire(parts).map_err(|e| format!("cannot start the daemon's threads: {e}"))?;
-        daemon.apply(config);
+        daemon.tell_of(config, watched);
         Ok(daemon)
     }
 
     /// Connects and starts everything.
     fn wire(parts: Parts<'_>) -> io::Result<Self> {
-        let Parts { options, file, signals, listener, http_stop, identity, session } = parts;
+        let Parts { options, file, signals, listener, http_stop, identity, session, rules, receivers } =
+            parts;
         let mut threads = Threads::default();
         let places = zk::names::Places::new(&options.cluster_prefix, &options.cluster_name);
         let (election, inputs) = unbounded();
@@ -129,7 +135,9 @@ impl Daemon {
         let (in_flight_writer, in_flight) = cell(0);
         let (ping, ping_reader) = cell(None);
 
-        let watching = Watching::start(&mut threads, session, election.clone(), own)?;
+        // Fails only if nobody receives any more, and the receiver is here.
+        settings.send(receivers).ok();
+        let watching = Watching::start(&mut threads, session, election.clone(), own, rules)?;
         let connection = watching.connection.clone();
         let compliance = watching.compliance.clone();
         let lease = Lease { cluster: cluster.clone(), connection: connection.clone() };
@@ -245,7 +253,17 @@ impl Daemon {
     }
 
     /// Puts a configuration in force. Receivers are sent before the rules that name them.
-    fn apply(&mut self, config: Config) {
+    fn apply(&mut self, mut config: Config) {
+        let (receivers, rules) = take_rules(&mut config);
+        let watched = rules.len();
+        // This fails only if the thread has ended, which ends the daemon.
+        self.settings.send(receivers).ok();
+        self.watching.rules(rules);
+        self.tell_of(config, watched);
+    }
+
+    /// Tells of a configuration with so many rules that is in force now, and does the rest of what it says.
+    fn tell_of(&mut self, config: Config, watched: usize) {
         for warning in &config.warnings {
             log::warn!("{warning}");
         }
@@ -257,12 +275,8 @@ impl Daemon {
             every: heartbeat.every,
             ping: Arc::new(move || notify::heartbeat(&heartbeat.url)),
         }));
-        let watches = format!("rules in force: {}", config.rules.len());
-        let settings = Settings { receivers: config.receivers, group_wait: config.group_wait };
-        // These fail only if a thread has ended, which ends the daemon.
-        self.settings.send(Arc::new(settings)).ok();
-        self.watching.rules(Arc::new(RuleSet::new(config.rules)));
-        self.systemd.tell(News::Ready(&watches));
+        self.systemd.tell(News::Ready(&format!("rules in force: {watched}")));
+        // This fails only if the thread has ended, which ends the daemon.
         self.election.send(Input::Config(Arc::clone(&self.status.digest))).ok();
     }
 
@@ -283,6 +297,13 @@ impl Daemon {
             log::warn!("ended without waiting for {}", late.join(", "));
         }
     }
+}
+
+/// Takes what the threads need out of a configuration.
+fn take_rules(config: &mut Config) -> (Arc<Settings>, Arc<RuleSet>) {
+    let receivers = std::mem::take(&mut config.receivers);
+    let rules = std::mem::take(&mut config.rules);
+    (Arc::new(Settings { receivers, group_wait: config.group_wait }), Arc::new(RuleSet::new(rules)))
 }
 
 fn signals() -> io::Result<Receiver<i32>> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::cli;
+use crate::model::evaluator::Evaluator;
 use crate::model::rule::RuleSet;
 use crate::model::status::{Compliance, Connection};
 use crate::model::transition::Judged;
@@ -35,7 +36,8 @@ pub struct Watching {
 }
 
 impl Watching {
-    /// Starts the threads. The session's news also go to `election`; the pulse writes to `own`.
+    /// Starts the threads, with `rules` in force before there is a session. The session's news also go to
+    /// `election`; the pulse writes to `own`.
     ///
     /// # Errors
     /// If the process is out of threads.
@@ -44,17 +46,21 @@ impl Watching {
         settings: zk::session::Settings,
         election: Sender<Input>,
         own: Reader<Option<OwnNode>>,
+        rules: Arc<RuleSet>,
     ) -> io::Result<Self> {
         let (bells, inbox) = unbounded();
         let (facts_sender, facts) = unbounded();
         let (judged_sender, judged) = unbounded();
         let (stop, stopped) = bounded(0);
         let (connection_writer, connection) = cell(Connection::default());
-        let (compliance_writer, compliance) = cell(Compliance::default());
+        let evaluator = Evaluator::new(Arc::clone(&rules), pipeline::now());
+        let (compliance_writer, compliance) = cell(evaluator.snapshot());
+        // Fails only if nobody receives any more, and the receiver is here.
+        bells.send(Bell::Rules(rules)).ok();
 
         let pulse = threads.pulse("evaluator");
         threads.spawn("evaluator", move || {
-            pipeline::evaluate(&facts, &judged_sender, &compliance_writer, &pulse);
+            pipeline::evaluate(evaluator, &facts, &judged_sender, &compliance_writer, &pulse);
         })?;
         let (ring, pulse) = (bells.clone(), threads.pulse("zk-watch"));
         threads.spawn("zk-watch", move || zk::watch::run(&inbox, ring, facts_sender, &pulse))?;
@@ -68,7 +74,7 @@ impl Watching {
         Ok(Self { bells, judged, connection, compliance, stop })
     }
 
-    /// Puts rules in force.
+    /// Puts other rules in force.
     pub fn rules(&self, rules: Arc<RuleSet>) {
         // Fails only if the thread has ended, which ends the process.
         self.bells.send(Bell::Rules(rules)).ok();

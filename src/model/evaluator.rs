@@ -14,7 +14,7 @@ use super::time::Now;
 use super::transition::{Judged, State, Transition};
 
 /// Judges every path by its rule, and knows which judgements still hold.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Evaluator {
     rules: Arc<RuleSet>,
     paths: BTreeMap<Arc<str>, Path>,
@@ -55,6 +55,24 @@ struct Judgement {
 }
 
 impl Evaluator {
+    /// With these rules in force from the first moment: nothing of them is known yet.
+    pub fn new(rules: Arc<RuleSet>, now: Now) -> Self {
+        let mut evaluator = Self {
+            rules: Arc::default(),
+            paths: BTreeMap::new(),
+            expanded: BTreeSet::new(),
+            session: 0,
+            down: None,
+            forget: BTreeSet::new(),
+            fresh_named: 0,
+            transitions: 0,
+            latency: Histogram::default(),
+        };
+        // Whoever acts on judgements hears of the rules with the first fact, which tells them again.
+        evaluator.change_rules(rules, now, &mut Vec::new());
+        evaluator
+    }
+
     /// Takes one fact; what follows from it is appended to `out`.
     pub fn observe(&mut self, fact: Fact, now: Now, out: &mut Vec<Judged>) {
         match fact {

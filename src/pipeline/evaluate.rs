@@ -13,12 +13,12 @@ use crate::published::Writer;
 
 /// Runs the evaluator until `facts` closes.
 pub fn evaluate(
+    mut evaluator: Evaluator,
     facts: &Receiver<Fact>,
     judged: &Sender<Judged>,
     compliance: &Writer<Compliance>,
     pulse: &Writer<Instant>,
 ) {
-    let mut evaluator = Evaluator::default();
     let mut publisher = Publisher::new(now().mono);
     let mut out = Vec::new();
     let alive = tick(PULSE);

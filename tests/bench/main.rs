@@ -67,6 +67,9 @@ fn arming() {
         let daemon = Daemon::with(&server.address(), &yaml(&paths, "")).start();
         until_ready(&daemon);
         let ours = start.elapsed();
+        let status = daemon.status();
+        let read = status["monitor"]["compliance"].as_object().unwrap().values().filter(|one| **one == true);
+        assert_eq!(read.count(), count, "ready, and not all paths were read");
         let ratio = ours.as_secs_f64() / bare.as_secs_f64();
         println!("{count} paths: {ours:.2?}; bare library, 16 threads: {bare:.2?}; ratio {ratio:.2}");
     }

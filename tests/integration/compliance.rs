@@ -41,6 +41,20 @@ fn every_spec_is_judged_in_the_words_of_the_contract() {
 }
 
 #[test]
+fn all_paths_are_shown_from_the_first_request_on_and_ready_means_that_all_were_read() {
+    const COUNT: usize = 20_000;
+    let space = shared();
+    let yaml: String = (0..COUNT).map(|n| format!("/absent/{n}: {{children: 0}}\n")).collect();
+    let daemon = Daemon::with(space.address(), &yaml).start();
+    let first = daemon.status()["monitor"]["compliance"].as_object().unwrap().len();
+    assert_eq!(first, COUNT, "before anything is known");
+    daemon.wait_until_ready();
+    let status = daemon.status();
+    let read = status["monitor"]["compliance"].as_object().unwrap().values().filter(|one| **one == true);
+    assert_eq!(read.count(), COUNT);
+}
+
+#[test]
 fn changes_are_seen_as_often_as_they_come() {
     let space = shared();
     let mut client = space.client();

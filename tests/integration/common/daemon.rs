@@ -66,6 +66,8 @@ impl Daemon {
         for variable in SURROUNDINGS {
             command.env_remove(variable);
         }
+        // As the systemd unit has it.
+        command.env("MALLOC_ARENA_MAX", "2");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         Builder { folder, command }
     }
