@@ -64,7 +64,8 @@ fn arming() {
         let server = server_with(&paths);
         let bare = floor::arm(&server.address(), &paths);
         let start = Instant::now();
-        let daemon = Daemon::with(&server.address(), &yaml(&paths, "")).start();
+        // A line a path would be measured too.
+        let daemon = Daemon::with(&server.address(), &yaml(&paths, "")).args(["-l", "INFO"]).start();
         until_ready(&daemon);
         let ours = start.elapsed();
         let status = daemon.status();
