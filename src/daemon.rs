@@ -137,7 +137,8 @@ impl Daemon {
 
         // Fails only if nobody receives any more, and the receiver is here.
         settings.send(receivers).ok();
-        let watching = Watching::start(&mut threads, session, election.clone(), own, rules)?;
+        let ledger = places.alerts.as_str().into();
+        let watching = Watching::start(&mut threads, session, election.clone(), own, rules, ledger)?;
         let connection = watching.connection.clone();
         let compliance = watching.compliance.clone();
         let lease = Lease { cluster: cluster.clone(), connection: connection.clone() };

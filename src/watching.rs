@@ -37,7 +37,7 @@ pub struct Watching {
 
 impl Watching {
     /// Starts the threads, with `rules` in force before there is a session. The session's news also go to
-    /// `election`; the pulse writes to `own`.
+    /// `election`; the pulse writes to `own`. `ledger` is the znode that holds the alert ledger.
     ///
     /// # Errors
     /// If the process is out of threads.
@@ -47,6 +47,7 @@ impl Watching {
         election: Sender<Input>,
         own: Reader<Option<OwnNode>>,
         rules: Arc<RuleSet>,
+        ledger: Arc<str>,
     ) -> io::Result<Self> {
         let (bells, inbox) = unbounded();
         let (facts_sender, facts) = unbounded();
@@ -63,7 +64,7 @@ impl Watching {
             pipeline::evaluate(evaluator, &facts, &judged_sender, &compliance_writer, &pulse);
         })?;
         let (ring, pulse) = (bells.clone(), threads.pulse("zk-watch"));
-        threads.spawn("zk-watch", move || zk::watch::run(&inbox, ring, facts_sender, &pulse))?;
+        threads.spawn("zk-watch", move || zk::watch::run(&inbox, ring, facts_sender, ledger, &pulse))?;
         let outlets = zk::session::Outlets {
             watch: bells.clone(),
             election,

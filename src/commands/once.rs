@@ -44,7 +44,7 @@ fn read(zookeeper: &ZooKeeper, rules: RuleSet, began: Instant) -> Result<Arc<Com
     let mut threads = Threads::default();
     let (election, _) = unbounded();
     let (_, own) = cell(None);
-    let watching = Watching::start(&mut threads, settings, election, own, Arc::new(rules))
+    let watching = Watching::start(&mut threads, settings, election, own, Arc::new(rules), "".into())
         .map_err(|e| format!("cannot start the threads that read: {e}"))?;
     while !watching.compliance.get().ready && began.elapsed() < READING {
         // What is told here is in the snapshot soon after; a pause of silence means that nothing is coming.

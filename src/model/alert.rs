@@ -59,6 +59,8 @@ pub enum Change {
     Relapsed,
     /// It is over.
     Resolved {
+        /// The first violation.
+        since: Now,
         /// The first reading that was in spec again.
         compliant: Now,
     },
@@ -115,9 +117,9 @@ impl Alert {
                 self.phase = Phase::Firing { since };
                 Some(Change::Fired)
             }
-            Phase::Recovering { compliant, .. } => {
+            Phase::Recovering { since, compliant } => {
                 self.phase = Phase::Inactive;
-                Some(Change::Resolved { compliant })
+                Some(Change::Resolved { since, compliant })
             }
             Phase::Inactive | Phase::Firing { .. } => None,
         }

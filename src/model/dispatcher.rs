@@ -12,6 +12,7 @@ mod case;
 mod core;
 mod delivery;
 mod effect;
+mod hindsight;
 mod incident;
 mod jitter;
 mod lease;
@@ -109,6 +110,7 @@ impl Dispatcher {
             Judged::Stale => {
                 self.compliant.clear();
                 self.compliant.shrink_to_fit();
+                self.core.hindsight.blind();
                 self.cases.values_mut().for_each(|case| case.alert.stale());
                 self.core.touched.extend(self.cases.keys().cloned());
             }
@@ -119,6 +121,9 @@ impl Dispatcher {
                     self.core.touched.insert(path);
                 }
             }
+            // What comes and goes under our own lease is our own doing.
+            Judged::LedgerChanged if self.core.lease.is_none() => self.core.hindsight.ledger_changed(),
+            Judged::LedgerChanged => {}
             Judged::Barrier(barrier) => self.barrier = self.barrier.max(Some(barrier)),
         }
         self.run(now)
@@ -252,6 +257,7 @@ impl Dispatcher {
     fn run(&mut self, now: Now) -> Vec<Effect> {
         self.take_office(now);
         self.collect_foreign(now);
+        self.core.hindsight.sweep(now);
         if self.core.silence_ends.is_some_and(|end| end <= now.mono) {
             self.core.touched.extend(self.cases.keys().cloned());
         }

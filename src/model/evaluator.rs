@@ -100,6 +100,7 @@ impl Evaluator {
                 self.judge_vanished(&glob, now, out);
                 self.expanded.insert(glob);
             }
+            Fact::LedgerChanged => out.push(Judged::LedgerChanged),
             Fact::Barrier(number) => out.push(Judged::Barrier(number)),
         }
     }

@@ -36,6 +36,8 @@ pub enum Fact {
         /// The rule's path, with its stars.
         glob: Arc<str>,
     },
+    /// Entries of the alert ledger have come or gone, or may have. All that was read before has been told.
+    LedgerChanged,
     /// Everything that rang before the barrier was set has been told.
     Barrier(u64),
 }

@@ -47,6 +47,8 @@ pub enum Judged {
     Stale,
     /// One path can no longer be read: what was told of it is stale.
     StalePath(Arc<str>),
+    /// Entries of the alert ledger have come or gone, or may have. All that was read before has been told.
+    LedgerChanged,
     /// Everything that rang before the barrier was set has been told.
     Barrier(u64),
 }

@@ -11,6 +11,9 @@ pub fn log(event: &Event) {
         Event::Recovering(path) => log::info!("{path}: back in spec, waiting for its keep_firing_for"),
         Event::Relapsed(path) => log::info!("{path}: out of spec again before its keep_firing_for"),
         Event::Resolved(path) => log::warn!("{path}: now in spec"),
+        Event::Missed(path) => {
+            log::warn!("{path}: was out of spec while no agent sent the alerts, and is told of now");
+        }
         Event::Leading(epoch, open) => {
             log::warn!("this agent sends the alerts now (lease {epoch}, {open} open)")
         }

@@ -56,6 +56,13 @@ pub enum Bell {
         /// The barrier's number.
         barrier: u64,
     },
+    /// There is a watch on the ledger's listing, which was set after it had rung so often.
+    LedgerWatched {
+        /// The generation it holds for.
+        generation: u64,
+        /// How often it had rung before.
+        rings: u64,
+    },
     /// The daemon ends.
     Stop,
 }

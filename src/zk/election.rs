@@ -179,6 +179,19 @@ struct Session {
     granted: bool,
     silences: Vec<Silence>,
     silences_rang: bool,
+    ledger: Listing,
+    /// Whether the lock was held by somebody who is no agent when we looked last.
+    behind_stranger: bool,
+}
+
+/// The watch on the ledger's listing, which a follower has.
+struct Listing {
+    /// How often it has rung.
+    rings: u64,
+    /// How often it had rung when it was set last.
+    watched: Option<u64>,
+    /// When it may be set again.
+    due: Instant,
 }
 
 /// A reason to try again after a while.
@@ -219,6 +232,8 @@ impl Election {
                     granted: false,
                     silences: Vec::new(),
                     silences_rang: true,
+                    ledger: Listing { rings: 0, watched: None, due: clock() },
+                    behind_stranger: false,
                 });
                 true
             }
@@ -237,6 +252,7 @@ impl Election {
                 let ours = self.is_current(generation) && self.places.contain(&path);
                 if let Some(session) = self.session.as_mut().filter(|_| ours) {
                     session.silences_rang |= *path == *self.places.silences;
+                    session.ledger.rings += u64::from(*path == *self.places.alerts);
                 }
                 ours
             }

@@ -5,6 +5,7 @@
 //! time; a bell that rings while it is being read has it read again. So a storm of changes costs a reading per
 //! path and not one per change, and the last reading of a path is always later than its last change.
 
+mod ledger;
 mod node;
 mod table;
 
@@ -25,6 +26,7 @@ use crate::model::observation::Fact;
 use crate::model::reading::Reading;
 use crate::model::rule::RuleSet;
 use crate::published::Writer;
+use ledger::Ledger;
 use node::{Node, Phase};
 
 /// How long until a path that may not be read is tried again: ACLs ring no bell.
@@ -32,9 +34,15 @@ const RETRY: Duration = Duration::from_secs(10);
 /// How often the thread shows that it is alive while nothing happens.
 const PULSE: Duration = Duration::from_secs(1);
 
-/// Watches until it is told to stop; what it sees goes to `facts`.
-pub fn run(bells: &Receiver<Bell>, ring: Sender<Bell>, facts: Sender<Fact>, pulse: &Writer<Instant>) {
-    let mut watcher = Watcher::new(ring, facts);
+/// Watches until it is told to stop; what it sees goes to `facts`. `ledger` is where the alert ledger is.
+pub fn run(
+    bells: &Receiver<Bell>,
+    ring: Sender<Bell>,
+    facts: Sender<Fact>,
+    ledger: Arc<str>,
+    pulse: &Writer<Instant>,
+) {
+    let mut watcher = Watcher::new(ring, facts, ledger);
     let alive = tick(PULSE);
     loop {
         pulse.publish(clock());
@@ -80,12 +88,13 @@ struct Watcher {
     /// Whether the globs are yet to be told as expanded.
     announce: bool,
     fence: Option<Fence>,
+    ledger: Ledger,
     unreadable: BTreeSet<Arc<str>>,
     retry_at: Option<Instant>,
 }
 
 impl Watcher {
-    fn new(ring: Sender<Bell>, facts: Sender<Fact>) -> Self {
+    fn new(ring: Sender<Bell>, facts: Sender<Fact>, ledger: Arc<str>) -> Self {
         Self {
             ring,
             facts,
@@ -97,6 +106,7 @@ impl Watcher {
             unread: 0,
             announce: false,
             fence: None,
+            ledger: Ledger::new(ledger),
             unreadable: BTreeSet::new(),
             retry_at: None,
         }
@@ -115,8 +125,11 @@ impl Watcher {
             Bell::Fence { generation, path, barrier } if self.is_current(generation) => {
                 self.fence = Some(Fence { path, barrier, left: None });
             }
+            Bell::LedgerWatched { generation, rings } if self.is_current(generation) => {
+                self.ledger_watched(rings);
+            }
             // Of a generation that is over.
-            Bell::Rang { .. } | Bell::Read { .. } | Bell::Fence { .. } => {}
+            Bell::Rang { .. } | Bell::Read { .. } | Bell::Fence { .. } | Bell::LedgerWatched { .. } => {}
             Bell::Stop => {}
         }
     }
@@ -169,6 +182,7 @@ impl Watcher {
             self.ending.extend(generation.pool.finish());
         }
         self.fence = None;
+        self.ledger.forget();
         self.unreadable.clear();
         self.retry_at = None;
         for node in self.nodes.values_mut() {
@@ -181,6 +195,7 @@ impl Watcher {
         if self.fence.as_ref().is_some_and(|fence| fence.path == *path && fence.left.is_none()) {
             self.raise_fence();
         }
+        self.ledger_rang(path);
         if let Some(node) = self.nodes.get_mut(path) {
             node.rang.get_or_insert(at);
             self.read(path);
@@ -225,6 +240,7 @@ impl Watcher {
             node.fenced -= 1;
             node.fenced == 0
         };
+        let marked = std::mem::take(&mut node.marked);
         let watched = node.rule.is_some();
         let orphan = node.is_orphan();
         self.note_unreadable(path, &reading);
@@ -242,6 +258,9 @@ impl Watcher {
             self.read(path);
         } else if orphan {
             self.forget(path);
+        }
+        if marked {
+            self.pass_mark();
         }
         if passed {
             self.pass_fence();
@@ -319,6 +338,7 @@ impl Watcher {
     fn drop_fence_if_passed(&mut self) {
         if let Some(Fence { left: Some(0), barrier, .. }) = self.fence {
             self.fence = None;
+            self.tell_ledger_before_barrier();
             self.tell(Fact::Barrier(barrier));
         }
     }

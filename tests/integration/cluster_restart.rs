@@ -224,9 +224,11 @@ fn a_kazoo_lock_silences_all_and_its_release_lets_one_speak() {
     );
     let holder = std::thread::spawn(move || kazoo(&address, &script));
     space.wait_for_children(LOCK, 1);
+    let yaml = format!("{YAML}{}", YAML.replace("foo", "bar"));
+    space.client().create("/services/bar/a", "");
     let agents = [(); 2].map(|()| {
         let waiting = space.client().children(LOCK).unwrap().len();
-        let daemon = Daemon::with(space.address(), YAML).smtp(sink.port()).start();
+        let daemon = Daemon::with(space.address(), &yaml).smtp(sink.port()).start();
         daemon.wait_until_ready();
         space.wait_for_children(LOCK, waiting + 1);
         daemon
@@ -236,6 +238,13 @@ fn a_kazoo_lock_silences_all_and_its_release_lets_one_speak() {
         agent.wait_for("/services/foo", "Found children (0) less than minimum (1)");
         assert_eq!(agent.status()["cluster"]["leader"], "operator");
     }
+    // What comes and goes meanwhile is not told afterwards either.
+    space.client().delete("/services/bar/a");
+    agents
+        .iter()
+        .for_each(|agent| agent.wait_for("/services/bar", "Found children (0) less than minimum (1)"));
+    space.client().create("/services/bar/a", "");
+    agents.iter().for_each(|agent| agent.wait_for("/services/bar", true));
     throughout(Duration::from_secs(3), "silent", || sink.mails().is_empty() && !agents.iter().any(leads));
     space.client().create("/release", "");
     sink.wait_for(1);
@@ -243,4 +252,5 @@ fn a_kazoo_lock_silences_all_and_its_release_lets_one_speak() {
     let contenders = holder.join().unwrap();
     assert_eq!(contenders.trim(), format!("operator {} {}", name(&agents[0]), name(&agents[1])));
     assert!(leads(&agents[0]) && !leads(&agents[1]));
+    throughout(Duration::from_secs(2), "told of what is open alone", || sink.mails().len() == 1);
 }

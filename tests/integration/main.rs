@@ -12,6 +12,7 @@ mod changes;
 mod cluster;
 mod cluster_chaos;
 mod cluster_degraded;
+mod cluster_gap;
 mod cluster_hands;
 mod cluster_judge;
 mod cluster_restart;

@@ -43,6 +43,8 @@ pub struct Agent {
     pub client: Option<Client>,
     /// What was read of each path last, so that only changes are told.
     pub seen: [Option<Option<u32>>; PATHS],
+    /// How often the ledger's listing had changed when it was told of it last in this session.
+    pub listing: Option<u64>,
     pub silences: usize,
     /// What the evaluator has to tell, and when it comes to it.
     pub judged: VecDeque<(Millis, Judged)>,
@@ -122,6 +124,7 @@ impl Agent {
             dispatcher: Dispatcher::new(identity, Duration::from_secs(2)),
             client: None,
             seen: [None; PATHS],
+            listing: None,
             silences: 0,
             judged: VecDeque::new(),
             known: [None; PATHS],

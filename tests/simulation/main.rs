@@ -94,6 +94,11 @@ fn a_lease_that_overtakes_transitions_is_found() {
 }
 
 #[test]
+fn a_ledger_that_followers_do_not_watch_is_found() {
+    finds("followers do not watch the ledger", Mutant { ledger_unwatched: true, ..Mutant::default() });
+}
+
+#[test]
 fn a_lease_that_is_not_checked_is_found() {
     finds("the lease is not checked before sending", Mutant { lease_unchecked: true, ..Mutant::default() });
 }

@@ -217,7 +217,7 @@ impl Oracle {
         }
         let violation = ordinal(&item.message);
         let excused = self.violations[violation as usize].excused;
-        if firing && item.kind == Kind::Firing && !excused {
+        if firing && !excused {
             let other = self.told_as.get(&(receiver, violation)).filter(|other| **other != item.incident);
             let surely = |other: &Arc<str>| self.tries(other, receiver, true).any(|attempt| attempt.arrived);
             if let Some(other) = other.filter(|other| surely(other)).cloned() {

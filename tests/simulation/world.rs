@@ -45,6 +45,8 @@ pub struct Mutant {
     pub lease_overtakes: bool,
     /// The lease is not checked before an attempt.
     pub lease_unchecked: bool,
+    /// Followers are not told when entries of the ledger come and go.
+    pub ledger_unwatched: bool,
 }
 
 #[derive(Debug)]

@@ -16,6 +16,8 @@ pub struct State {
     /// Which violation each path is in; `None` in spec.
     pub violations: [Option<u32>; PATHS],
     pub ledger: BTreeMap<Arc<str>, Stored>,
+    /// How often entries came or went.
+    pub listing: u64,
     /// Lock nodes: sequence number and session.
     pub locks: BTreeMap<u64, u64>,
     pub silences: Vec<Silence>,
@@ -162,9 +164,13 @@ impl ZooKeeper {
             (Change::Create(_) | Change::Set(..) | Change::Delete(_), _) => return Written::Conflict(found),
         };
         let version = next.as_ref().map_or(0, |stored| stored.version);
-        self.commit(now, |state| match next {
-            Some(stored) => drop(state.ledger.insert(path, stored)),
-            None => drop(state.ledger.remove(&path)),
+        self.commit(now, |state| {
+            let before = state.ledger.len();
+            match next {
+                Some(stored) => drop(state.ledger.insert(path, stored)),
+                None => drop(state.ledger.remove(&path)),
+            }
+            state.listing += u64::from(state.ledger.len() != before);
         });
         Written::Done(version)
     }

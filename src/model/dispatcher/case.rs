@@ -25,6 +25,8 @@ pub(super) struct Case {
     pub message: Arc<str>,
     pub left: Left,
     pub children: Option<u32>,
+    /// The state of the ledger's listing when the violation began.
+    pub listing: Option<u64>,
     /// Under a lease: the open incident. Without one: what this process knows of the last one it led.
     pub incident: Option<Incident>,
     pub record: Record,
@@ -41,6 +43,7 @@ impl Case {
             message: "".into(),
             left: Left::default(),
             children: None,
+            listing: None,
             incident: None,
             record: Record::default(),
             forget_at: None,
@@ -52,6 +55,9 @@ impl Case {
     pub fn judge(&mut self, state: State, path: &Arc<str>, core: &mut Core, now: Now) {
         let change = match state {
             State::Error { message, left } => {
+                if self.alert.is_inactive() {
+                    self.listing = core.hindsight.listing();
+                }
                 (self.message, self.left) = (message, left);
                 self.alert.violated(&self.rule, now)
             }
@@ -78,7 +84,16 @@ impl Case {
             Change::Relapsed => Event::Relapsed(path_of()),
             Change::Resolved { .. } => Event::Resolved(path_of()),
         });
-        let (Change::Resolved { compliant }, true) = (change, core.lease.is_some()) else { return };
+        let Change::Resolved { since, compliant } = change else { return };
+        if core.lease.is_some() {
+            return self.conclude(compliant, path, core, now);
+        }
+        let listing = self.listing.filter(|_| !core.silenced(path, now));
+        core.hindsight.note(path, since, compliant, &self.message, listing);
+    }
+
+    /// The open incident, if there is one, is over.
+    pub fn conclude(&mut self, compliant: Now, path: &Arc<str>, core: &mut Core, now: Now) {
         if let Some(incident) = self.incident.as_mut().filter(|incident| incident.until.is_none()) {
             incident.close(compliant.wall, now.mono);
             calm(incident, path, core);

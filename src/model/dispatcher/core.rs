@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::effect::{Effect, Event, Identity};
+use super::hindsight::Hindsight;
 use super::jitter::Jitter;
 use super::outbox::Outbox;
 use super::record::NOTES;
@@ -23,6 +24,7 @@ pub(super) struct Core {
     pub silences: Vec<Silence>,
     /// When the next silence ends.
     pub silence_ends: Option<Instant>,
+    pub hindsight: Hindsight,
     /// The epoch of the lease in effect.
     pub lease: Option<u64>,
     /// The epoch of the last lease that this process had before.
@@ -50,6 +52,7 @@ impl Core {
             outboxes: BTreeMap::new(),
             silences: Vec::new(),
             silence_ends: None,
+            hindsight: Hindsight::default(),
             lease: None,
             last_epoch: None,
             parked: false,

@@ -53,6 +53,8 @@ pub struct Grant {
     pub unreadable: Vec<(Arc<str>, i32)>,
     /// All silences.
     pub silences: Vec<Silence>,
+    /// Whether a stranger held the lock until now, who may have meant that nothing is told meanwhile.
+    pub after_stranger: bool,
 }
 
 /// The name of one delivery, unique in this process.
@@ -98,6 +100,8 @@ pub enum Event {
     Relapsed(Arc<str>),
     /// An alert is over.
     Resolved(Arc<str>),
+    /// It fired and was over while no agent led, and is told now.
+    Missed(Arc<str>),
     /// The lease is in effect: its epoch, and how many incidents were open.
     Leading(u64, usize),
     /// The lease of this epoch is over.

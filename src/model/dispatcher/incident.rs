@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use super::hindsight::Ended;
 use super::share::{Place, Share, View, is_open};
 use crate::model::ledger::{Entry, Mark, Past};
 use crate::model::receiver::ReceiverId;
@@ -27,6 +28,16 @@ impl Incident {
     pub fn new(id: Arc<str>, since: SystemTime, message: Arc<str>, receivers: &[ReceiverId]) -> Self {
         let shares = receivers.iter().map(|receiver| (receiver.clone(), Share::new(&id))).collect();
         Self { id, since, until: None, message, shares, missed: 0, extra: "".into(), notices: Vec::new() }
+    }
+
+    /// One that is over already, and that nobody was told of.
+    pub fn untold(id: Arc<str>, ended: &Ended, receivers: &[ReceiverId], now: Instant) -> Self {
+        let mut incident = Self::new(id, ended.since.wall, Arc::clone(&ended.message), receivers);
+        (incident.until, incident.missed) = (Some(ended.until.wall), ended.missed);
+        for share in incident.shares.values_mut() {
+            (share.due, share.missed) = (Some(now), ended.missed > 0);
+        }
+        incident
     }
 
     /// Takes over an entry of the ledger. `mine` is what this process holds of the path, `mine_is_newest`

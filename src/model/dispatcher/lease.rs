@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::case::Case;
 use super::effect::{Effect, Event, Grant};
+use super::hindsight::Ended;
+use super::incident::Incident;
 use super::record::Record;
 use super::{Dispatcher, PATIENCE};
 use crate::model::ledger::{Change, Entry, Stored, Written};
@@ -70,6 +72,11 @@ impl Dispatcher {
             self.core.log(Event::Unreadable(Arc::clone(&path)));
             self.admit(path, None, version, now);
         }
+        let untold = self.core.hindsight.untold(now);
+        self.core.hindsight.blind();
+        if !grant.after_stranger {
+            untold.into_iter().for_each(|(path, ended)| self.tell_late(path, &ended, now));
+        }
         self.collect_at = now.mono.checked_add(PATIENCE).filter(|_| !self.foreign.is_empty());
         self.core.outboxes.values_mut().for_each(|outbox| outbox.refresh_now(now.mono));
         self.core.touched.extend(self.cases.keys().cloned());
@@ -99,6 +106,17 @@ impl Dispatcher {
             None => case.record.wanted = case.alert.is_fresh() && case.alert.is_inactive(),
         }
         self.core.touched.insert(path);
+    }
+
+    /// Opens an incident for what fired and was over while nobody led.
+    fn tell_late(&mut self, path: Arc<str>, ended: &Ended, now: Now) {
+        let rule = self.core.rules.for_path(&path).filter(|rule| !rule.receivers.is_empty()).cloned();
+        let Some(rule) = rule.filter(|_| !self.core.silenced(&path, now)) else { return };
+        let id = self.core.incident_id();
+        let incident = Incident::untold(id, ended, &rule.receivers, now.mono);
+        let case = Self::case(&mut self.cases, &mut self.compliant, &path, rule, now);
+        case.incident = Some(incident);
+        self.core.log(Event::Missed(path));
     }
 
     fn case<'a>(

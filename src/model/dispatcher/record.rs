@@ -183,10 +183,16 @@ impl Case {
             }
         }
         self.incident = Some(incident);
-        // A path that is in spec by now recovers; the alert need not have been seen by this agent.
+        // A path that is in spec by now recovers: as of when this agent saw that, or else from now on.
+        let seen = core.hindsight.recall(path, now).filter(|ended| entry.since <= ended.until.wall);
         if self.alert.is_fresh() && self.alert.is_inactive() {
-            let change = self.alert.complied(self.open_since(core, now), &self.rule, now);
-            self.changed(change, path, core, now);
+            match seen {
+                Some(ended) => self.conclude(ended.until, path, core, now),
+                None => {
+                    let change = self.alert.complied(self.open_since(core, now), &self.rule, now);
+                    self.changed(change, path, core, now);
+                }
+            }
         }
         core.touched.insert(Arc::clone(path));
     }

@@ -1,5 +1,6 @@
 //! What the dispatcher tells, and when.
 
+mod hindsight;
 mod protocol;
 mod told;
 mod world;

@@ -87,6 +87,7 @@ fn words(judged: &Judged) -> String {
         Judged::Forgotten(path) => format!("{path} forgotten"),
         Judged::Stale => "stale".to_owned(),
         Judged::StalePath(path) => format!("{path} stale"),
+        Judged::LedgerChanged => "ledger changed".to_owned(),
         Judged::Barrier(number) => format!("barrier {number}"),
     }
 }

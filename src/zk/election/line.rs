@@ -15,6 +15,11 @@ use crate::zk::contenders::{self, Contender, MARK};
 use crate::zk::ledger::{self, Access};
 use crate::zk::silences;
 
+/// How long the ledger's listing is left alone after it was read: in a storm it changes all the time.
+const LISTING_PAUSE: Duration = Duration::from_millis(50);
+/// And how many times as long as it took to read, if that is longer.
+const LISTING_SHARE: u32 = 10;
+
 #[expect(clippy::disallowed_methods, reason = "silences end by the wall clock")]
 fn wall_clock() -> SystemTime {
     SystemTime::now()
@@ -52,6 +57,11 @@ impl Election {
             Some(0) => self.lead(session, &own)?,
             Some(place) => {
                 self.withdraw(session);
+                // One that left between two calls has no name any more, and is no stranger for that.
+                if let Some(leader) = &self.status.leader {
+                    session.behind_stranger = !self.is_agent(leader);
+                }
+                wait = wait.min(self.watch_ledger(session)?);
                 let before = format!("{}/{}", self.places.lock, line[place - 1].name);
                 if session.client.exists(&before, true)?.is_none() {
                     return self.stand_in_line(session);
@@ -61,6 +71,35 @@ impl Election {
             None => return Ok(SOON),
         }
         Ok(wait)
+    }
+
+    fn is_agent(&self, name: &str) -> bool {
+        self.status.agents.iter().any(|agent| *agent.name == *name)
+    }
+
+    /// Sets the watch on the ledger's listing if it has rung, so that the alert side knows until when nobody has
+    /// told of anything; gives the time until there may be more to do. An agent that may not list the ledger
+    /// will not lead either.
+    fn watch_ledger(&self, session: &mut Session) -> Answer<Duration> {
+        let listing = &mut session.ledger;
+        if listing.watched == Some(listing.rings) {
+            return Ok(REFRESH);
+        }
+        let began = clock();
+        if listing.due > began {
+            return Ok(listing.due - began);
+        }
+        match session.client.children(&self.places.alerts, true) {
+            Ok(_) => {}
+            Err(ZkError::NoNode | ZkError::NoAuth) => return Ok(REFRESH),
+            Err(e) => return Err(e),
+        }
+        let took = clock() - began;
+        listing.due = began + took + LISTING_PAUSE.max(took * LISTING_SHARE);
+        listing.watched = Some(listing.rings);
+        let generation = session.client.generation();
+        self.outlets.watch.send(Bell::LedgerWatched { generation, rings: listing.rings }).ok();
+        Ok(REFRESH)
     }
 
     /// Whether a lease on this session would hold now.
@@ -170,6 +209,7 @@ impl Election {
                 entries: loaded.entries,
                 unreadable: loaded.unreadable,
                 silences: session.silences.clone(),
+                after_stranger: session.behind_stranger,
             }))
             .ok();
         // The event of this write is the fence: it comes behind all events of what was committed before.

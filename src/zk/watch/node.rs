@@ -33,6 +33,8 @@ pub(super) struct Node {
     pub(super) rang: Option<Instant>,
     /// How many readings the fence still waits for.
     pub(super) fenced: u8,
+    /// Whether the news of the ledger's change waits for its reading.
+    pub(super) marked: bool,
     pub(super) unfolds: Option<Box<Unfolds>>,
 }
 
@@ -56,6 +58,7 @@ impl Node {
             read: false,
             rang: None,
             fenced: 0,
+            marked: false,
             unfolds: None,
         }
     }

@@ -49,6 +49,7 @@ impl Watcher {
             self.unreadable.remove(path);
         }
         self.drop_from_fence(old.values().filter(|node| node.fenced > 0).count());
+        old.values().filter(|node| node.marked).for_each(|_| self.pass_mark());
         self.finish_change(&before);
     }
 
@@ -162,6 +163,9 @@ impl Watcher {
         self.unread -= usize::from(!node.read);
         self.unreadable.remove(path);
         self.drop_from_fence(usize::from(node.fenced > 0));
+        if node.marked {
+            self.pass_mark();
+        }
     }
 
     fn drop_from_fence(&mut self, count: usize) {

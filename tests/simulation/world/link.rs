@@ -74,7 +74,7 @@ impl World {
         if let Some(client) = &mut self.agents[agent].client {
             client.armed = true;
         }
-        self.agents[agent].seen = [None; PATHS];
+        (self.agents[agent].seen, self.agents[agent].listing) = ([None; PATHS], None);
         self.view(agent);
     }
 
@@ -215,6 +215,10 @@ impl World {
                 self.tell(agent, judged);
             }
         }
+        let seen = self.agents[agent].listing.replace(state.listing);
+        if seen != Some(state.listing) && (seen.is_none() || !self.mutant.ledger_unwatched) {
+            self.tell(agent, Judged::LedgerChanged);
+        }
         if self.agents[agent].silences != state.silences.len() {
             self.agents[agent].silences = state.silences.len();
             let now = self.moment();
@@ -259,6 +263,7 @@ impl World {
             entries: state.ledger.values().cloned().collect(),
             unreadable: Vec::new(),
             silences: state.silences.clone(),
+            after_stranger: false,
         };
         if self.mutant.lease_overtakes {
             let now = self.moment();

@@ -1,0 +1,101 @@
+//! What this agent saw begin and end while it led nothing: if nobody led then, nobody was told.
+//!
+//! Who tells of a violation first makes an entry in the ledger, and removes it after the recovery. The watching
+//! side tells of each change in the ledger's listing behind all it read before. So a violation since whose
+//! beginning the listing has not changed was told by nobody, if there is no entry at the takeover either.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::model::time::Now;
+
+/// How long a violation that ended is remembered. The longest session timeout is a minute, and nobody leads for
+/// little longer than that; what was over long before a takeover is nobody's concern.
+const KEEP: Duration = Duration::from_secs(120);
+
+/// A violation that fired and ended while this agent did not lead.
+#[derive(Clone, Debug)]
+pub(super) struct Ended {
+    pub since: Now,
+    pub until: Now,
+    pub message: Arc<str>,
+    /// Earlier ones of the same path, of which it holds as well that nobody was told.
+    pub missed: u32,
+    /// The state of the listing when it began; `None` if nobody should be told.
+    listing: Option<u64>,
+}
+
+/// The memory of them.
+#[derive(Debug, Default)]
+pub(super) struct Hindsight {
+    /// Counts the changes of the listing; `None` while it is not watched.
+    listing: Option<u64>,
+    changes: u64,
+    ended: BTreeMap<Arc<str>, Ended>,
+    sweep_at: Option<Instant>,
+}
+
+impl Hindsight {
+    /// The listing has changed, or may have.
+    pub fn ledger_changed(&mut self) {
+        self.changes += 1;
+        self.listing = Some(self.changes);
+    }
+
+    /// Changes of the listing may go unseen from now on.
+    pub fn blind(&mut self) {
+        self.listing = None;
+    }
+
+    /// The state of the listing, for a violation that begins.
+    pub fn listing(&self) -> Option<u64> {
+        self.listing
+    }
+
+    /// A violation that began at this state of the listing has ended.
+    pub fn note(
+        &mut self,
+        path: &Arc<str>,
+        since: Now,
+        until: Now,
+        message: &Arc<str>,
+        listing: Option<u64>,
+    ) {
+        let earlier = self.ended.get(path).filter(|ended| self.is_untold(ended));
+        let missed = earlier.map_or(0, |ended| ended.missed.saturating_add(1));
+        let ended = Ended { since, until, message: Arc::clone(message), missed, listing };
+        self.ended.insert(Arc::clone(path), ended);
+        self.sweep_at = self.sweep_at.or_else(|| until.mono.checked_add(KEEP));
+    }
+
+    /// Forgets what was over long ago.
+    pub fn sweep(&mut self, now: Now) {
+        if self.sweep_at.take_if(|at| *at <= now.mono).is_none() {
+            return;
+        }
+        self.ended.retain(|_, ended| !is_old(ended, now));
+        if !self.ended.is_empty() {
+            self.sweep_at = now.mono.checked_add(KEEP);
+        }
+    }
+
+    /// What was seen to end of a path that has an entry.
+    pub fn recall(&mut self, path: &str, now: Now) -> Option<Ended> {
+        self.ended.remove(path).filter(|ended| !is_old(ended, now))
+    }
+
+    /// All that nobody was told of. Whoever asks tells it, so it is forgotten here.
+    pub fn untold(&mut self, now: Now) -> Vec<(Arc<str>, Ended)> {
+        let all = std::mem::take(&mut self.ended);
+        all.into_iter().filter(|(_, ended)| self.is_untold(ended) && !is_old(ended, now)).collect()
+    }
+
+    fn is_untold(&self, ended: &Ended) -> bool {
+        ended.listing.is_some() && ended.listing == self.listing
+    }
+}
+
+fn is_old(ended: &Ended, now: Now) -> bool {
+    now.mono.saturating_duration_since(ended.until.mono) >= KEEP
+}

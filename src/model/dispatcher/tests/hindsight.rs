@@ -1,0 +1,136 @@
+//! Violations that come and go while nobody leads.
+
+use super::*;
+
+/// A follower that watches the ledger's listing, with `/0` in spec.
+fn follower() -> World {
+    let mut world = World::follower(vec![rule("/0", &["a", "b"])], &["a", "b"], BTreeMap::new());
+    world.judged(Judged::LedgerChanged);
+    world.ok("/0");
+    world
+}
+
+fn blink(world: &mut World) {
+    world.error("/0");
+    world.wait(secs(1));
+    world.ok("/0");
+}
+
+#[test]
+fn what_came_and_went_while_nobody_led_is_told_late() {
+    let mut world = follower();
+    let began = world.now.wall;
+    blink(&mut world);
+    world.wait(secs(3));
+    world.lead(1);
+    let told = world.answer(secs(10), |_| Outcome::Accepted);
+    assert_eq!(words(&told), ["a Late /0", "b Late /0"]);
+    let item = &told[0].1.items[0];
+    assert_eq!((item.since, item.until), (began, Some(began + secs(1))));
+    assert!(item.notes.is_empty() && world.ledger.is_empty() && world.dispatcher.cases.is_empty());
+    assert!(world.events.contains(&Event::Missed("/0".into())));
+}
+
+#[test]
+fn what_may_have_been_told_is_not_told_again() {
+    /// What happens to a follower from which another takes over, or not.
+    type Story = fn(&mut World);
+    let check = |what: &str, story: Story| {
+        let mut world = follower();
+        story(&mut world);
+        world.lead(1);
+        assert_eq!(world.told(), [""; 0], "{what}");
+    };
+    check("an entry came or went meanwhile", |world| {
+        world.error("/0");
+        world.judged(Judged::LedgerChanged);
+        world.ok("/0");
+    });
+    check("an entry came or went afterwards", |world| {
+        blink(world);
+        world.judged(Judged::LedgerChanged);
+    });
+    check("the session was lost", |world| {
+        blink(world);
+        world.judged(Judged::Stale);
+        world.judged(Judged::LedgerChanged);
+        world.ok("/0");
+    });
+    check("it began before the ledger was watched", |world| {
+        world.judged(Judged::Stale);
+        world.error("/0");
+        world.judged(Judged::LedgerChanged);
+        world.ok("/0");
+    });
+    check("it was over long ago", |world| {
+        blink(world);
+        world.wait(secs(130));
+    });
+    check("it was silenced", |world| {
+        let until = world.now.wall + secs(2);
+        let silence = Silence { id: "s".into(), path: "/0".into(), until, comment: "".into(), by: "".into() };
+        world.dispatcher.on_silences(vec![silence], world.now);
+        blink(world);
+        world.wait(secs(3));
+    });
+}
+
+#[test]
+fn a_stranger_who_held_the_lock_meant_silence() {
+    let mut world = follower();
+    blink(&mut world);
+    let grant = Grant { barrier: 1, epoch: 1, after_stranger: true, ..Grant::default() };
+    world.judged(Judged::Barrier(1));
+    let effects = world.dispatcher.on_lease(grant, world.now);
+    world.perform(effects);
+    assert_eq!(world.told(), [""; 0]);
+}
+
+#[test]
+fn it_is_told_once_though_each_follower_saw_it() {
+    let mut first = follower();
+    blink(&mut first);
+    first.lead(1);
+    assert_eq!(first.told(), ["a Late /0", "b Late /0"]);
+    let effects = first.dispatcher.on_lease_lost(first.now);
+    first.perform(effects);
+    first.lead(2);
+    assert_eq!(first.told(), [""; 0]);
+}
+
+#[test]
+fn one_that_follows_at_once_tells_of_those_that_were_missed() {
+    let mut world = follower();
+    blink(&mut world);
+    world.error("/0");
+    world.lead(1);
+    let told = world.answer(secs(10), |_| Outcome::Accepted);
+    assert_eq!(words(&told), ["a Firing /0", "b Firing /0"]);
+    assert!(!told[0].1.items[0].notes.is_empty(), "{told:?}");
+    let mut world = follower();
+    blink(&mut world);
+    blink(&mut world);
+    world.lead(1);
+    let told = world.answer(secs(10), |_| Outcome::Accepted);
+    assert_eq!(words(&told), ["a Late /0", "b Late /0"]);
+    assert!(!told[0].1.items[0].notes.is_empty(), "{told:?}");
+}
+
+#[test]
+fn keep_firing_for_that_ran_out_while_nobody_led_is_over() {
+    let mut rule = rule("/0", &["a"]);
+    rule.keep_firing_for = secs(30);
+    let mut leader = World::with(vec![rule.clone()], &["a"], BTreeMap::new());
+    leader.error("/0");
+    assert_eq!(leader.told(), ["a Firing /0"]);
+    let mut world = World::follower(vec![rule], &["a"], leader.ledger.clone());
+    world.error("/0");
+    world.wait(secs(20));
+    world.ok("/0");
+    let until = world.now.wall;
+    world.wait(secs(31));
+    world.lead(2);
+    let told = world.answer(secs(1), |_| Outcome::Accepted);
+    assert_eq!(words(&told), ["a Resolved /0"]);
+    assert_eq!(told[0].1.items[0].until, Some(until));
+}
