@@ -154,11 +154,17 @@ impl Case {
     ) {
         core.log(Event::Conflict(Arc::clone(path)));
         self.record.wanted = true;
+        let stamped = self.record.acked.as_ref().is_some_and(|acked| acked.epoch == epoch);
         let Some(Stored { entry, version }) = stored else {
+            let adopted = self.record.acked.is_some() && !stamped;
             (self.record.acked, self.record.version) = (None, None);
+            // The leader before has removed it after all: everybody had been told of both ends.
+            if adopted {
+                self.cancel_intents(core);
+                self.drop_incident(path, core);
+            }
             return;
         };
-        let stamped = self.record.acked.as_ref().is_some_and(|acked| acked.epoch == epoch);
         self.record.version = Some(version);
         // What bears this lease's epoch is this agent's own; so is what was stamped before under this lease, and
         // a late write of an older one has no say over it.

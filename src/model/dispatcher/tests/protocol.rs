@@ -143,6 +143,26 @@ fn compliant_paths_cost_nothing() {
     assert!(world.dispatcher.cases.is_empty() && world.dispatcher.next_deadline().is_none());
 }
 
+/// The removal by an older lease that came late: its holder had told everybody of both ends.
+#[test]
+fn an_entry_that_the_leader_before_removed_late_is_over() {
+    let mut before = World::new(1, &["a"]);
+    before.error("/0");
+    assert_eq!(before.told(), ["a Firing /0"]);
+    let mut world = World::follower(vec![rule("/0", &["a"])], &["a"], before.ledger.clone());
+    world.ok("/0");
+    world.held = Some(Vec::new());
+    world.lead(2);
+    world.wait(secs(5));
+    world.ledger.clear();
+    world.release();
+    world.held = None;
+    assert_eq!(world.told(), [""; 0]);
+    assert!(world.events.contains(&Event::Conflict("/0".into())) && world.ledger.is_empty());
+    world.error("/0");
+    assert_eq!(world.told(), ["a Firing /0"]);
+}
+
 /// A write of an older lease that came late: what it tells is taken over, under its incident.
 #[test]
 fn a_conflict_is_decided_anew() {
