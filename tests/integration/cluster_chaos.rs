@@ -18,6 +18,8 @@ const AGENTS: usize = 3;
 const ROUNDS: usize = 12;
 const ADDRESSES: [&str; 2] = ["ops@example.com", "dev@example.com"];
 const HOOK: &str = "/hook";
+/// What a message says that tells both ends at once.
+const LATE: &str = "Now in spec; was, while no message got through: ";
 /// How long a leader may be missing at most, whatever happened.
 const LEADER: Duration = Duration::from_secs(40);
 
@@ -284,6 +286,7 @@ impl World {
                     path: text(&alert["labels"]["path"]),
                     incident: text(&alert["annotations"]["incident"]),
                     firing,
+                    late: text(&alert["annotations"]["message"]).contains(LATE),
                     since: parse_time(&text(&alert["startsAt"])).unwrap(),
                     until: (!firing).then(|| parse_time(&text(&alert["endsAt"])).unwrap()),
                 });
@@ -300,22 +303,25 @@ impl World {
                 line.map(|value| value.trim().to_owned())
             };
             let agent = field("Agent:").unwrap();
-            let mut tell = |path: &str, state: &str, since: &str, until: Option<&str>, incident: &str| {
-                all.push(Told {
-                    receiver: mail.to[0].clone(),
-                    agent: agent.clone(),
-                    at: self.wall(mail.at),
-                    path: path.to_owned(),
-                    incident: incident.to_owned(),
-                    firing: state == "ALERT",
-                    since: parse_time(since).unwrap(),
-                    until: until.map(|until| parse_time(until).unwrap()),
-                });
-            };
+            let mut tell =
+                |path: &str, state: &str, line: &str, since: &str, until: Option<&str>, incident: &str| {
+                    all.push(Told {
+                        receiver: mail.to[0].clone(),
+                        agent: agent.clone(),
+                        at: self.wall(mail.at),
+                        path: path.to_owned(),
+                        incident: incident.to_owned(),
+                        firing: state == "ALERT",
+                        late: line.contains(LATE),
+                        since: parse_time(since).unwrap(),
+                        until: until.map(|until| parse_time(until).unwrap()),
+                    });
+                };
             if let Some(incident) = field("Incident:") {
                 let until = field("Until:");
                 let (path, state) = (field("Path:").unwrap(), field("State:").unwrap());
-                tell(&path, &state, &field("Since:").unwrap(), until.as_deref(), &incident);
+                let line = mail.body.lines().next().unwrap();
+                tell(&path, &state, line, &field("Since:").unwrap(), until.as_deref(), &incident);
                 continue;
             }
             let lines: Vec<&str> = mail.body.lines().collect();
@@ -323,7 +329,14 @@ impl World {
                 let (state, rest) = pair[0].split_once(' ').unwrap();
                 let fact = |label| pair[1].trim().split("; ").find_map(|fact| fact.strip_prefix(label));
                 let path = rest.split(':').next().unwrap();
-                tell(path, state, fact("since ").unwrap(), fact("until "), fact("incident ").unwrap());
+                tell(
+                    path,
+                    state,
+                    pair[0],
+                    fact("since ").unwrap(),
+                    fact("until "),
+                    fact("incident ").unwrap(),
+                );
             }
         }
         all

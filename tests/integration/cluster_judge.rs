@@ -20,8 +20,6 @@ const NOTE: Millis = 1_500;
 const HEAL: Millis = 3_000;
 /// How long a lease outlives the last write that was acknowledged: two thirds of the session timeout.
 const LAPSE: Millis = SESSION * 1_000 * 2 / 3;
-/// A violation that lasts no longer than this may be over while its alert waits for others to go along.
-const BRIEF: Millis = 2_000;
 /// How soon after a fault an agent that leads again sees what is.
 const BACK: Millis = 1_000;
 /// For how long a leader that nothing ails must have been able to see a violation, for the violation to be owed.
@@ -45,6 +43,8 @@ pub struct Told {
     pub path: String,
     pub incident: String,
     pub firing: bool,
+    /// Whether it says that the alert did not get through, and tells both ends at once.
+    pub late: bool,
     /// To the second.
     pub since: Millis,
     pub until: Option<Millis>,
@@ -297,10 +297,14 @@ impl Evidence {
             let may_have_been =
                 self.faults.iter().any(|fault| fault.from <= end.at && end.since <= fault.until + HEAL);
             match alert {
+                Some(alert) if end.late && !self.is_unknowable(alert) => {
+                    wrong.push(format!(
+                        "told of an alert that got through as if it had not: {alert:?} {end:?}"
+                    ));
+                }
                 Some(alert) if alert.at <= end.at || self.is_unknowable(alert) => {}
-                // Over before the alert had left: both ends are told at once.
-                None if end.until.is_some_and(|until| until <= end.since + BRIEF) => {}
-                None if may_have_been => {}
+                // Both ends at once: nobody can have been told of the first before.
+                None if end.late || may_have_been => {}
                 Some(_) | None => wrong.push(format!("a recovery without its alert: {end:?}")),
             }
         }
@@ -349,6 +353,7 @@ fn wrongs_are_found() {
             path: "/p".into(),
             incident: "i".into(),
             firing,
+            late: false,
             since: 10_000,
             until: (!firing).then_some(20_000),
         };
@@ -370,6 +375,14 @@ fn wrongs_are_found() {
     check(|_| {}, "");
     check(|e| e.told.clear(), "never heard");
     check(|e| drop(e.told.remove(0)), "a recovery without its alert");
+    check(
+        |e| {
+            drop(e.told.remove(0));
+            e.told[0].late = true;
+        },
+        "",
+    );
+    check(|e| e.told[1].late = true, "as if it had not");
     check(|e| drop(e.told.pop()), "an alert without its recovery");
     check(|e| e.told.push(e.told[1].clone()), "told twice");
     check(|e| e.leases.push(e.leases[0].clone()), "held twice");
