@@ -8,6 +8,7 @@
 mod access;
 mod addresses;
 mod architecture;
+mod attacks;
 mod changes;
 mod cluster;
 mod cluster_chaos;
@@ -32,6 +33,7 @@ mod mail_trouble;
 mod notification;
 mod outage;
 mod packaging;
+mod page;
 mod reload;
 mod shutdown;
 mod storm;

@@ -5,6 +5,7 @@
 mod alertmanager;
 mod authority;
 mod children;
+mod chromium;
 mod client;
 mod daemon;
 mod ensemble;
@@ -29,6 +30,7 @@ use std::time::{Duration, Instant};
 
 pub use alertmanager::Alertmanager;
 pub use authority::Authority;
+pub use chromium::Chromium;
 pub use client::{Access, Client, Mode};
 pub use daemon::{Builder, Daemon};
 pub use ensemble::Ensemble;

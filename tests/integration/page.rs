@@ -1,0 +1,227 @@
+//! The status page in a real browser.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::common::{
+    Access, Answer, Chromium, Client, Daemon, HttpSink, Mode, SOON, SmtpSink, Space, eventually, run, shared,
+};
+
+/// How soon a change shows: at least one of a few does so, and each of them some time later at most, as other tests
+/// may keep the browser from computing for a while.
+const PROMPT: Duration = Duration::from_secs(2);
+const SLACK: Duration = Duration::from_secs(3);
+const ROUNDS: usize = 3;
+
+/// Out of spec from the first on.
+const BROKEN: &str = "/page/broken";
+/// May not be read.
+const SECRET: &str = "/page/secret";
+
+/// Names and words that a page must show as what they are: two levels of a path, a child, a glob, what a receiver
+/// says, a comment on a silence.
+const PATH: &str = "/page/<script>alert(1)</script>";
+const CHILD: &str = "<img src=x onerror=alert(2)>";
+const GLOB: &str = "/void/<b onclick=alert(3)>/*";
+const SAID: &str = "550 <svg/onload=alert(4)>";
+const COMMENT: &str = "</small><script>alert(5)</script>";
+
+/// What the page shows of a path in one of its lists, or null, and the like. A reload would wipe them away.
+const TOOLS: &str = r#"
+    window.test = {};
+    test.row = (list, path) => {
+        const link = [...document.querySelectorAll(`#${list} tbody a`)].find(a => a.textContent === path);
+        return link ? link.closest("tr").innerText : null;
+    };
+    test.search = text => {
+        document.getElementById("search").value = text;
+        document.getElementById("search").dispatchEvent(new Event("input"));
+    };
+    document.getElementById("oks").open = true;"#;
+
+/// A daemon that watches so many paths, a few of which are out of spec or unreadable.
+struct Scene {
+    _space: Space,
+    _receivers: (HttpSink, SmtpSink),
+    client: Client,
+    paths: Vec<String>,
+    daemon: Daemon,
+}
+
+impl Scene {
+    fn new(count: usize) -> Self {
+        let (space, sink, mails) = (shared(), HttpSink::start(), SmtpSink::start());
+        let mut client = space.client();
+        client.authenticate("somebody:else");
+        client.create(BROKEN, "");
+        client.create(&format!("{PATH}/{CHILD}"), "");
+        client.create_as(SECRET, "", Mode::Persistent, Access::Creator);
+        let paths: Vec<String> = (0..count - 3).map(|n| format!("/page/p{n:04}")).collect();
+        client.create_many(&paths);
+        client.create_many(&paths.iter().map(|path| format!("{path}/c")).collect::<Vec<_>>());
+        let mut yaml = format!(
+            "defaults: {{alerter: {{email: you@home.com, webhook: {{url: \"{}\"}}}}}}\n\"{GLOB}\": {{children: 1}}\n",
+            sink.url("/hook")
+        );
+        for path in paths.iter().map(String::as_str).chain([BROKEN, SECRET, PATH]) {
+            writeln!(yaml, "\"{path}\": {{children: 1}}").unwrap();
+        }
+        mails.refuse("you@home.com", SAID);
+        let silenced =
+            run(["-z", space.address(), "--silence", "/void/*", "--for", "1h", "--comment", COMMENT]);
+        assert_eq!(silenced.code, Some(0), "{}", silenced.stderr);
+        let daemon = Daemon::with(space.address(), &yaml).smtp(mails.port()).args(["-l", "INFO"]).start();
+        daemon.wait_until_ready();
+        daemon.wait_until_it_leads();
+        client.delete(&format!("{PATH}/{CHILD}"));
+        let told = eventually(SOON, "alert that names the child", || {
+            let alerts =
+                sink.requests("/hook").into_iter().map(|request| request.json()["alerts"][0].clone());
+            alerts.into_iter().find(|alert| alert["labels"]["path"] == PATH)
+        });
+        assert!(told["annotations"]["left"].to_string().contains(CHILD), "{told}");
+        Self { _space: space, _receivers: (sink, mails), client, paths, daemon }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/", self.daemon.address())
+    }
+
+    /// Takes the child of the first path away and gives it back, and tells how long each takes to show.
+    fn flip(&mut self, browser: &mut Chromium) -> [Duration; 2] {
+        let (path, child) = (self.paths[0].clone(), format!("{}/c", self.paths[0]));
+        [false, true].map(|present| {
+            if present {
+                self.client.create(&child, "");
+            } else {
+                self.client.delete(&child);
+            }
+            let changed = Instant::now();
+            let (from, to) = if present { ("errors", "oks") } else { ("oks", "errors") };
+            let script = format!("window.test && [test.row('{from}', '{path}'), test.row('{to}', '{path}')]");
+            eventually(PROMPT + SLACK, &format!("change of {path} on the page, present: {present}"), || {
+                let found = browser.evaluate(&script);
+                assert!(found.is_array(), "the page was loaded again");
+                if found[0].is_null() && found[1].is_string() { Ok(()) } else { Err(found) }
+            });
+            changed.elapsed()
+        })
+    }
+
+    /// What came from outside is text on the page, and nothing else.
+    fn all_is_text(&self, browser: &mut Chromium) {
+        eventually(SOON, "hostile words on the page", || {
+            let text = browser.evaluate("document.body.innerText");
+            let text = text.as_str().unwrap();
+            let missing: Vec<&str> =
+                [PATH, GLOB, SAID, COMMENT].into_iter().filter(|words| !text.contains(words)).collect();
+            if missing.is_empty() { Ok(()) } else { Err((missing, text.to_owned())) }
+        });
+        let elements = browser.evaluate(
+            "['script', 'main script', 'main img', 'main svg', 'main b', 'main [onclick]', 'iframe']
+                .map(selector => document.querySelectorAll(selector).length)",
+        );
+        assert_eq!(elements, json!([1, 0, 0, 0, 0, 0, 0]));
+    }
+
+    /// Each list holds what it should.
+    fn all_is_in_its_list(&self, browser: &mut Chromium) {
+        let check = |browser: &mut Chromium, list: &str, path: &str, words: &str| {
+            eventually(SOON, &format!("{path} in the list {list}"), || {
+                let row = browser.evaluate(&format!("test.row('{list}', '{path}')"));
+                if row.as_str().is_some_and(|row| row.contains(words)) { Ok(()) } else { Err(row) }
+            });
+        };
+        check(browser, "errors", BROKEN, "Found children (0) less than minimum (1)");
+        check(browser, "errors", PATH, "firing");
+        check(browser, "unknowns", SECRET, "Unknown: ");
+        check(browser, "oks", &self.paths[0], "1");
+        let last = self.paths.last().unwrap();
+        browser.evaluate(&format!("test.search('{last}')"));
+        check(browser, "oks", last, "1");
+        let others = browser.evaluate("document.querySelectorAll('#errors tbody tr').length");
+        assert_eq!(others, 0, "the search leaves out what does not match");
+        browser.evaluate("test.search('')");
+        let headline = browser.evaluate("document.getElementById('headline').textContent");
+        assert_eq!(headline, "2 paths are out of spec");
+    }
+}
+
+/// Looks at the page on screens of several sizes, and writes a picture of each, for a reader's eyes, if
+/// `ZK_MONITOR_SCREENSHOTS` names a folder for them.
+fn look(browser: &mut Chromium, name: &str) {
+    let folder = std::env::var_os("ZK_MONITOR_SCREENSHOTS").map(PathBuf::from);
+    for (shape, width, height) in [("wide", 1280, 900), ("narrow", 390, 844), ("long", 390, 2400)] {
+        for (colours, dark) in [("light", false), ("dark", true)] {
+            browser.screen(width, height, dark);
+            let widths = "[document.documentElement.scrollWidth, document.documentElement.clientWidth]";
+            let [whole, shown] = [0, 1].map(|at| browser.evaluate(widths)[at].as_u64().unwrap());
+            assert!(whole <= shown, "{name} {shape}: {whole} pixels wide, {shown} are shown");
+            if let Some(folder) = &folder {
+                browser.screenshot(&folder.join(format!("{name}-{shape}-{colours}.png")));
+            }
+        }
+    }
+    browser.screen(1280, 900, false);
+}
+
+/// How a page and its browser are told apart: what is forbidden does not work, and is noticed.
+fn what_is_forbidden_is_noticed(browser: &mut Chromium) {
+    assert_eq!(browser.troubles(), Vec::<String>::new(), "before");
+    let script = "const script = document.createElement('script');
+        script.textContent = 'window.ran = true';
+        document.body.append(script);
+        window.ran === true";
+    assert_eq!(browser.evaluate(script), false, "the policy lets a foreign script run");
+    assert!(browser.troubles().concat().contains("Content Security Policy"), "a violation is not noticed");
+    browser.evaluate("setTimeout(() => alert(6))");
+    let dialog = |trouble: &String| trouble.contains("javascriptDialogOpening");
+    eventually(SOON, "notice of a dialog", || browser.troubles().iter().any(dialog));
+    browser.evaluate("fetch('http://127.0.0.2:9/').catch(() => 0)");
+    assert!(browser.troubles().concat().contains("127.0.0.2"), "a request to elsewhere is not noticed");
+}
+
+/// The page tells when it can no longer tell.
+fn silence_is_told(scene: &mut Scene, browser: &mut Chromium) {
+    scene.daemon.kill();
+    eventually(SOON, "notice that nobody answers", || {
+        let told = browser.evaluate("document.getElementById('stale').innerText");
+        told.as_str().is_some_and(|told| told.contains("zk_monitor does not answer."))
+    });
+}
+
+#[test]
+fn the_page_follows_changes_without_a_reload_and_takes_no_name_for_more_than_text() {
+    let mut browser = Chromium::start();
+    for count in [5, 5_000] {
+        let mut scene = Scene::new(count);
+        browser.open(&scene.url());
+        eventually(SOON, "page", || {
+            browser.evaluate("document.getElementById('live')?.textContent") == "live"
+        });
+        look(&mut browser, &format!("{count}"));
+        browser.evaluate(TOOLS);
+        scene.all_is_in_its_list(&mut browser);
+        scene.all_is_text(&mut browser);
+        let delays: Vec<[Duration; 2]> = (0..ROUNDS).map(|_| scene.flip(&mut browser)).collect();
+        eprintln!("page: {count} paths: changes show after {delays:?}");
+        for direction in [0, 1] {
+            let soonest = delays.iter().map(|delays| delays[direction]).min().unwrap();
+            assert!(soonest <= PROMPT, "{count} paths: {delays:?}");
+        }
+        look(&mut browser, &format!("{count}-open"));
+        assert_eq!(browser.troubles(), Vec::<String>::new(), "{count} paths");
+        let is_ours = |url: &String| url.starts_with(&scene.url()) || url.starts_with("data:");
+        let elsewhere: Vec<String> = browser.requested().into_iter().filter(|url| !is_ours(url)).collect();
+        assert!(elsewhere.is_empty(), "{elsewhere:?}");
+        if count == 5 {
+            what_is_forbidden_is_noticed(&mut browser);
+        }
+        silence_is_told(&mut scene, &mut browser);
+        browser.open("about:blank");
+        browser.forget();
+    }
+}
