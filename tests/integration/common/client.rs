@@ -85,8 +85,16 @@ impl Client {
     /// # Errors
     /// What became of the connection.
     pub fn try_connect(address: &str) -> io::Result<Self> {
+        Self::connect_within(address, ANSWER)
+    }
+
+    /// Connects, or tells why not; each answer may take so long.
+    ///
+    /// # Errors
+    /// What became of the connection.
+    pub fn connect_within(address: &str, patience: Duration) -> io::Result<Self> {
         let (server, chroot) = address.find('/').map_or((address, ""), |slash| address.split_at(slash));
-        let stream = dial(server)?;
+        let stream = dial(server, patience)?;
         Ok(Self {
             address: server.to_owned(),
             chroot: chroot.to_owned(),
@@ -303,7 +311,7 @@ impl Client {
     /// A new session instead of one that may have expired.
     fn freshen(&mut self) -> io::Result<()> {
         if self.used.elapsed() > STALE && !self.holds_ephemerals {
-            self.stream = dial(&self.address)?;
+            self.stream = dial(&self.address, ANSWER)?;
             if let Some(credentials) = self.auth.clone() {
                 self.authenticate(&credentials);
             }
@@ -337,10 +345,10 @@ impl Drop for Client {
 }
 
 /// Connects and opens a session.
-fn dial(server: &str) -> io::Result<TcpStream> {
+fn dial(server: &str, patience: Duration) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(server)?;
-    stream.set_read_timeout(Some(ANSWER))?;
-    stream.set_write_timeout(Some(ANSWER))?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
     stream.set_nodelay(true)?;
     let timeout = i32::try_from(SESSION.as_millis()).unwrap();
     let hello = Body::new().int(0).long(0).int(timeout).long(0).bytes(&[0; 16]).byte(0);

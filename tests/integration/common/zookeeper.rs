@@ -19,6 +19,9 @@ const JAR: &str = "/usr/share/java/zookeeper.jar";
 /// What the manifest forgets, and TLS needs.
 const CODEC: &str = "/usr/share/java/netty-codec.jar";
 
+/// How long a connection that may have come too early is waited for.
+const EARLY: Duration = Duration::from_secs(1);
+
 /// One server on the loopback, with a tick of half a second, so that sessions may be as short as one second.
 pub struct ZooKeeper {
     folder: Folder,
@@ -87,14 +90,15 @@ impl ZooKeeper {
         Client::connect(&self.address())
     }
 
-    /// Waits until a client's operation succeeds: the port is open before that.
+    /// Waits until a client's operation succeeds: the port is open before that, and a connection that came too
+    /// early may never be answered.
     ///
     /// # Panics
     /// If none does.
     #[track_caller]
     pub fn wait_until_it_serves(&self) {
         eventually(Duration::from_secs(60), "service by ZooKeeper", || {
-            Client::try_connect(&self.address())?.try_exists("/")
+            Client::connect_within(&self.address(), EARLY)?.try_exists("/")
         });
     }
 
