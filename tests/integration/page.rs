@@ -14,7 +14,7 @@ use crate::common::{
 /// may keep the browser from computing for a while.
 const PROMPT: Duration = Duration::from_secs(2);
 const SLACK: Duration = Duration::from_secs(3);
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 2;
 
 /// Out of spec from the first on.
 const BROKEN: &str = "/page/broken";
