@@ -1,6 +1,7 @@
 //! The executable under test.
 
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -331,8 +332,20 @@ impl Builder {
     pub fn contained(self) -> Self {
         let mut command = bound_to_us("unshare");
         command.args(["--map-root-user", "--pid", "--fork", "--kill-child", "--", EXECUTABLE]);
-        command.args(self.command.get_args().skip_while(|arg| *arg != EXECUTABLE).skip(1));
+        command.args(self.own_args());
         self.by(command)
+    }
+
+    /// With at most so many descriptors.
+    pub fn descriptors(self, most: u32) -> Self {
+        let mut command = bound_to_us("prlimit");
+        command.arg(format!("--nofile={most}")).args(["--", EXECUTABLE]).args(self.own_args());
+        self.by(command)
+    }
+
+    /// The arguments of the executable itself.
+    fn own_args(&self) -> impl Iterator<Item = &OsStr> {
+        self.command.get_args().skip_while(|arg| *arg != EXECUTABLE).skip(1)
     }
 
     /// Started by way of this command, in the same environment.
