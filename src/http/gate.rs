@@ -1,8 +1,9 @@
 //! The gate: one thread that waits on all connections at once and bounds what each of them can take.
 //!
-//! Whatever clients do, there are at most [`CLIENTS`] of them, each with at most one head in memory, and at most
-//! [`HELD`] bytes of bodies beside those that are cached anyway. One more client, or one more body, is paid for by
-//! the one who has had the most time: a fresh request is never refused for the sake of stale ones.
+//! Whatever clients do, there are at most [`CLIENTS`] of them, fewer if descriptors are few, each with at most one
+//! head in memory, and at most [`HELD`] bytes of bodies beside those that are cached anyway. One more client, or one
+//! more body, is paid for by the one who has had the most time: a fresh request is never refused for the sake of
+//! stale ones.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,12 +13,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Resource, getrlimit};
 
 use super::backend::{Backend, Bytes};
 use super::client::Client;
 
-/// How many connections there can be.
+/// How many connections there can be at most.
 pub const CLIENTS: usize = 256;
+/// Which part of the descriptors clients can have: the others are for ZooKeeper and the receivers.
+const SHARE: u64 = 4;
 /// How many bytes of bodies slow readers may keep in memory, shared ones counted once.
 const HELD: usize = 64 << 20;
 /// How many connections to accept in one turn.
@@ -32,6 +36,8 @@ pub struct Gate {
     backend: Backend,
     /// By number; a higher one was accepted later.
     clients: BTreeMap<u64, Client>,
+    /// How many of them there can be.
+    most: usize,
     accepted: u64,
     /// Until when nothing is accepted.
     paused: Option<Instant>,
@@ -49,7 +55,16 @@ struct Ready {
 impl Gate {
     /// A gate before `backend`. `listener` does not block; `stop` becomes readable in the end.
     pub fn new(listener: TcpListener, stop: UnixStream, backend: Backend) -> Self {
-        Self { listener, stop, backend, clients: BTreeMap::new(), accepted: 0, paused: None }
+        let limit = getrlimit(Resource::Nofile).current;
+        Self {
+            listener,
+            stop,
+            backend,
+            clients: BTreeMap::new(),
+            most: most(limit),
+            accepted: 0,
+            paused: None,
+        }
     }
 
     /// Serves until `stop` becomes readable.
@@ -115,7 +130,7 @@ impl Gate {
 
     fn wait(&self, now: Instant) -> io::Result<Ready> {
         let mut fds = vec![PollFd::new(&self.stop, PollFlags::IN)];
-        let accepts = self.paused.is_none() && (self.clients.len() < CLIENTS || self.expendable().is_some());
+        let accepts = self.paused.is_none() && self.has_room();
         // It is listed even when nothing is asked of it, so that what follows it keeps its place.
         fds.push(PollFd::new(&self.listener, if accepts { PollFlags::IN } else { PollFlags::empty() }));
         fds.extend(self.backend.lanes.iter().map(|lane| PollFd::new(lane, PollFlags::IN)));
@@ -176,7 +191,7 @@ impl Gate {
 
     fn accept(&mut self, now: Instant) {
         for _ in 0..ACCEPTS {
-            if self.clients.len() >= CLIENTS && !self.give_one_up() {
+            if !self.has_room() {
                 return;
             }
             match self.listener.accept() {
@@ -194,8 +209,16 @@ impl Gate {
         }
     }
 
+    /// Whether one more can be admitted, if need be in the place of another.
+    fn has_room(&self) -> bool {
+        self.clients.len() < self.most || self.expendable().is_some()
+    }
+
     fn admit(&mut self, client: io::Result<Client>, now: Instant) {
         let Ok(client) = client else { return };
+        if self.clients.len() >= self.most {
+            self.give_one_up();
+        }
         self.accepted += 1;
         self.clients.insert(self.accepted, client);
         // Its request is often there already; then it is no candidate for being given up.
@@ -214,6 +237,11 @@ impl Gate {
     }
 }
 
+/// How many clients there can be when the process can have so many descriptors.
+fn most(limit: Option<u64>) -> usize {
+    limit.map_or(CLIENTS, |limit| usize::try_from(limit / SHARE).unwrap_or(CLIENTS).clamp(1, CLIENTS))
+}
+
 /// Whether the system has no descriptor or no memory left for a connection.
 fn is_exhaustion(error: &io::Error) -> bool {
     use rustix::io::Errno;
@@ -224,4 +252,19 @@ fn is_exhaustion(error: &io::Error) -> bool {
 #[expect(clippy::disallowed_methods, reason = "the shell that tells the connections the time")]
 fn clock() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_leave_descriptors_for_what_matters_more() {
+        let check = |limit: Option<u64>, wanted: usize| assert_eq!(most(limit), wanted, "{limit:?}");
+        check(None, CLIENTS);
+        check(Some(u64::MAX), CLIENTS);
+        check(Some(1024), 256);
+        check(Some(64), 16);
+        check(Some(3), 1);
+    }
 }
