@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use rustix::net::sockopt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::Value;
 
-use crate::common::{Client, Daemon, SOON, SmtpSink, Space, eventually, shared};
+use crate::common::{Client, Daemon, Proxy, SOON, SmtpSink, Space, eventually, shared};
 
 /// How long each attack goes on.
 const ATTACK: Duration = Duration::from_secs(3);
@@ -145,8 +146,10 @@ struct Victim {
     _space: Space,
     client: Client,
     mails: SmtpSink,
+    network: Proxy,
     daemon: Daemon,
     told: usize,
+    closed: usize,
     fds: usize,
     rss: u64,
 }
@@ -157,11 +160,15 @@ impl Victim {
         let mut client = space.client();
         client.create("/attacked/path/child", "");
         let yaml = "group_wait: 0\n/attacked/path: {children: 1, alerter: {email: you@home.com}}\n";
-        let builder = Daemon::with(space.address(), yaml).smtp(mails.port()).descriptors(descriptors);
+        let (server, chroot) = space.address().split_once('/').unwrap();
+        let network = Proxy::to(server);
+        let zookeeper = format!("{}/{chroot}", network.address());
+        let builder = Daemon::with(&zookeeper, yaml).smtp(mails.port()).descriptors(descriptors);
         let daemon = builder.args(["-l", "INFO"]).start();
         daemon.wait_until_ready();
         daemon.wait_until_it_leads();
-        let mut victim = Self { _space: space, client, mails, daemon, told: 0, fds: 0, rss: 0 };
+        let mut victim =
+            Self { _space: space, client, mails, network, daemon, told: 0, closed: 0, fds: 0, rss: 0 };
         victim.alert();
         victim.fds = victim.settled();
         victim.rss = victim.daemon.rss_kb();
@@ -191,19 +198,27 @@ impl Victim {
         self.mails.wait_for(self.told)[self.told - 1].at - start
     }
 
-    /// How long a new `/status` takes.
-    fn status(&self, meanwhile: &str) -> Duration {
-        let start = Instant::now();
-        let answer = self.daemon.try_get("/status");
-        let took = start.elapsed();
-        let answer = answer.unwrap_or_else(|error| panic!("{meanwhile}: after {took:?}: {error}"));
+    /// `/status`, asked for again if the connection was closed as the oldest of too many.
+    fn ask(&mut self, meanwhile: &str) -> Value {
+        let (daemon, closed) = (&self.daemon, &mut self.closed);
+        let answer = eventually(LIMIT + SLACK, &format!("answer, {meanwhile}"), || {
+            daemon.try_get("/status").inspect_err(|_| *closed += 1)
+        });
         assert_eq!(answer.status, 200, "{meanwhile}");
-        took
+        answer.json()
+    }
+
+    /// How long a new `/status` takes.
+    fn status(&mut self, meanwhile: &str) -> Duration {
+        let start = Instant::now();
+        self.ask(meanwhile);
+        start.elapsed()
     }
 
     /// What is to hold while the attack goes on.
     fn bear(&mut self, during: Duration, what: &str) {
         let start = Instant::now();
+        self.closed = 0;
         let (mut answers, mut mails, mut rss, mut threads) = (Vec::new(), Vec::new(), 0, 0);
         while start.elapsed() < during {
             answers.extend((0..20).map(|_| self.status(what)));
@@ -216,19 +231,34 @@ impl Victim {
         let worst = *answers.last().unwrap();
         let slowest = *mails.iter().max().unwrap();
         eprintln!(
-            "attacks: {what}: /status {} times, median {:?}, worst {worst:?}; {} mails, slowest {slowest:?}; \
-             {rss} KiB of {}, {threads} threads, {} descriptors of {}",
+            "attacks: {what}: /status {} times, median {:?}, worst {worst:?}, {} closed; {} mails, slowest \
+             {slowest:?}; {rss} KiB of {}, {threads} threads, {} descriptors of {}",
             answers.len(),
             answers[answers.len() / 2],
+            self.closed,
             mails.len(),
             self.rss,
             self.daemon.fds(),
             self.fds,
         );
+        assert!(self.closed * 50 <= answers.len(), "{what}: {} of {} closed", self.closed, answers.len());
         assert!(late * 50 <= answers.len() && worst <= LIMIT + SLACK, "{what}: {late} late, worst {worst:?}");
         assert!(slowest <= TOLD, "{what}: told after {slowest:?}");
         assert!(rss <= self.rss + MEMORY, "{what}: {rss} KiB, {} before", self.rss);
         assert!(threads < THREADS, "{what}: {threads} threads");
+    }
+
+    /// A connection to ZooKeeper that is lost meanwhile is replaced.
+    fn reconnect(&mut self, what: &str) {
+        let start = Instant::now();
+        let before = self.ask(what)["zookeeper"]["sessions"].as_u64().unwrap();
+        self.network.cut();
+        eventually(SOON, &format!("new session under {what}"), || {
+            let zookeeper = self.ask(what)["zookeeper"].clone();
+            if zookeeper["sessions"].as_u64().unwrap() > before { Ok(()) } else { Err(zookeeper) }
+        });
+        self.alert();
+        eprintln!("attacks: {what}: ZooKeeper back, and told, after {:?}", start.elapsed());
     }
 
     /// What is to hold afterwards.
@@ -271,6 +301,7 @@ fn attackers_hold_nothing_up() {
             let address = victim.daemon.address().to_owned();
             let attacker = std::thread::spawn(move || attack(&address, &stop));
             victim.bear(during, &what);
+            victim.reconnect(&what);
             drop(go_on);
             let made = attacker.join().unwrap();
             eprintln!("attacks: {what}: {made} connections");
