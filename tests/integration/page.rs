@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::common::{
-    Access, Answer, Chromium, Client, Daemon, HttpSink, Mode, SOON, SmtpSink, Space, eventually, run, shared,
+    Access, Chromium, Client, Daemon, HttpSink, Mode, SOON, SmtpSink, Space, eventually, run, shared,
 };
 
 /// How soon a change shows: at least one of a few does so, and each of them some time later at most, as other tests

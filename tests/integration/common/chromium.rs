@@ -212,7 +212,7 @@ impl Chromium {
 impl Drop for Chromium {
     fn drop(&mut self) {
         // The group has the renderers too. They may have ended already with the browser.
-        drop(rustix::process::kill_process_group(Pid::from_child(&self.process.0), Signal::KILL));
+        rustix::process::kill_process_group(Pid::from_child(&self.process.0), Signal::KILL).ok();
     }
 }
 
