@@ -34,6 +34,8 @@ pub fn latency(server: &ZooKeeper, rounds: usize) -> Vec<Duration> {
     let (ring, bells) = channel();
     let library = connect(&server.address(), move |event| drop(ring.send(event)));
     let mut client = server.client();
+    // What an earlier run on this server left.
+    client.delete_recursive("/floor");
     client.create("/floor/path", "");
     client.create("/floor/ledger", "");
     let mailer = lettre::SmtpTransport::builder_dangerous("127.0.0.1").port(sink.port()).build();

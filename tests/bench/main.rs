@@ -7,6 +7,7 @@
 #[allow(dead_code, unused_imports, reason = "a toolbox: not every tool is in use here")]
 mod common;
 mod floor;
+mod http;
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -17,8 +18,14 @@ const MINUTES: Duration = Duration::from_secs(300);
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let all: [(&str, fn()); 5] =
-        [("arming", arming), ("latency", latency), ("memory", memory), ("idle", idle), ("storm", storm)];
+    let all: [(&str, fn()); 6] = [
+        ("arming", arming),
+        ("latency", latency),
+        ("memory", memory),
+        ("idle", idle),
+        ("storm", storm),
+        ("http", http::http),
+    ];
     for (name, bench) in all {
         if wanted.is_empty() || wanted.iter().any(|word| word == name) {
             println!("== {name}");

@@ -199,7 +199,7 @@ impl Victim {
     fn alert(&mut self) -> Duration {
         let child = "/attacked/path/child";
         let start = Instant::now();
-        if self.told % 2 == 0 {
+        if self.told.is_multiple_of(2) {
             self.client.delete(child)
         } else {
             self.client.create(child, "")

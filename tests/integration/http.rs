@@ -1,6 +1,10 @@
 //! The HTTP server of the executable: what needs a whole daemon behind it.
 
-use crate::common::{Daemon, shared};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::common::{Access, Answer, Daemon, HttpSink, Mode, SmtpSink, Space, shared};
 
 #[test]
 fn every_place_answers_as_promised() {
@@ -23,4 +27,63 @@ fn every_place_answers_as_promised() {
         .request("GET / HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\nConnection: close\r\n\r\n")
         .unwrap();
     assert!(page.body.to_ascii_lowercase().contains("<!doctype html>"), "{}", page.body);
+}
+
+/// What a shell command prints; it is to succeed.
+fn shell(script: &str, argument: &str) -> String {
+    let script = format!("set -o pipefail; {script}");
+    let output =
+        Command::new("timeout").args(["20", "bash", "-c", &script, "bash", argument]).output().unwrap();
+    let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert!(output.status.success(), "{script} {argument}: {} {stdout}{stderr}", output.status);
+    assert_eq!(stderr, "", "{script} {argument}");
+    stdout
+}
+
+/// A daemon that has told somebody and failed to tell somebody else, of paths in all states.
+fn with_a_past(mails: &SmtpSink, sink: &HttpSink) -> (Space, Daemon) {
+    let space = shared();
+    let mut client = space.client();
+    client.authenticate("somebody:else");
+    client.create("/services/good/a", "");
+    client.create_as("/services/secret", "", Mode::Persistent, Access::Creator);
+    let yaml = format!(
+        "/services/good: {{children: 1}}\n/services/bad: {{children: 1, alerter: {{email: you@home.com, \
+         webhook: {{url: \"{0}/down\"}}, slack: {{channel: \"#ops\", token: t, api_url: \"{0}/refuses\"}}}}}}\n\
+         /services/slow: {{children: 1, cancel_timeout: 1h}}\n/services/secret: {{children: 1}}\n\
+         '/services/\"quoted\\': {{children: 1}}\n",
+        sink.url("")
+    );
+    sink.answer("/down", Answer::status(503));
+    sink.answer(
+        "/refuses/chat.postMessage",
+        Answer::json(&json!({"ok": false, "error": "channel_not_found"})),
+    );
+    let daemon = Daemon::with(space.address(), &yaml).smtp(mails.port()).start();
+    daemon.wait_until_ready();
+    mails.wait_for(1);
+    daemon.wait_until("a delivery of each kind", |status| {
+        let receivers: Vec<&Value> = status["receivers"].as_object().unwrap().values().collect();
+        ["sent", "failed", "refused"].iter().all(|what| receivers.iter().any(|one| one[what] != 0))
+    });
+    (space, daemon)
+}
+
+#[test]
+fn prometheus_accepts_the_metrics_and_json_tools_the_rest() {
+    let (mails, sink) = (SmtpSink::start(), HttpSink::start());
+    let (_space, daemon) = with_a_past(&mails, &sink);
+    let url = |path: &str| format!("http://{}{path}", daemon.address());
+    let metrics = shell("curl -sf \"$1\"", &url("/metrics"));
+    for state in ["ok", "error", "unknown"] {
+        let line = format!("zk_monitor_paths{{state=\"{state}\"}} 0\n");
+        assert!(!metrics.contains(&line), "{metrics}");
+    }
+    let said = shell("curl -sf \"$1\" | promtool check metrics 2>&1", &url("/metrics"));
+    assert_eq!(said, "", "promtool has nothing to remark");
+    for path in ["/", "/status", "/state", "/status?detail=1", "/status/services/bad", "/-/ready", "/nowhere"]
+    {
+        let printed = shell("curl -s \"$1\" | python3 -m json.tool", &url(path));
+        assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), daemon.get(path).json(), "{path}");
+    }
 }
