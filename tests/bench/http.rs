@@ -1,7 +1,8 @@
 //! `/status` under load, and what the load does to alerts.
 //!
 //! The load generator, the daemon, ZooKeeper and the mail sink share this machine's cores, so that a load as fast as
-//! it can be slows everything on a small machine. The bare library's latency beside the same load tells that apart.
+//! it can be slows everything on a small machine. The same load on another daemon, and the bare library's latency
+//! beside it, tell that apart from what the daemon's own parts do to each other.
 
 use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
@@ -29,8 +30,12 @@ pub fn http() {
             let load = Wrk::start(&bench.url, connections, 600);
             let (ours, bare) = (bench.latency(), floor::latency(&server, ROUNDS));
             drop(load);
+            let load = Wrk::start(&bench.other_url, connections, 600);
+            let beside = bench.latency();
+            drop(load);
             println!("{count} paths, change to mail, idle and beside {connections} connections:");
             compare("daemon", &idle, &ours);
+            compare("daemon, load on another", &idle, &beside);
             compare("bare library", &floor, &bare);
         }
     }
@@ -49,8 +54,9 @@ fn compare(who: &str, idle: &[Duration], loaded: &[Duration]) {
 struct Bench {
     client: Client,
     mails: SmtpSink,
-    _daemon: Daemon,
+    _daemons: [Daemon; 2],
     url: String,
+    other_url: String,
     told: usize,
 }
 
@@ -59,12 +65,14 @@ impl Bench {
         let (mut client, mails) = (server.client(), SmtpSink::start());
         client.create(&format!("{WATCHED}/child"), "");
         let rule = format!("{WATCHED}: {{children: 1, alerter: {{email: you@home.com}}}}\n");
-        let yaml = format!("group_wait: 0\n{yaml}{rule}");
-        let daemon = Daemon::with(&server.address(), &yaml).smtp(mails.port()).start();
+        let alerting = format!("group_wait: 0\n{yaml}{rule}");
+        let daemon = Daemon::with(&server.address(), &alerting).smtp(mails.port()).start();
         until_ready(&daemon);
         daemon.wait_until_it_leads();
-        let url = format!("http://{}/status", daemon.address());
-        Self { client, mails, _daemon: daemon, url, told: 0 }
+        let other = Daemon::with(&server.address(), &yaml).args(["-c", "other"]).start();
+        until_ready(&other);
+        let [url, other_url] = [&daemon, &other].map(|daemon| format!("http://{}/status", daemon.address()));
+        Self { client, mails, _daemons: [daemon, other], url, other_url, told: 0 }
     }
 
     /// From the sending of each change to its mail's last line in the sink.
