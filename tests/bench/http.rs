@@ -69,7 +69,7 @@ impl Bench {
         let daemon = Daemon::with(&server.address(), &alerting).smtp(mails.port()).start();
         until_ready(&daemon);
         daemon.wait_until_it_leads();
-        let other = Daemon::with(&server.address(), &yaml).args(["-c", "other"]).start();
+        let other = Daemon::with(&server.address(), yaml).args(["-c", "other"]).start();
         until_ready(&other);
         let [url, other_url] = [&daemon, &other].map(|daemon| format!("http://{}/status", daemon.address()));
         Self { client, mails, _daemons: [daemon, other], url, other_url, told: 0 }
