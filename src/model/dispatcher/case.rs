@@ -120,6 +120,10 @@ impl Case {
                 queue(share, receiver, &id, path, &view, blocked, core);
                 core.outboxes.contains_key(receiver) || !share.is_hopeless(now.mono)
             });
+            for share in incident.shares.values_mut() {
+                let queued = matches!(share.place, Place::Queued(_));
+                self.record.wanted |= share.ahead.take_if(|_| !queued).is_some();
+            }
             self.record.wanted |= incident.is_done(&view);
         }
         self.flush(path, epoch, core, now);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::effect::{Delivery, DeliveryId, Effect, Event};
-use super::outbox::{Flight, Refresh};
+use super::outbox::{Flight, Outbox, Refresh};
 use super::share::{Need, Place};
 use super::{DIGEST, Dispatcher, STORM};
 use crate::model::ledger::Mark;
@@ -86,12 +86,16 @@ impl Dispatcher {
         let room = outbox.depart(now.mono);
         let digest = outbox.profile.digest;
         let choice = if digest { self.digest(receiver, room) } else { self.alone(receiver) };
+        let many = choice.items.len() > 1;
         let mut paths = Vec::with_capacity(choice.items.len());
         for (place, path) in choice.items {
             if let Some(outbox) = self.core.outboxes.get_mut(receiver) {
                 outbox.remove(place);
             }
             if !self.gave_up(receiver, &path, now) && self.plan(receiver, &path, choice.storm.as_ref(), now) {
+                if many {
+                    self.plan_ahead(&path, now);
+                }
                 paths.push(path);
             }
         }
@@ -116,7 +120,7 @@ impl Dispatcher {
 
     /// The oldest that have room in one message.
     fn digest(&self, receiver: &ReceiverId, room: usize) -> Choice {
-        let queue = self.core.outboxes.get(receiver).into_iter().flat_map(super::outbox::Outbox::queued);
+        let queue = self.core.outboxes.get(receiver).into_iter().flat_map(Outbox::queued);
         let items: Vec<_> = queue.map(|(place, path)| (place, Arc::clone(path))).take(room.max(1)).collect();
         Choice { full: items.len() == DIGEST, items, storm: None }
     }
@@ -168,6 +172,20 @@ impl Dispatcher {
             Some(Need::Resolved | Need::Reminder(_) | Need::Notice) | None => {}
         }
         need.is_some()
+    }
+
+    /// Has the write that is about to be made hold the intents of the receivers that will come to this path soon.
+    /// In a storm each would need a write of its own, since they do not keep step.
+    fn plan_ahead(&mut self, path: &Arc<str>, now: Now) {
+        let Some(case) = self.cases.get_mut(path) else { return };
+        let view = case.view(path, &self.core, now);
+        let Some(incident) = &mut case.incident else { return };
+        for (receiver, share) in &mut incident.shares {
+            let soon = self.core.outboxes.get(receiver).is_some_and(Outbox::takes_digests);
+            if soon && share.told == incident.id && matches!(share.place, Place::Queued(_)) {
+                share.ahead = share.need(&incident.id, &view);
+            }
+        }
     }
 
     /// Gives up what was tried for too long; says whether it was.

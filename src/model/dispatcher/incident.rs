@@ -179,6 +179,7 @@ impl Incident {
 impl Share {
     /// Whatever was prepared for it is not any more; an attempt under way goes on.
     pub fn land(&mut self) {
+        self.ahead = None;
         match self.place {
             Place::Queued(_) | Place::Intent(_) | Place::Ready(_) => self.place = Place::Idle,
             Place::Idle | Place::Flying(_) => {}

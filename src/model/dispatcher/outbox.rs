@@ -104,6 +104,11 @@ impl Outbox {
         self.queue.iter().map(|(place, path)| (*place, path))
     }
 
+    /// Whether it takes many items at a time, and took the last ones.
+    pub fn takes_digests(&self) -> bool {
+        self.profile.digest && self.failures == 0 && !self.retired
+    }
+
     pub fn queue_len(&self) -> usize {
         self.queue.len()
     }

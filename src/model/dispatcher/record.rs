@@ -46,6 +46,12 @@ impl Record {
         self.version.is_some() || self.writing.is_some()
     }
 
+    /// Whether the znode says, and will go on to say, what this lease has written.
+    fn is_stamped(&self, epoch: u64) -> bool {
+        let stamped = self.acked.as_ref().is_some_and(|entry| entry.epoch == epoch);
+        stamped && self.writing.is_none()
+    }
+
     /// Whether a write failed so recently that none is tried.
     pub fn is_blocked(&self, now: Instant) -> bool {
         self.retry.is_some_and(|at| at > now)
@@ -60,6 +66,9 @@ impl Case {
     /// Writes what is known, if that is wanted and differs from what the znode holds. An incident that is done
     /// leaves nothing to hold.
     pub fn flush(&mut self, path: &Arc<str>, epoch: u64, core: &mut Core, now: Now) {
+        if self.record.is_stamped(epoch) {
+            self.confirm(core);
+        }
         if self.record.is_blocked(now.mono) || self.record.writing.is_some() {
             return;
         }

@@ -26,6 +26,8 @@ pub(super) struct Share {
     pub firing: Mark,
     pub resolved: Mark,
     pub place: Place,
+    /// What the ledger says of it already while it is queued, so that its turn needs no write.
+    pub ahead: Option<Need>,
     /// Since when the receiver should have been told what it has not; `None` if it need not have been.
     pub due: Option<Instant>,
     /// Whether the alert was tried for so long that it is tried no more.
@@ -98,6 +100,7 @@ impl Share {
             firing: Mark::Pending,
             resolved: Mark::Pending,
             place: Place::Idle,
+            ahead: None,
             due: None,
             gave_up: false,
             reminded: 0,
@@ -231,7 +234,8 @@ impl Share {
     fn trying(&self) -> Option<Need> {
         match self.place {
             Place::Intent(need) | Place::Ready(need) | Place::Flying(need) => Some(need),
-            Place::Idle | Place::Queued(_) => None,
+            Place::Queued(_) => self.ahead,
+            Place::Idle => None,
         }
     }
 }

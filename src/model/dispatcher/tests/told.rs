@@ -113,3 +113,25 @@ fn in_a_storm_intents_are_written_first_and_notes_together() {
     assert_eq!(world.ledger.len(), 1, "nothing that waited was forgotten");
     assert!(!world.dispatcher.is_busy());
 }
+
+#[test]
+fn receivers_that_do_not_keep_step_need_no_write_of_their_own() {
+    let mut world = World::new(DIGEST * 2 + 1, &["a", "b"]);
+    world.error("/1000");
+    world.answer(secs(0), |_| Outcome::Accepted);
+    (0..DIGEST * 2).for_each(|n| world.error(&format!("/{n}")));
+    world.wait(secs(3));
+    let mut turn = |receiver: &str| {
+        let place = world.waiting.iter().position(|delivery| *delivery.receiver.0 == *receiver);
+        let delivery = world.waiting.remove(place.expect("a delivery is asked for"));
+        let before = world.writes;
+        world.outcome(&delivery, Outcome::Accepted);
+        (delivery.notification.items.len(), world.writes - before)
+    };
+    assert_eq!(turn("a"), (DIGEST, DIGEST * 2), "what became of these, and the intents of the next");
+    assert_eq!(turn("b"), (DIGEST, DIGEST), "what became of these alone");
+    assert_eq!(turn("b"), (DIGEST, DIGEST));
+    assert_eq!(turn("a"), (DIGEST, DIGEST));
+    let sent = |progress: &crate::model::ledger::Progress| progress.firing == Mark::Sent;
+    assert!(world.ledger.values().all(|stored| stored.entry.receivers.values().all(sent)));
+}
