@@ -11,6 +11,8 @@ use zookeeper::{Acl, CreateMode, WatchedEvent, ZooKeeper as Library};
 use crate::common::{SmtpSink, ZooKeeper};
 
 const THREADS: usize = 16;
+/// The time between two changes: those that are timed come alone, after the last one was noted everywhere.
+pub const APART: Duration = Duration::from_millis(20);
 
 fn connect(address: &str, watcher: impl Fn(WatchedEvent) + Send + 'static) -> Library {
     Library::connect(address, Duration::from_secs(10), watcher).unwrap()
@@ -43,6 +45,7 @@ pub fn latency(server: &ZooKeeper, rounds: usize) -> Vec<Duration> {
     library.get_children("/floor/path", true).unwrap();
     let mut times = Vec::new();
     for round in 0..rounds {
+        crate::common::throughout(APART, "at rest", || true);
         let start = Instant::now();
         if round % 2 == 0 {
             client.create("/floor/path/child", "")

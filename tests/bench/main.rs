@@ -96,6 +96,7 @@ fn latency() {
     daemon.wait_until_it_leads();
     let mut ours = Vec::new();
     for round in 0..ROUNDS {
+        common::throughout(floor::APART, "at rest", || true);
         let start = Instant::now();
         if round % 2 == 0 {
             client.delete("/bench/path/child")

@@ -88,6 +88,15 @@ struct Seat {
     proxies: Vec<Proxy>,
     daemon: Daemon,
     name: String,
+    /// Before the process was started.
+    started: Instant,
+}
+
+/// By which address webhooks know an agent, and from when on.
+struct Card {
+    address: String,
+    name: String,
+    from: Instant,
 }
 
 struct World {
@@ -98,8 +107,8 @@ struct World {
     seats: Vec<Seat>,
     faults: Vec<Fault>,
     leases: Vec<Lease>,
-    /// The agents' names by the address that webhooks give.
-    names: Vec<(String, String)>,
+    /// The agents in the order in which they came. One may have the port of another that has gone.
+    cards: Vec<Card>,
     /// One moment on both clocks.
     epoch: (Instant, Millis),
 }
@@ -139,14 +148,15 @@ impl World {
         let addresses: Vec<String> = (0..3).map(|index| ensemble.server(index).address()).collect();
         let seats = (0..AGENTS).map(|_| {
             let proxies: Vec<Proxy> = addresses.iter().map(|address| Proxy::to(address)).collect();
+            let started = Instant::now();
             let daemon = launch(&proxies, &mail, &hook);
-            Seat { name: name_of(&daemon), proxies, daemon }
+            Seat { name: name_of(&daemon), proxies, daemon, started }
         });
         let seats: Vec<Seat> = seats.collect();
-        let names = seats.iter().map(Seat::card).collect();
+        let cards = seats.iter().map(Seat::card).collect();
         let epoch = (Instant::now(), now());
         let rng = Rng::with_seed(seed);
-        Self { rng, ensemble, mail, hook, seats, faults: Vec::new(), leases: Vec::new(), names, epoch }
+        Self { rng, ensemble, mail, hook, seats, faults: Vec::new(), leases: Vec::new(), cards, epoch }
     }
 
     /// The index of the agent that leads, once one does.
@@ -222,9 +232,10 @@ impl World {
     fn replace(&mut self, index: usize, ended: Millis) {
         let seat = &mut self.seats[index];
         self.leases.extend(leases(&seat.name, &seat.daemon.log(), ended));
+        seat.started = Instant::now();
         seat.daemon = launch(&seat.proxies, &self.mail, &self.hook);
         seat.name = name_of(&seat.daemon);
-        self.names.push(seat.card());
+        self.cards.push(seat.card());
     }
 
     /// Waits until everybody is well and knows of everything.
@@ -275,13 +286,14 @@ impl World {
         for request in self.hook.requests(HOOK) {
             let json = request.json();
             let url = json["externalURL"].as_str().unwrap().trim_start_matches("http://").to_owned();
-            let agent = self.names.iter().find(|(address, _)| *address == url);
+            let known = |card: &&Card| card.address == url && card.from <= request.at;
+            let agent = &self.cards.iter().rev().find(known).unwrap().name;
             for alert in json["alerts"].as_array().unwrap() {
                 let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
                 let firing = alert["status"] == "firing";
                 all.push(Told {
                     receiver: HOOK.to_owned(),
-                    agent: agent.map(|(_, name)| name.clone()).unwrap(),
+                    agent: agent.clone(),
                     at: self.wall(request.at),
                     path: text(&alert["labels"]["path"]),
                     incident: text(&alert["annotations"]["incident"]),
@@ -344,7 +356,8 @@ impl World {
 }
 
 impl Seat {
-    fn card(&self) -> (String, String) {
-        (self.daemon.address().to_owned(), self.name.clone())
+    fn card(&self) -> Card {
+        let (address, name) = (self.daemon.address().to_owned(), self.name.clone());
+        Card { address, name, from: self.started }
     }
 }
