@@ -259,13 +259,14 @@ impl Watcher {
         } else if orphan {
             self.forget(path);
         }
+        // Which matches of globs have vanished belongs before what waits for all readings.
+        self.announce_globs();
         if marked {
             self.pass_mark();
         }
         if passed {
             self.pass_fence();
         }
-        self.announce_globs();
     }
 
     /// A call failed. Mostly the generation is over, and its end is on its way; it ends now if it is not, since

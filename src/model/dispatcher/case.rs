@@ -142,6 +142,7 @@ impl Case {
                 self.incident = Some(Incident::new(id, since.wall, message, &self.rule.receivers));
             }
             Some(incident) if incident.until.is_some() => {
+                unprepare(incident, core);
                 leave_storms(incident, path, core);
                 let message = Arc::clone(&self.message);
                 incident.reopen(core.incident_id(), since.wall, message, &self.rule.receivers);
@@ -201,15 +202,9 @@ impl Case {
     /// Takes the incident out, and its places in the queues.
     pub fn drop_incident(&mut self, path: &Arc<str>, core: &mut Core) -> Option<Incident> {
         let mut incident = self.incident.take()?;
-        for (receiver, share) in &mut incident.shares {
-            let Some(outbox) = core.outboxes.get_mut(receiver) else { continue };
-            match share.place {
-                Place::Queued(place) => outbox.remove(place),
-                Place::Intent(_) => outbox.cleared(),
-                Place::Idle | Place::Ready(_) | Place::Flying(_) => {}
-            }
-            share.land();
-            if let Some(storm) = &share.storm {
+        unprepare(&mut incident, core);
+        for (receiver, share) in &incident.shares {
+            if let (Some(storm), Some(outbox)) = (&share.storm, core.outboxes.get_mut(receiver)) {
                 core.touched.extend(outbox.leave(storm, path));
             }
         }
@@ -276,6 +271,20 @@ fn queue(
             share.place = Place::Idle;
         }
         (Place::Idle | Place::Queued(_) | Place::Intent(_) | Place::Ready(_) | Place::Flying(_), _) => {}
+    }
+}
+
+/// Takes whatever was prepared out of the receivers' queues and deliveries; attempts under way go on.
+fn unprepare(incident: &mut Incident, core: &mut Core) {
+    for (receiver, share) in &mut incident.shares {
+        if let Some(outbox) = core.outboxes.get_mut(receiver) {
+            match share.place {
+                Place::Queued(place) => outbox.remove(place),
+                Place::Intent(_) => outbox.cleared(),
+                Place::Idle | Place::Ready(_) | Place::Flying(_) => {}
+            }
+        }
+        share.land();
     }
 }
 

@@ -56,6 +56,8 @@ impl Dispatcher {
                 self.core.touched.insert(path);
             }
         }
+        let receivers: Vec<ReceiverId> = self.core.outboxes.keys().cloned().collect();
+        receivers.iter().for_each(|receiver| self.unplan(receiver));
         self.run(now)
     }
 
@@ -184,6 +186,19 @@ impl Dispatcher {
             let soon = self.core.outboxes.get(receiver).is_some_and(Outbox::takes_digests);
             if soon && share.told == incident.id && matches!(share.place, Place::Queued(_)) {
                 share.ahead = share.need(&incident.id, &view);
+            }
+        }
+    }
+
+    /// A receiver will not come to its queue soon after all: what was noted ahead is taken back.
+    pub(super) fn unplan(&mut self, receiver: &ReceiverId) {
+        let Some(outbox) = self.core.outboxes.get(receiver) else { return };
+        for (_, path) in outbox.queued() {
+            let Some(case) = self.cases.get_mut(path) else { continue };
+            let share = case.incident.as_mut().and_then(|incident| incident.shares.get_mut(receiver));
+            if share.is_some_and(|share| share.ahead.take().is_some()) {
+                case.record.wanted = true;
+                self.core.touched.insert(Arc::clone(path));
             }
         }
     }

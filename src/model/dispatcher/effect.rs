@@ -53,8 +53,9 @@ pub struct Grant {
     pub unreadable: Vec<(Arc<str>, i32)>,
     /// All silences.
     pub silences: Vec<Silence>,
-    /// Whether a stranger held the lock until now, who may have meant that nothing is told meanwhile.
-    pub after_stranger: bool,
+    /// For how long nobody can have led before. Nothing if it was a stranger who held the lock: he may have meant
+    /// that nothing is told meanwhile.
+    pub vacancy: Duration,
 }
 
 /// The name of one delivery, unique in this process.

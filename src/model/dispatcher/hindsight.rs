@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::model::time::Now;
 
 /// How long a violation that ended is remembered. The longest session timeout is a minute, and nobody leads for
-/// little longer than that; what was over long before a takeover is nobody's concern.
+/// little longer than that.
 const KEEP: Duration = Duration::from_secs(120);
 
 /// A violation that fired and ended while this agent did not lead.
@@ -63,6 +63,10 @@ impl Hindsight {
         listing: Option<u64>,
     ) {
         let earlier = self.ended.get(path).filter(|ended| self.is_untold(ended));
+        // One that was silenced does not hide an earlier one that was not.
+        if listing.is_none() && earlier.is_some() {
+            return;
+        }
         let missed = earlier.map_or(0, |ended| ended.missed.saturating_add(1));
         let ended = Ended { since, until, message: Arc::clone(message), missed, listing };
         self.ended.insert(Arc::clone(path), ended);
@@ -85,10 +89,12 @@ impl Hindsight {
         self.ended.remove(path).filter(|ended| !is_old(ended, now))
     }
 
-    /// All that nobody was told of. Whoever asks tells it, so it is forgotten here.
-    pub fn untold(&mut self, now: Now) -> Vec<(Arc<str>, Ended)> {
+    /// What ended within that time and nobody was told of. Whoever asks tells it, so it is forgotten here. An agent
+    /// that led before may not have seen the rest as this one did, or not have wanted to tell of it.
+    pub fn untold(&mut self, within: Duration, now: Now) -> Vec<(Arc<str>, Ended)> {
+        let recent = |ended: &Ended| now.mono.saturating_duration_since(ended.until.mono) < within;
         let all = std::mem::take(&mut self.ended);
-        all.into_iter().filter(|(_, ended)| self.is_untold(ended) && !is_old(ended, now)).collect()
+        all.into_iter().filter(|(_, ended)| self.is_untold(ended) && recent(ended)).collect()
     }
 
     fn is_untold(&self, ended: &Ended) -> bool {

@@ -120,8 +120,6 @@ impl Incident {
         self.notices.clear();
         for share in self.shares.values_mut() {
             (share.noticed, share.noticing, share.reminded) = (0, 0, 0);
-            // What was noted ahead was meant for the incident before.
-            share.ahead = None;
         }
     }
 

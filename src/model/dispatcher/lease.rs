@@ -72,11 +72,10 @@ impl Dispatcher {
             self.core.log(Event::Unreadable(Arc::clone(&path)));
             self.admit(path, None, version, now);
         }
-        let untold = self.core.hindsight.untold(now);
-        self.core.hindsight.blind();
-        if !grant.after_stranger {
-            untold.into_iter().for_each(|(path, ended)| self.tell_late(path, &ended, now));
+        for (path, ended) in self.core.hindsight.untold(grant.vacancy, now) {
+            self.tell_late(path, &ended, now);
         }
+        self.core.hindsight.blind();
         self.collect_at = now.mono.checked_add(PATIENCE).filter(|_| !self.foreign.is_empty());
         self.core.outboxes.values_mut().for_each(|outbox| outbox.refresh_now(now.mono));
         self.core.touched.extend(self.cases.keys().cloned());

@@ -37,6 +37,9 @@ impl Dispatcher {
             case.landed(&receiver, &path, outcome, outbox, now);
             self.core.touched.insert(path);
         }
+        if !self.core.outboxes.get(&receiver).is_some_and(Outbox::takes_digests) {
+            self.unplan(&receiver);
+        }
         if self.core.outboxes.get(&receiver).is_some_and(|outbox| outbox.retired) {
             self.core.outboxes.remove(&receiver);
         }

@@ -103,9 +103,9 @@ impl Case {
         let (Some(incident), Some(entry)) = (&mut self.incident, &self.record.acked) else { return };
         for (receiver, share) in &mut incident.shares {
             let Place::Intent(need) = share.place else { continue };
-            if entry.receivers.get(receiver).is_some_and(|progress| holds(progress, need))
-                && entry.receivers.get(receiver).map(|progress| &progress.incident) == Some(&share.told)
-            {
+            if entry.receivers.get(receiver).is_some_and(|progress| {
+                holds(progress, need) && progress.incident == share.told && progress.storm == share.storm
+            }) {
                 share.place = Place::Ready(need);
                 if let Some(outbox) = core.outboxes.get_mut(receiver) {
                     outbox.cleared();

@@ -17,12 +17,20 @@ use crate::zk::silences;
 
 /// How long the ledger's listing is left alone after it was read: in a storm it changes all the time.
 const LISTING_PAUSE: Duration = Duration::from_millis(50);
+/// How long taking over may take.
+const TAKE_OVER: Duration = Duration::from_secs(2);
 /// And how many times as long as it took to read, if that is longer.
 const LISTING_SHARE: u32 = 10;
 
 #[expect(clippy::disallowed_methods, reason = "silences end by the wall clock")]
 fn wall_clock() -> SystemTime {
     SystemTime::now()
+}
+
+/// For how long nobody leads at most after the death of who did: the session timeout, a server's tick, which is at
+/// most half of that, and the time to take over.
+fn vacancy(timeout: Duration) -> Duration {
+    timeout * 3 / 2 + TAKE_OVER
 }
 
 impl Election {
@@ -57,10 +65,7 @@ impl Election {
             Some(0) => self.lead(session, &own)?,
             Some(place) => {
                 self.withdraw(session);
-                // One that left between two calls has no name any more, and is no stranger for that.
-                if let Some(leader) = &self.status.leader {
-                    session.behind_stranger = !self.is_agent(leader);
-                }
+                session.behind_stranger = self.has_stranger(session, &line[..place])?;
                 wait = wait.min(self.watch_ledger(session)?);
                 let before = format!("{}/{}", self.places.lock, line[place - 1].name);
                 if session.client.exists(&before, true)?.is_none() {
@@ -73,8 +78,15 @@ impl Election {
         Ok(wait)
     }
 
-    fn is_agent(&self, name: &str) -> bool {
-        self.status.agents.iter().any(|agent| *agent.name == *name)
+    /// Whether one of these is no agent. One that left between two calls is no stranger for that.
+    fn has_stranger(&self, session: &Session, line: &[Contender]) -> Result<bool, Trouble> {
+        for one in line {
+            let name = self.holder(session, Some(one))?;
+            if name.is_some_and(|name| !self.status.agents.iter().any(|agent| agent.name == name)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Sets the watch on the ledger's listing if it has rung, so that the alert side knows until when nobody has
@@ -209,7 +221,7 @@ impl Election {
                 entries: loaded.entries,
                 unreadable: loaded.unreadable,
                 silences: session.silences.clone(),
-                after_stranger: session.behind_stranger,
+                vacancy: if session.behind_stranger { Duration::ZERO } else { vacancy(session.timeout) },
             }))
             .ok();
         // The event of this write is the fence: it comes behind all events of what was committed before.
@@ -217,6 +229,7 @@ impl Election {
         session.client.set(&znode, self.name.as_bytes(), None)?;
         session.client.exists(&znode, true)?;
         session.granted = true;
+        session.ledger.watched = None;
         Ok(())
     }
 }

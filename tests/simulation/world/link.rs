@@ -263,7 +263,7 @@ impl World {
             entries: state.ledger.values().cloned().collect(),
             unreadable: Vec::new(),
             silences: state.silences.clone(),
-            after_stranger: false,
+            vacancy: Duration::from_millis(TIMEOUT * 3 / 2 + 2_000),
         };
         if self.mutant.lease_overtakes {
             let now = self.moment();

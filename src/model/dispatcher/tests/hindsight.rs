@@ -1,5 +1,6 @@
 //! Violations that come and go while nobody leads.
 
+use super::world::VACANCY;
 use super::*;
 
 /// A follower that watches the ledger's listing, with `/0` in spec.
@@ -64,7 +65,7 @@ fn what_may_have_been_told_is_not_told_again() {
     });
     check("it was over long ago", |world| {
         blink(world);
-        world.wait(secs(130));
+        world.wait(VACANCY);
     });
     check("it was silenced", |world| {
         let until = world.now.wall + secs(2);
@@ -79,7 +80,7 @@ fn what_may_have_been_told_is_not_told_again() {
 fn a_stranger_who_held_the_lock_meant_silence() {
     let mut world = follower();
     blink(&mut world);
-    let grant = Grant { barrier: 1, epoch: 1, after_stranger: true, ..Grant::default() };
+    let grant = Grant { barrier: 1, epoch: 1, vacancy: Duration::ZERO, ..Grant::default() };
     world.judged(Judged::Barrier(1));
     let effects = world.dispatcher.on_lease(grant, world.now);
     world.perform(effects);

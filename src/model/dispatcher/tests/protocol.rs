@@ -179,3 +179,43 @@ fn a_conflict_is_decided_anew() {
     assert_eq!(words(&told), ["b Firing /0"], "a has it already");
     assert_eq!(told[0].1.items[0].incident, other.ledger["/0"].entry.incident);
 }
+
+/// Its receivers change while the intents of the one before are being written.
+#[test]
+fn a_new_incident_leaves_no_delivery_waiting_for_the_old_one() {
+    let rules = |of_first: &[&str]| vec![rule("/0", of_first), rule("/1", &["b"])];
+    let mut world = World::with(rules(&["a", "b"]), &["a", "b"], BTreeMap::new());
+    world.held = Some(Vec::new());
+    world.error("/0");
+    world.rules = Arc::new(RuleSet::new(rules(&["a"])));
+    world.judged(Judged::Rules(Arc::clone(&world.rules)));
+    world.ok("/0");
+    world.error("/0");
+    world.release();
+    world.held = None;
+    assert_eq!(world.told(), ["a Firing /0"]);
+    world.error("/1");
+    assert_eq!(world.told(), ["b Firing /1"]);
+}
+
+/// What a storm noted ahead for a receiver that fails is taken back: it was surely never tried.
+#[test]
+fn nothing_stays_noted_ahead_for_a_receiver_that_fails() {
+    let mut world = World::new(DIGEST * 2 + 1, &["a", "b"]);
+    world.error("/1000");
+    world.answer(secs(0), |_| Outcome::Accepted);
+    (0..DIGEST * 2).for_each(|n| world.error(&format!("/{n}")));
+    world.wait(secs(3));
+    // The one that is quicker has its next digest noted, for both.
+    for (receiver, outcome) in [("a", Outcome::Accepted), ("b", failed())] {
+        let place = world.waiting.iter().position(|delivery| *delivery.receiver.0 == *receiver);
+        let delivery = world.waiting.remove(place.expect("a delivery is asked for"));
+        world.outcome(&delivery, outcome);
+    }
+    let marks = |world: &World, name: &str| -> BTreeSet<String> {
+        let mark = |n: usize| world.mark(&format!("/{n}"), name);
+        (0..DIGEST * 2).filter_map(mark).map(|(firing, _)| format!("{firing:?}")).collect()
+    };
+    assert_eq!(marks(&world, "a"), ["Ambiguous", "Sent"].map(str::to_owned).into());
+    assert_eq!(marks(&world, "b"), ["Pending"].map(str::to_owned).into());
+}

@@ -8,6 +8,9 @@ use crate::model::ledger::{Change, Mark, Stored, Write};
 use crate::model::message::Notification;
 use crate::model::rule::{Rule, Specs};
 
+/// For how long nobody led before, as far as a new leader knows.
+pub const VACANCY: Duration = Duration::from_secs(10);
+
 /// A dispatcher and the world around it, in virtual time.
 pub struct World {
     pub dispatcher: Dispatcher,
@@ -108,6 +111,7 @@ impl World {
             barrier: self.barrier,
             epoch,
             entries: self.ledger.values().cloned().collect(),
+            vacancy: VACANCY,
             ..Grant::default()
         };
         let effects = self.dispatcher.on_lease(grant, self.now);
