@@ -180,7 +180,7 @@ struct Session {
     silences: Vec<Silence>,
     silences_rang: bool,
     ledger: Listing,
-    /// Whether the lock was held by somebody who is no agent when we looked last.
+    /// Whether somebody who is no agent was before us in line when we looked last.
     behind_stranger: bool,
 }
 

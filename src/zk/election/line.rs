@@ -17,10 +17,10 @@ use crate::zk::silences;
 
 /// How long the ledger's listing is left alone after it was read: in a storm it changes all the time.
 const LISTING_PAUSE: Duration = Duration::from_millis(50);
-/// How long taking over may take.
-const TAKE_OVER: Duration = Duration::from_secs(2);
 /// And how many times as long as it took to read, if that is longer.
 const LISTING_SHARE: u32 = 10;
+/// How long taking over may take.
+const TAKE_OVER: Duration = Duration::from_secs(2);
 
 #[expect(clippy::disallowed_methods, reason = "silences end by the wall clock")]
 fn wall_clock() -> SystemTime {

@@ -122,10 +122,8 @@ fn receivers_that_do_not_keep_step_need_no_write_of_their_own() {
     (0..DIGEST * 2).for_each(|n| world.error(&format!("/{n}")));
     world.wait(secs(3));
     let mut turn = |receiver: &str| {
-        let place = world.waiting.iter().position(|delivery| *delivery.receiver.0 == *receiver);
-        let delivery = world.waiting.remove(place.expect("a delivery is asked for"));
         let before = world.writes;
-        world.outcome(&delivery, Outcome::Accepted);
+        let delivery = world.land(receiver, Outcome::Accepted);
         (delivery.notification.items.len(), world.writes - before)
     };
     assert_eq!(turn("a"), (DIGEST, DIGEST * 2), "what became of these, and the intents of the next");

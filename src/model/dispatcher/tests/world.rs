@@ -209,6 +209,14 @@ impl World {
         self.perform(effects);
     }
 
+    /// Answers the delivery that a receiver waits for.
+    pub fn land(&mut self, receiver: &str, outcome: Outcome) -> Delivery {
+        let place = self.waiting.iter().position(|delivery| *delivery.receiver.0 == *receiver);
+        let delivery = self.waiting.remove(place.expect("a delivery is asked for"));
+        self.outcome(&delivery, outcome);
+        delivery
+    }
+
     /// Answers every delivery, and lets time pass, until nothing happens within `duration`; what was told.
     pub fn answer(
         &mut self,
