@@ -57,7 +57,7 @@ pub fn latency(server: &ZooKeeper, rounds: usize) -> Vec<Duration> {
         let entry = format!("/floor/ledger/{round}");
         library.create(&entry, vec![0; 300], Acl::open_unsafe().clone(), CreateMode::Persistent).unwrap();
         tell(sink.port()).unwrap();
-        times.push(sink.wait_for(round + 1)[round].at - start);
+        times.push(crate::told_at(&sink, round + 1) - start);
     }
     times
 }

@@ -8,8 +8,8 @@ use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::{Client, Daemon, SmtpSink, ZooKeeper};
-use crate::{floor, paths, percentile, server_with, until_ready, yaml};
+use crate::common::{Client, Daemon, SmtpSink, ZooKeeper, throughout};
+use crate::{floor, paths, percentile, server_with, told_at, until_ready, yaml};
 
 /// How many changes each latency is taken from.
 const ROUNDS: usize = 200;
@@ -78,6 +78,7 @@ impl Bench {
     /// From the sending of each change to its mail's last line in the sink.
     fn latency(&mut self) -> Vec<Duration> {
         let change = |_| {
+            throughout(floor::APART, "at rest", || true);
             let start = Instant::now();
             if self.told.is_multiple_of(2) {
                 self.client.delete(&format!("{WATCHED}/child"))
@@ -85,7 +86,7 @@ impl Bench {
                 self.client.create(&format!("{WATCHED}/child"), "")
             }
             self.told += 1;
-            self.mails.wait_for(self.told)[self.told - 1].at - start
+            told_at(&self.mails, self.told) - start
         };
         (0..ROUNDS).map(change).collect()
     }

@@ -105,7 +105,7 @@ fn latency() {
         } else {
             client.create("/bench/path/child", "")
         }
-        ours.push(sink.wait_for(round + 1)[round].at - start);
+        ours.push(told_at(&sink, round + 1) - start);
     }
     let bare = floor::latency(&server, ROUNDS);
     for (name, share) in [("p50", 50), ("p99", 99)] {
@@ -115,6 +115,11 @@ fn latency() {
             ours.as_secs_f64() / bare.as_secs_f64()
         );
     }
+}
+
+/// When the mail came that is the `count`th. Earlier ones are not looked at, so that a question costs the same each time.
+fn told_at(sink: &SmtpSink, count: usize) -> Instant {
+    eventually(common::SOON, "mail", || sink.mails_since(count - 1).first().map(|mail| mail.at))
 }
 
 fn percentile(times: &mut [Duration], share: usize) -> Duration {
