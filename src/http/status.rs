@@ -85,7 +85,7 @@ impl Totals {
 
 /// Whether this is a glob's own entry rather than a path: a path may hold a `*` too, but not as its own rule.
 pub fn stands_for_glob(status: &PathStatus) -> bool {
-    status.path == status.rule && is_glob(&status.path)
+    is_glob(&status.path) && status.path == status.rule
 }
 
 /// The state in one word.
