@@ -24,7 +24,8 @@ pub fn test_alert(options: &Options, file: &Path, path: &str) -> Answer {
     let Some(rule) = named.or_else(|| rules.for_path(path)) else {
         return Answer::failed(EX_FAILURE, &format!("no rule of {} is for {path}", file.display()));
     };
-    let receivers: Vec<_> = config.receivers.iter().filter(|one| rule.receivers.contains(&one.id)).collect();
+    let receivers: Vec<_> =
+        config.receivers.iter().filter(|one| rule.terms.receivers.contains(&one.id)).collect();
     if receivers.is_empty() {
         return Answer::failed(EX_FAILURE, &format!("the rule {} has no receiver", rule.path));
     }

@@ -10,7 +10,7 @@ const SHOWN: usize = 200;
 /// A value in its place.
 #[derive(Clone, Copy)]
 pub(super) struct At<'n, 'p> {
-    pub(super) node: &'n Node,
+    pub(super) node: &'n Node<'n>,
     pub(super) parent: Option<&'p At<'n, 'p>>,
     pub(super) step: Step<'n>,
 }
@@ -24,22 +24,22 @@ pub(super) enum Step<'n> {
 
 impl<'n> At<'n, '_> {
     /// The whole document.
-    pub(super) fn root(node: &'n Node) -> Self {
+    pub(super) fn root(node: &'n Node<'n>) -> Self {
         Self { node, parent: None, step: Step::Root }
     }
 
     /// The value of a key of this map.
-    pub(super) fn key<'s>(&'s self, key: &'n str, node: &'n Node) -> At<'n, 's> {
+    pub(super) fn key<'s>(&'s self, key: &'n str, node: &'n Node<'n>) -> At<'n, 's> {
         At { node, parent: Some(self), step: Step::Key(key) }
     }
 
     /// An item of this list.
-    pub(super) fn item<'s>(&'s self, index: usize, node: &'n Node) -> At<'n, 's> {
+    pub(super) fn item<'s>(&'s self, index: usize, node: &'n Node<'n>) -> At<'n, 's> {
         At { node, parent: Some(self), step: Step::Item(index) }
     }
 
-    pub(super) fn value(&self) -> &'n Value {
-        &self.node.value
+    pub(super) fn value(&self) -> Value<'n> {
+        self.node.value
     }
 }
 

@@ -53,26 +53,26 @@ pub(super) fn configuration(rules: &[Rule]) -> String {
 
 fn feed_rule(hash: &mut Hash, rule: &Rule) {
     hash.feed(&rule.path);
-    match rule.specs.children {
+    match rule.terms.specs.children {
         None => hash.feed("any children"),
         Some(Bounds::Range { min, max }) => hash.feed_debug(("children", min, max)),
         Some(Bounds::Equals(count)) => hash.feed_debug(("children", count)),
     }
-    hash.feed_debug(rule.specs.exists);
-    match &rule.specs.data {
+    hash.feed_debug(rule.terms.specs.exists);
+    match &rule.terms.specs.data {
         None => hash.feed("any data"),
         Some(DataSpec::Equals(text)) => hash.feed_debug(("equals", text)),
         Some(DataSpec::Matches { pattern, .. }) => hash.feed_debug(("matches", pattern)),
     }
     let times = [
-        Some(rule.cancel_timeout),
-        Some(rule.keep_firing_for),
-        rule.repeat_interval,
-        Some(rule.forget_after),
+        Some(rule.terms.cancel_timeout),
+        Some(rule.terms.keep_firing_for),
+        rule.terms.repeat_interval,
+        Some(rule.terms.forget_after),
     ];
     hash.feed_debug(times.map(|time| time.map(|time| time.as_millis())));
-    hash.feed_debug(&rule.description);
-    let mut receivers: Vec<&str> = rule.receivers.iter().map(|id| &*id.0).collect();
+    hash.feed_debug(&rule.terms.description);
+    let mut receivers: Vec<&str> = rule.terms.receivers.iter().map(|id| &*id.0).collect();
     receivers.sort_unstable();
     hash.feed_debug(receivers);
 }

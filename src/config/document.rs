@@ -3,10 +3,14 @@
 //! The parser tells a position only when it fails, so values are numbered in the order in which they are
 //! read; a second reading that fails at a given number tells where that value stands. Duplicate keys, which
 //! the parser would silently drop, are kept for the judge to see.
+//!
+//! The tree stands in memory of its own, which is given back as a whole: a tree for 100,000 rules takes more than
+//! the rules, and in the common heap it would leave holes below what is made while it stands.
 
 use std::cell::Cell;
 use std::fmt;
 
+use bumpalo::Bump;
 use serde::de::{
     self, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
@@ -23,16 +27,16 @@ const MAX_OPEN_BRACKETS: usize = 1000;
 
 /// One value of a document.
 #[derive(Debug)]
-pub(super) struct Node {
+pub(super) struct Node<'b> {
     /// Its number, in the order of reading.
     pub(super) id: u32,
     /// What it is.
-    pub(super) value: Value,
+    pub(super) value: Value<'b>,
 }
 
 /// What a value is.
-#[derive(Debug)]
-pub(super) enum Value {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value<'b> {
     /// `null`, `~` or nothing.
     Null,
     /// `true` or `false`; YAML 1.1's `yes` and `no` are text.
@@ -42,18 +46,18 @@ pub(super) enum Value {
     /// Any other number.
     Float(f64),
     /// Text.
-    Text(String),
+    Text(&'b str),
     /// A list.
-    List(Vec<Node>),
+    List(&'b [Node<'b>]),
     /// A map, with its duplicate keys.
-    Map(Vec<(Node, Node)>),
+    Map(&'b [(Node<'b>, Node<'b>)]),
     /// Anything with a tag of its own, such as `!include`.
     Tagged,
 }
 
-impl Value {
+impl Value<'_> {
     /// What it is, in words, for "found …".
-    pub(super) fn kind(&self) -> &'static str {
+    pub(super) fn kind(self) -> &'static str {
         match self {
             Self::Null => "nothing",
             Self::Bool(_) => "a boolean",
@@ -80,18 +84,20 @@ pub(super) struct SyntaxError {
     pub(super) message: String,
 }
 
-/// Reads the one document that `text` holds. `text` must not start with a byte-order mark.
-pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
+/// Reads the one document that `text` holds into `memory`. `text` must not start with a byte-order mark.
+pub(super) fn parse<'b>(text: &str, memory: &'b Bump) -> Result<Node<'b>, SyntaxError> {
     refuse_control_characters(text)?;
     refuse_open_brackets(text)?;
     let mut documents = serde_yaml::Deserializer::from_str(text);
     let Some(document) = documents.next() else { return Err(SyntaxError::new(None, EMPTY)) };
-    let root =
-        Reader(&Counters::new(None)).deserialize(document).map_err(|error| syntax_error(text, &error))?;
+    let root = Reader { memory, counters: &Counters::new(None) }
+        .deserialize(document)
+        .map_err(|error| syntax_error(text, &error))?;
     if let Some(second) = documents.next() {
-        let stopped = Reader(&Counters::new(Some(0))).deserialize(second).err();
-        let position = stopped.and_then(|error| position(&error));
-        return Err(SyntaxError::new(position, "a second YAML document starts here: a file holds one"));
+        return Err(SyntaxError::new(
+            stop_at(0, second),
+            "a second YAML document starts here: a file holds one",
+        ));
     }
     if matches!(root.value, Value::Null) {
         return Err(SyntaxError::new(None, EMPTY));
@@ -102,9 +108,13 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
 /// Where the value with this number stands in the text that it was read from. What came through an alias
 /// stands where its anchor is.
 pub(super) fn locate(text: &str, id: u32) -> Option<Position> {
-    let document = serde_yaml::Deserializer::from_str(text).next()?;
-    let stopped = Reader(&Counters::new(Some(id))).deserialize(document).err()?;
-    position(&stopped)
+    stop_at(id, serde_yaml::Deserializer::from_str(text).next()?)
+}
+
+/// Reads a document as far as this value, and tells where that is.
+fn stop_at(id: u32, document: serde_yaml::Deserializer<'_>) -> Option<Position> {
+    let reader = Reader { memory: &Bump::new(), counters: &Counters::new(Some(id)) };
+    position(&reader.deserialize(document).err()?)
 }
 
 /// The position of a byte.
@@ -200,101 +210,104 @@ impl Counters {
 }
 
 #[derive(Clone, Copy)]
-struct Reader<'c>(&'c Counters);
+struct Reader<'b, 'c> {
+    memory: &'b Bump,
+    counters: &'c Counters,
+}
 
-impl Reader<'_> {
+impl<'b> Reader<'b, '_> {
     fn number<E: de::Error>(self) -> Result<u32, E> {
-        let id = self.0.values.get();
-        if Some(id) == self.0.stop_at {
+        let id = self.counters.values.get();
+        if Some(id) == self.counters.stop_at {
             return Err(E::custom("here"));
         }
         if id >= MAX_VALUES {
             return Err(E::custom(format_args!("{UNFOLDS} {MAX_VALUES} values")));
         }
-        self.0.values.set(id + 1);
+        self.counters.values.set(id + 1);
         Ok(id)
     }
 
-    fn node<E: de::Error>(self, value: Value) -> Result<Node, E> {
+    fn node<E: de::Error>(self, value: Value<'b>) -> Result<Node<'b>, E> {
         Ok(Node { id: self.number()?, value })
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Reader<'_> {
-    type Value = Node;
+impl<'b, 'de> DeserializeSeed<'de> for Reader<'b, '_> {
+    type Value = Node<'b>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node<'b>, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Reader<'_> {
-    type Value = Node;
+impl<'b, 'de> Visitor<'de> for Reader<'b, '_> {
+    type Value = Node<'b>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any value")
     }
 
-    fn visit_unit<E: de::Error>(self) -> Result<Node, E> {
+    fn visit_unit<E: de::Error>(self) -> Result<Node<'b>, E> {
         self.node(Value::Null)
     }
 
-    fn visit_none<E: de::Error>(self) -> Result<Node, E> {
+    fn visit_none<E: de::Error>(self) -> Result<Node<'b>, E> {
         self.node(Value::Null)
     }
 
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Node, E> {
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Node<'b>, E> {
         self.node(Value::Bool(value))
     }
 
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Node, E> {
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Node<'b>, E> {
         self.node(Value::Integer(value))
     }
 
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Node, E> {
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Node<'b>, E> {
         self.node(i64::try_from(value).map_or(Value::Float(value as f64), Value::Integer))
     }
 
-    fn visit_i128<E: de::Error>(self, value: i128) -> Result<Node, E> {
+    fn visit_i128<E: de::Error>(self, value: i128) -> Result<Node<'b>, E> {
         self.node(Value::Float(value as f64))
     }
 
-    fn visit_u128<E: de::Error>(self, value: u128) -> Result<Node, E> {
+    fn visit_u128<E: de::Error>(self, value: u128) -> Result<Node<'b>, E> {
         self.node(Value::Float(value as f64))
     }
 
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Node, E> {
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Node<'b>, E> {
         self.node(Value::Float(value))
     }
 
-    fn visit_str<E: de::Error>(self, value: &str) -> Result<Node, E> {
-        let text = self.0.text.get() + value.len();
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Node<'b>, E> {
+        let text = self.counters.text.get() + value.len();
         if text > MAX_TEXT {
             return Err(E::custom(format_args!("{UNFOLDS} {MAX_TEXT} bytes of text")));
         }
-        self.0.text.set(text);
-        self.node(Value::Text(value.to_owned()))
+        self.counters.text.set(text);
+        self.node(Value::Text(self.memory.alloc_str(value)))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node<'b>, A::Error> {
         let id = self.number()?;
         let mut list = Vec::new();
         while let Some(item) = items.next_element_seed(self)? {
             list.push(item);
         }
-        Ok(Node { id, value: Value::List(list) })
+        Ok(Node { id, value: Value::List(self.memory.alloc_slice_fill_iter(list)) })
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node<'b>, A::Error> {
         let id = self.number()?;
         let mut map = Vec::new();
         while let Some(key) = entries.next_key_seed(self)? {
             map.push((key, entries.next_value_seed(self)?));
         }
-        Ok(Node { id, value: Value::Map(map) })
+        Ok(Node { id, value: Value::Map(self.memory.alloc_slice_fill_iter(map)) })
     }
 
-    fn visit_enum<A: EnumAccess<'de>>(self, access: A) -> Result<Node, A::Error> {
+    fn visit_enum<A: EnumAccess<'de>>(self, access: A) -> Result<Node<'b>, A::Error> {
         let id = self.number()?;
         let (de::IgnoredAny, content) = access.variant()?;
         content.newtype_variant::<de::IgnoredAny>()?;

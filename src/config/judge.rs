@@ -1,8 +1,9 @@
 //! What judging the file carries along, and how single values are read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::at::{At, shown};
@@ -13,6 +14,7 @@ use super::receivers::Receivers;
 use crate::credentials;
 use crate::model::duration::{self, DurationFault};
 use crate::model::receiver::Secret;
+use crate::model::rule::Terms;
 
 /// Reads an environment variable.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -38,6 +40,8 @@ pub(super) struct Judge<'a> {
     pub(super) inline_secret: Option<(u32, String)>,
     /// Files already read: a thousand rules may name the same one.
     secrets: HashMap<PathBuf, Result<Secret, String>>,
+    /// What rules said already.
+    pub(super) terms: HashSet<Arc<Terms>>,
 }
 
 impl<'a> Judge<'a> {
@@ -50,6 +54,7 @@ impl<'a> Judge<'a> {
             receivers: Receivers::default(),
             inline_secret: None,
             secrets: HashMap::new(),
+            terms: HashSet::new(),
         }
     }
 
@@ -105,7 +110,7 @@ impl<'a> Judge<'a> {
     /// `true` or `false`, also as YAML 1.1 wrote them.
     pub(super) fn boolean(&mut self, at: &At<'_, '_>) -> Option<bool> {
         if let Value::Bool(value) = at.value() {
-            return Some(*value);
+            return Some(value);
         }
         if let Value::Text(text) = at.value() {
             match text.to_ascii_lowercase().as_str() {
@@ -121,9 +126,9 @@ impl<'a> Judge<'a> {
     /// A number of children.
     pub(super) fn count(&mut self, at: &At<'_, '_>) -> Option<u32> {
         match at.value() {
-            Value::Integer(number) => match u32::try_from(*number) {
+            Value::Integer(number) => match u32::try_from(number) {
                 Ok(count) => return Some(count),
-                Err(_) if *number < 0 => self.error(at, format!("must not be negative, found {number}")),
+                Err(_) if number < 0 => self.error(at, format!("must not be negative, found {number}")),
                 Err(_) => self.error(at, format!("must be at most {}, found {number}", u32::MAX)),
             },
             Value::Float(number) => self.error(at, format!("must be a whole number, found {number:?}")),
@@ -144,8 +149,8 @@ impl<'a> Judge<'a> {
     pub(super) fn duration(&mut self, at: &At<'_, '_>) -> Option<Duration> {
         let (read, found) = match at.value() {
             // Seconds beyond the precision of a floating-point number are beyond the longest duration, too.
-            Value::Integer(seconds) => (duration::from_seconds(*seconds as f64), seconds.to_string()),
-            Value::Float(seconds) => (duration::from_seconds(*seconds), format!("{seconds:?}")),
+            Value::Integer(seconds) => (duration::from_seconds(seconds as f64), seconds.to_string()),
+            Value::Float(seconds) => (duration::from_seconds(seconds), format!("{seconds:?}")),
             Value::Text(text) => (duration::parse(text), format!("\"{}\"", shown(text, SHOWN))),
             Value::Null | Value::Bool(_) | Value::List(_) | Value::Map(_) | Value::Tagged => {
                 (Err(DurationFault::Unreadable), at.value().kind().to_owned())

@@ -13,8 +13,8 @@ use super::suggestion::did_you_mean;
 pub(super) struct Entry<'n> {
     pub(super) key: &'n str,
     /// The key as a value, for its position.
-    pub(super) key_node: &'n Node,
-    pub(super) value: &'n Node,
+    pub(super) key_node: &'n Node<'n>,
+    pub(super) value: &'n Node<'n>,
 }
 
 /// A map whose keys are known.
@@ -57,7 +57,7 @@ impl Judge<'_> {
             self.error(at, format!("{what} must not be an empty list"));
             return None;
         }
-        let is_pair = |item: &Node| matches!(&item.value, Value::Map(entries) if entries.len() == 1);
+        let is_pair = |item: &Node<'_>| matches!(&item.value, Value::Map(entries) if entries.len() == 1);
         if items.iter().all(is_pair) {
             return self.pairs(*at, items, what, known).map(|map| vec![map]);
         }
@@ -70,7 +70,7 @@ impl Judge<'_> {
     fn pairs<'n, 'p>(
         &mut self,
         at: At<'n, 'p>,
-        items: &'n [Node],
+        items: &'n [Node<'n>],
         what: &str,
         known: &[&str],
     ) -> Option<Map<'n, 'p>> {
@@ -117,7 +117,7 @@ impl Judge<'_> {
         };
         let (mut own, mut merged) = (Vec::with_capacity(pairs.len()), Vec::new());
         for (key_node, value) in pairs {
-            let Value::Text(key) = &key_node.value else {
+            let Value::Text(key) = key_node.value else {
                 let message = format!("a key must be text, found {}", key_node.value.kind());
                 self.error(&At { node: key_node, ..at }, message);
                 continue;
@@ -156,10 +156,10 @@ impl Judge<'_> {
             }
         }
         let Value::Map(pairs) = at.value() else { return };
-        let mut first = HashMap::<&str, &Node>::with_capacity(pairs.len());
+        let mut first = HashMap::<&str, &Node<'_>>::with_capacity(pairs.len());
         for (key_node, value) in pairs {
-            let Value::Text(key) = &key_node.value else { continue };
-            if let Some(earlier) = first.get(key.as_str()) {
+            let Value::Text(key) = key_node.value else { continue };
+            if let Some(earlier) = first.get(key) {
                 self.duplicate(&at.key(key, key_node), earlier);
             } else {
                 first.insert(key, key_node);
@@ -168,7 +168,7 @@ impl Judge<'_> {
         }
     }
 
-    fn duplicate(&mut self, at: &At<'_, '_>, earlier: &Node) {
+    fn duplicate(&mut self, at: &At<'_, '_>, earlier: &Node<'_>) {
         self.error_with_other(at, earlier.id, "duplicate key; the first is at ".to_owned());
     }
 }

@@ -32,6 +32,7 @@ pub use judge::Env;
 use crate::model::receiver::{Receiver, Secret};
 use crate::model::rule::Rule;
 use at::At;
+use bumpalo::Bump;
 use document::{Node, SyntaxError};
 use judge::Judge;
 use map::Entry;
@@ -114,7 +115,8 @@ impl Source<'_> {
     /// Judges the content.
     fn parse(self, env: Env<'_>) -> Result<Config, Errors> {
         let text = decode(self.bytes).map_err(|error| Errors::syntax(self.name, error))?;
-        let root = document::parse(text).map_err(|error| Errors::syntax(self.name, error))?;
+        let memory = Bump::new();
+        let root = document::parse(text, &memory).map_err(|error| Errors::syntax(self.name, error))?;
         let mut judge = Judge::new(env, self.base);
         let config = judge.document(&root);
         if self.is_world_readable
@@ -152,7 +154,7 @@ fn decode(bytes: &[u8]) -> Result<&str, SyntaxError> {
 
 impl Judge<'_> {
     /// The whole document; receivers and warnings stay with the judge.
-    fn document(&mut self, root: &Node) -> Option<Config> {
+    fn document(&mut self, root: &Node<'_>) -> Option<Config> {
         let root = At::root(root);
         self.duplicates(root);
         let entries = self.entries(root)?;

@@ -10,7 +10,7 @@ use super::document::Value;
 use super::judge::Judge;
 use crate::model::path;
 use crate::model::receiver::{ReceiverId, Smtp};
-use crate::model::rule::{Bounds, DataSpec, Rule, Specs, is_glob};
+use crate::model::rule::{Bounds, DataSpec, Rule, Specs, Terms, is_glob};
 
 /// The keys of a rule, and of `defaults`.
 pub(super) const RULE_KEYS: [&str; 9] = [
@@ -47,10 +47,9 @@ pub(super) struct Body {
 }
 
 impl Body {
-    /// The rule that this makes of a path, where `defaults` says what this does not.
-    fn rule(self, path: &str, defaults: &Self) -> Rule {
-        Rule {
-            path: path.into(),
+    /// What a rule says, where `defaults` says what this does not.
+    fn terms(self, defaults: &Self) -> Terms {
+        Terms {
             specs: Specs {
                 children: self.children.or(defaults.children),
                 exists: self.exists.or(defaults.exists),
@@ -83,17 +82,27 @@ impl Judge<'_> {
         let body = if is_bare { Body::default() } else { self.body(*at, "a rule", smtp)? };
         let has_own_alerter = body.receivers.as_ref().is_some_and(|receivers| !receivers.is_empty());
         let has_own_forget_after = body.forget_after.is_some();
-        let rule = body.rule(path, defaults);
-        if has_own_alerter && rule.specs.is_empty() {
+        let terms = body.terms(defaults);
+        if has_own_alerter && terms.specs.is_empty() {
             self.warn(key, "has an alerter and no `children`, `exists` or `data`: it never alerts");
         }
         if has_own_forget_after && !is_glob(path) {
             self.warn(key, "has `forget_after`, which means something only for a path with a `*`");
         }
-        if is_impossible(&rule.specs) {
+        if is_impossible(&terms.specs) {
             self.warn(key, "asks that the path does not exist and for something that only an existing path can have: it can never be in spec");
         }
-        Some(rule)
+        Some(Rule { path: path.into(), terms: self.share(terms) })
+    }
+
+    /// The same terms as before, if a rule had them already: a hundred thousand rules that say the same take little.
+    fn share(&mut self, terms: Terms) -> Arc<Terms> {
+        if let Some(shared) = self.terms.get(&terms) {
+            return Arc::clone(shared);
+        }
+        let shared = Arc::new(terms);
+        self.terms.insert(Arc::clone(&shared));
+        shared
     }
 
     /// What a rule or `defaults` says.

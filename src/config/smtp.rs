@@ -59,7 +59,7 @@ impl Judge<'_> {
         const DEFAULT: u16 = 25;
         const WRONG: &str = "must be a port from 1 to 65535";
         if let Some(at) = map.and_then(|map| map.get("port")) {
-            let number = if let Value::Integer(number) = at.value() { *number } else { 0 };
+            let number = if let Value::Integer(number) = at.value() { number } else { 0 };
             let port = u16::try_from(number).ok().filter(|port| *port > 0);
             return port.unwrap_or_else(|| {
                 self.error(&at, WRONG);

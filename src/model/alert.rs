@@ -129,8 +129,8 @@ impl Alert {
     pub fn deadline(&self, rule: &Rule) -> Option<Instant> {
         let after = |from: Now, wait: Duration| from.mono.checked_add(wait);
         match self.phase {
-            Phase::Pending { since } if self.fresh => after(since, rule.cancel_timeout),
-            Phase::Recovering { compliant, .. } if self.fresh => after(compliant, rule.keep_firing_for),
+            Phase::Pending { since } if self.fresh => after(since, rule.terms.cancel_timeout),
+            Phase::Recovering { compliant, .. } if self.fresh => after(compliant, rule.terms.keep_firing_for),
             Phase::Inactive | Phase::Pending { .. } | Phase::Firing { .. } | Phase::Recovering { .. } => None,
         }
     }
@@ -168,10 +168,11 @@ impl Alert {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::SystemTime;
 
     use super::*;
-    use crate::model::rule::Specs;
+    use crate::model::rule::Terms;
 
     /// What happens to the alert at a second of the script.
     #[derive(Clone, Copy)]
@@ -186,16 +187,12 @@ mod tests {
     use Event::{Error, Ok, OkOpen, Stale, Tick};
 
     fn rule(cancel_timeout: u64, keep_firing_for: u64) -> Rule {
-        Rule {
-            path: "/a".into(),
-            specs: Specs::default(),
+        let terms = Terms {
             cancel_timeout: Duration::from_secs(cancel_timeout),
             keep_firing_for: Duration::from_secs(keep_firing_for),
-            repeat_interval: None,
-            forget_after: Duration::ZERO,
-            description: None,
-            receivers: Vec::new(),
-        }
+            ..Terms::default()
+        };
+        Rule { path: "/a".into(), terms: Arc::new(terms) }
     }
 
     #[expect(

@@ -155,7 +155,7 @@ impl Evaluator {
                 unschedule(forget, path, known);
                 return false;
             };
-            if !known.rule.specs.eq(&rule.specs) {
+            if !known.rule.terms.specs.eq(&rule.terms.specs) {
                 // To be judged anew, from a reading made for the new rule.
                 *known = Path { since: now.wall, ..Path::new(rule, now) };
                 unschedule(forget, path, known);
@@ -163,9 +163,10 @@ impl Evaluator {
             known.rule = Arc::clone(rule);
             true
         });
-        for rule in rules.exact() {
-            self.paths.entry(Arc::clone(&rule.path)).or_insert_with(|| Path::new(rule, now));
-        }
+        let fresh = rules.exact().filter(|rule| !self.paths.contains_key(&rule.path));
+        // Put in all at once they fill the map's nodes, which single insertions leave half empty.
+        let mut fresh = fresh.map(|rule| (Arc::clone(&rule.path), Path::new(rule, now))).collect();
+        self.paths.append(&mut fresh);
         self.expanded.retain(|glob| rules.globs().iter().any(|rule| rule.path == *glob));
         self.rules = Arc::clone(&rules);
         self.fresh_named =
@@ -206,7 +207,7 @@ impl Evaluator {
         if rule.is_glob() && *reading == Reading::Missing {
             // One that was adopted vanished in another agent's time, at the latest when its incident began.
             let vanished = if known.judged.is_none() { now.mono_at(known.since) } else { now.mono };
-            let at = scheduled.unwrap_or(vanished + rule.forget_after);
+            let at = scheduled.unwrap_or(vanished + rule.terms.forget_after);
             known.forget_at = Some(at);
             self.forget.insert((at, Arc::clone(&path)));
         }
@@ -323,7 +324,7 @@ impl Path {
                 .as_ref()
                 .map_or_else(Left::default, |before| Left::between(before, children));
         }
-        self.compliant = (!self.rule.receivers.is_empty()).then(|| children.clone());
+        self.compliant = (!self.rule.terms.receivers.is_empty()).then(|| children.clone());
         Left::default()
     }
 }
@@ -341,8 +342,10 @@ fn unschedule(
 /// The verdict on one reading. A vanished match of a glob is out of spec whatever its rule asks, unless the rule
 /// asks for just that: that it was there is why it is watched.
 fn verdict(rule: &Rule, reading: &Reading) -> Verdict {
-    match rule.specs.judge(reading) {
-        Verdict::Ok if rule.is_glob() && *reading == Reading::Missing && rule.specs.exists != Some(false) => {
+    match rule.terms.specs.judge(reading) {
+        Verdict::Ok
+            if rule.is_glob() && *reading == Reading::Missing && rule.terms.specs.exists != Some(false) =>
+        {
             vanished(rule)
         }
         verdict @ (Verdict::Ok | Verdict::Violated(_) | Verdict::Unreadable(_)) => verdict,
@@ -350,7 +353,11 @@ fn verdict(rule: &Rule, reading: &Reading) -> Verdict {
 }
 
 fn vanished(rule: &Rule) -> Verdict {
-    if rule.specs.is_empty() { Verdict::Ok } else { Verdict::Violated(vec![super::rule::Violation::Missing]) }
+    if rule.terms.specs.is_empty() {
+        Verdict::Ok
+    } else {
+        Verdict::Violated(vec![super::rule::Violation::Missing])
+    }
 }
 
 fn count(reading: &Reading) -> Option<u32> {

@@ -3,6 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::mem::discriminant;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +16,13 @@ use super::receiver::ReceiverId;
 pub struct Rule {
     /// The path as written, a `*` standing for one level.
     pub path: Arc<str>,
+    /// What it says of that path. Many rules say the same, and share it.
+    pub terms: Arc<Terms>,
+}
+
+/// What a rule says of its path.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Terms {
     /// What must hold, all of it.
     pub specs: Specs,
     /// How long a path must be out of spec before it alerts.
@@ -31,7 +40,7 @@ pub struct Rule {
 }
 
 /// What must hold of one path.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Specs {
     /// A bound on the number of children.
     pub children: Option<Bounds>,
@@ -42,7 +51,7 @@ pub struct Specs {
 }
 
 /// A bound on the number of children, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Bounds {
     /// At least and at most.
     Range {
@@ -81,7 +90,7 @@ impl fmt::Debug for DataSpec {
     }
 }
 
-/// Two rules' specs are the same if they were written the same: a regular expression is its pattern.
+/// Two specs are the same if they were written the same: a regular expression is its pattern.
 impl PartialEq for DataSpec {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
@@ -92,9 +101,15 @@ impl PartialEq for DataSpec {
     }
 }
 
-impl PartialEq for Specs {
-    fn eq(&self, other: &Self) -> bool {
-        (self.children, self.exists, &self.data) == (other.children, other.exists, &other.data)
+impl Eq for DataSpec {}
+
+impl Hash for DataSpec {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        discriminant(self).hash(state);
+        match self {
+            Self::Equals(text) => text.hash(state),
+            Self::Matches { pattern, .. } => pattern.hash(state),
+        }
     }
 }
 
@@ -234,7 +249,7 @@ impl Rule {
 
     /// Whether `other` asks the same of the same path: then a reload leaves its state, timers and incidents.
     pub fn same_condition(&self, other: &Self) -> bool {
-        self.path == other.path && self.specs == other.specs
+        self.path == other.path && self.terms.specs == other.terms.specs
     }
 }
 

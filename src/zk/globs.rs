@@ -67,21 +67,12 @@ impl Globs {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::model::rule::Specs;
-    use std::time::Duration;
 
     fn globs(path: &str) -> Globs {
-        let rule = Rule {
-            path: path.into(),
-            specs: Specs::default(),
-            cancel_timeout: Duration::ZERO,
-            keep_firing_for: Duration::ZERO,
-            repeat_interval: None,
-            forget_after: Duration::ZERO,
-            description: None,
-            receivers: Vec::new(),
-        };
+        let rule = Rule { path: path.into(), terms: Arc::default() };
         Globs::new([&rule].into_iter())
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use zk_monitor::model::children::Left;
 use zk_monitor::model::dispatcher::{Delivery, Dispatcher, Identity, Profile};
-use zk_monitor::model::rule::{Rule, RuleSet, Specs};
+use zk_monitor::model::rule::{Rule, RuleSet, Terms};
 use zk_monitor::model::status::AlertPhase;
 use zk_monitor::model::transition::{Judged, State as Judgement, Transition};
 
@@ -82,16 +82,14 @@ pub fn hold(path: usize) -> Millis {
 
 pub fn rules(fickle: bool) -> Arc<RuleSet> {
     let paths = (0..PATHS).filter(|path| fickle || *path != FICKLE);
-    let rules = paths.map(|path| Rule {
-        path: path_name(path),
-        specs: Specs::default(),
+    let terms = |path| Terms {
         cancel_timeout: Duration::from_millis(hold(path)),
         keep_firing_for: Duration::from_secs(if path == 1 { 2 } else { 0 }),
         repeat_interval: (path == 0).then_some(Duration::from_secs(15)),
-        forget_after: Duration::ZERO,
-        description: None,
         receivers: (0..RECEIVERS).map(receiver_id).collect(),
-    });
+        ..Terms::default()
+    };
+    let rules = paths.map(|path| Rule { path: path_name(path), terms: Arc::new(terms(path)) });
     Arc::new(RuleSet::new(rules.collect()))
 }
 

@@ -1,5 +1,6 @@
 //! Files that are taken, and what they mean.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
@@ -27,8 +28,8 @@ fn receivers(alerter: &str) -> Vec<Receiver> {
     let find = |id: &ReceiverId| {
         config.receivers.iter().find(|receiver| receiver.id == *id).expect("it is listed").clone()
     };
-    assert_eq!(rule.receivers.len(), config.receivers.len());
-    rule.receivers.iter().map(find).collect()
+    assert_eq!(rule.terms.receivers.len(), config.receivers.len());
+    rule.terms.receivers.iter().map(find).collect()
 }
 
 #[test]
@@ -43,8 +44,8 @@ fn the_predecessors_shapes_load() {
         ["/services/foo/min_1", "/services/foo/min_0", "/services/foo/min_3"]
     );
     let first = rule(&config, "/services/foo/min_1");
-    assert_eq!(first.specs.children, Some(Bounds::Range { min: Some(1), max: None }));
-    assert_eq!(first.cancel_timeout, Duration::from_secs(10));
+    assert_eq!(first.terms.specs.children, Some(Bounds::Range { min: Some(1), max: None }));
+    assert_eq!(first.terms.cancel_timeout, Duration::from_secs(10));
     assert_eq!(
         config.receivers.iter().map(|receiver| &*receiver.name).collect::<Vec<_>>(),
         ["email you@home.com", "email other@home.com", "hipchat Ops"]
@@ -56,8 +57,15 @@ fn the_predecessors_shapes_load() {
 fn a_bare_rule_has_the_defaults_of_the_contract() {
     let config = good("/a:\n");
     let rule = rule(&config, "/a");
-    assert!(rule.specs.is_empty() && rule.receivers.is_empty() && rule.description.is_none());
-    let hold = (rule.cancel_timeout, rule.keep_firing_for, rule.repeat_interval, rule.forget_after);
+    assert!(
+        rule.terms.specs.is_empty() && rule.terms.receivers.is_empty() && rule.terms.description.is_none()
+    );
+    let hold = (
+        rule.terms.cancel_timeout,
+        rule.terms.keep_firing_for,
+        rule.terms.repeat_interval,
+        rule.terms.forget_after,
+    );
     assert_eq!(hold, (Duration::ZERO, Duration::ZERO, None, Duration::from_secs(86_400)));
     assert_eq!((config.group_wait, config.heartbeat), (Duration::from_secs(2), None));
 }
@@ -65,7 +73,7 @@ fn a_bare_rule_has_the_defaults_of_the_contract() {
 #[test]
 fn specs_are_read() {
     let check = |spec: &str, expected: Specs| {
-        assert_eq!(rule(&good(&format!("/a: {{{spec}}}")), "/a").specs, expected, "{spec}");
+        assert_eq!(rule(&good(&format!("/a: {{{spec}}}")), "/a").terms.specs, expected, "{spec}");
     };
     let children = |bounds| Specs { children: Some(bounds), ..Specs::default() };
     let exists = |exists| Specs { exists: Some(exists), ..Specs::default() };
@@ -87,7 +95,7 @@ fn specs_are_read() {
 #[test]
 fn a_regular_expression_judges_text_alone() {
     let config = good("/a: {data: {matches: '^v[0-9]+$'}}");
-    let Some(DataSpec::Matches { pattern, matcher }) = &rule(&config, "/a").specs.data else {
+    let Some(DataSpec::Matches { pattern, matcher }) = &rule(&config, "/a").terms.specs.data else {
         panic!("not an expression")
     };
     assert_eq!(&**pattern, "^v[0-9]+$");
@@ -104,7 +112,7 @@ fn a_rules_own_key_replaces_the_default_whole() {
          /c: {alerter: {}}\n/d: {alerter: ~}\n/e/*: {forget_after: 2d, description: 'its own'}\n",
     );
     let names = |path| {
-        let ids = &rule(&config, path).receivers;
+        let ids = &rule(&config, path).terms.receivers;
         let name = |id: &ReceiverId| {
             config.receivers.iter().find(|r| r.id == *id).expect("it is listed").name.to_string()
         };
@@ -114,13 +122,16 @@ fn a_rules_own_key_replaces_the_default_whole() {
     assert_eq!(names("/b"), ["email b@example.com"]);
     assert!(names("/c").is_empty() && names("/d").is_empty());
     let b = rule(&config, "/b");
-    assert_eq!(b.specs.children, Some(Bounds::Range { min: None, max: Some(9) }));
-    assert_eq!((b.cancel_timeout, b.repeat_interval), (Duration::ZERO, None));
-    assert_eq!(b.keep_firing_for, Duration::from_secs(60));
+    assert_eq!(b.terms.specs.children, Some(Bounds::Range { min: None, max: Some(9) }));
+    assert_eq!((b.terms.cancel_timeout, b.terms.repeat_interval), (Duration::ZERO, None));
+    assert_eq!(b.terms.keep_firing_for, Duration::from_secs(60));
     let e = rule(&config, "/e/*");
-    assert_eq!(e.specs.children, Some(Bounds::Range { min: Some(2), max: Some(5) }));
-    assert_eq!(e.repeat_interval, Some(Duration::from_secs(3600)));
-    assert_eq!((e.forget_after, e.description.as_deref()), (Duration::from_secs(172_800), Some("its own")));
+    assert_eq!(e.terms.specs.children, Some(Bounds::Range { min: Some(2), max: Some(5) }));
+    assert_eq!(e.terms.repeat_interval, Some(Duration::from_secs(3600)));
+    assert_eq!(
+        (e.terms.forget_after, e.terms.description.as_deref()),
+        (Duration::from_secs(172_800), Some("its own"))
+    );
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
 }
 
@@ -133,7 +144,7 @@ fn anchors_and_merge_keys_mean_what_yaml_says() {
     );
     let seconds = |path: &str| {
         let rule = rule(&config, path);
-        (rule.specs.children, rule.cancel_timeout.as_secs(), rule.keep_firing_for.as_secs())
+        (rule.terms.specs.children, rule.terms.cancel_timeout.as_secs(), rule.terms.keep_firing_for.as_secs())
     };
     let min = |min| Some(Bounds::Range { min: Some(min), max: None });
     assert_eq!(seconds("/alias"), (min(1), 10, 0));
@@ -366,6 +377,17 @@ fn the_shipped_sample_is_good() {
     let config = crate::config::load(&file, &|_| None).unwrap_or_else(|errors| panic!("{errors}"));
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     for path in ["/services/foo/min_0", "/services/foo/min_1", "/services/foo/min_3"] {
-        assert!(!rule(&config, path).specs.is_empty());
+        assert!(!rule(&config, path).terms.specs.is_empty());
     }
+}
+
+#[test]
+fn rules_that_say_the_same_share_it() {
+    let config = good(
+        "/a: {children: 1, alerter: {email: a@b.c}}\n/b: {children: 2}\n/c: {children: 1, alerter: {email: a@b.c}}\n\
+         /d: {data: {matches: x}}\n/e: {data: {matches: y}}\n/f: {data: {matches: x}}\n/g: {data: {equals: x}}\n",
+    );
+    let shared = |one, other| Arc::ptr_eq(&rule(&config, one).terms, &rule(&config, other).terms);
+    assert!(shared("/a", "/c") && shared("/d", "/f"));
+    assert!(!shared("/a", "/b") && !shared("/d", "/e") && !shared("/d", "/g"));
 }

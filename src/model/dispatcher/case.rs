@@ -113,7 +113,8 @@ impl Case {
         self.open(path, core);
         let view = self.view(path, core, now);
         if let Some(incident) = &mut self.incident {
-            incident.catch_up(&self.rule.receivers, &view, |receiver| core.outboxes.contains_key(receiver));
+            incident
+                .catch_up(&self.rule.terms.receivers, &view, |receiver| core.outboxes.contains_key(receiver));
             let blocked = self.record.is_blocked(now.mono);
             let id = Arc::clone(&incident.id);
             incident.shares.retain(|receiver, share| {
@@ -132,20 +133,20 @@ impl Case {
     /// Opens an incident for an alert that fires.
     fn open(&mut self, path: &Arc<str>, core: &mut Core) {
         let Phase::Firing { since } = self.alert.phase() else { return };
-        if !self.alert.is_fresh() || self.rule.receivers.is_empty() {
+        if !self.alert.is_fresh() || self.rule.terms.receivers.is_empty() {
             return;
         }
         match &mut self.incident {
             None => {
                 let message = Arc::clone(&self.message);
                 let id = core.incident_id();
-                self.incident = Some(Incident::new(id, since.wall, message, &self.rule.receivers));
+                self.incident = Some(Incident::new(id, since.wall, message, &self.rule.terms.receivers));
             }
             Some(incident) if incident.until.is_some() => {
                 unprepare(incident, core);
                 leave_storms(incident, path, core);
                 let message = Arc::clone(&self.message);
-                incident.reopen(core.incident_id(), since.wall, message, &self.rule.receivers);
+                incident.reopen(core.incident_id(), since.wall, message, &self.rule.terms.receivers);
             }
             Some(_) => {}
         }
@@ -165,14 +166,16 @@ impl Case {
 
     /// How many repeat intervals have passed since the incident began.
     pub fn reminder(&self, now: Now) -> u32 {
-        let (Some(incident), Some(interval)) = (&self.incident, self.rule.repeat_interval) else { return 0 };
+        let (Some(incident), Some(interval)) = (&self.incident, self.rule.terms.repeat_interval) else {
+            return 0;
+        };
         let age = now.wall.duration_since(incident.since).unwrap_or_default();
         u32::try_from(age.as_millis() / interval.as_millis().max(1)).unwrap_or(u32::MAX)
     }
 
     fn reminds_at(&self, now: Now) -> Option<Instant> {
         let incident = self.incident.as_ref().filter(|_| self.alert.is_firing())?;
-        let next = self.rule.repeat_interval?.checked_mul(self.reminder(now).saturating_add(1))?;
+        let next = self.rule.terms.repeat_interval?.checked_mul(self.reminder(now).saturating_add(1))?;
         let age = now.wall.duration_since(incident.since).unwrap_or_default();
         now.mono.checked_add(next.saturating_sub(age).max(Duration::from_millis(1)))
     }

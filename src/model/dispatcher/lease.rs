@@ -109,10 +109,10 @@ impl Dispatcher {
 
     /// Opens an incident for what fired and was over while nobody led.
     fn tell_late(&mut self, path: Arc<str>, ended: &Ended, now: Now) {
-        let rule = self.core.rules.for_path(&path).filter(|rule| !rule.receivers.is_empty()).cloned();
+        let rule = self.core.rules.for_path(&path).filter(|rule| !rule.terms.receivers.is_empty()).cloned();
         let Some(rule) = rule.filter(|_| !self.core.silenced(&path, now)) else { return };
         let id = self.core.incident_id();
-        let incident = Incident::untold(id, ended, &rule.receivers, now.mono);
+        let incident = Incident::untold(id, ended, &rule.terms.receivers, now.mono);
         let case = Self::case(&mut self.cases, &mut self.compliant, &path, rule, now);
         case.incident = Some(incident);
         self.core.log(Event::Missed(path));

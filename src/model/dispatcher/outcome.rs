@@ -164,7 +164,7 @@ impl Case {
             until,
             children: self.children,
             left: self.left.clone(),
-            description: self.rule.description.clone(),
+            description: self.rule.terms.description.clone(),
             notes: incident.notes(receiver, share),
         })
     }

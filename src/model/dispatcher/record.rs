@@ -188,7 +188,8 @@ impl Case {
         self.cancel_intents(core);
         let mine = self.drop_incident(path, core);
         let newest = core.last_epoch == Some(entry.epoch);
-        let interval = self.rule.repeat_interval.map_or(u128::MAX, |interval| interval.as_millis().max(1));
+        let interval =
+            self.rule.terms.repeat_interval.map_or(u128::MAX, |interval| interval.as_millis().max(1));
         let age = now.wall.duration_since(entry.since).unwrap_or_default();
         let reminder = u32::try_from(age.as_millis() / interval).unwrap_or(u32::MAX);
         let incident = Incident::adopt(entry, mine, newest, reminder, now.mono);

@@ -4,21 +4,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::*;
 use crate::model::receiver::ReceiverId;
-use crate::model::rule::{Bounds, Specs};
+use crate::model::rule::{Bounds, Specs, Terms};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn rule(path: &str, specs: Specs) -> Rule {
-    Rule {
-        path: path.into(),
-        specs,
-        cancel_timeout: Duration::ZERO,
-        keep_firing_for: Duration::ZERO,
-        repeat_interval: None,
-        forget_after: HOUR,
-        description: None,
-        receivers: vec![ReceiverId("r".into())],
-    }
+    let receivers = vec![ReceiverId("r".into())];
+    let terms = Terms { specs, forget_after: HOUR, receivers, ..Terms::default() };
+    Rule { path: path.into(), terms: Arc::new(terms) }
 }
 
 fn at_least(path: &str, min: u32) -> Rule {

@@ -95,16 +95,7 @@ fn patterns_match_level_by_level() {
 
 #[test]
 fn a_name_beats_a_glob_and_the_longer_glob_the_shorter() {
-    let rule = |path: &str| Rule {
-        path: path.into(),
-        specs: Specs::default(),
-        cancel_timeout: Duration::ZERO,
-        keep_firing_for: Duration::ZERO,
-        repeat_interval: None,
-        forget_after: Duration::ZERO,
-        description: None,
-        receivers: Vec::new(),
-    };
+    let rule = |path: &str| Rule { path: path.into(), terms: Arc::default() };
     let rules = RuleSet::new(["/a/*", "/a/web-*", "/a/web-1", "/*/*"].map(rule).into());
     let check = |path: &str, expected: Option<&str>| {
         assert_eq!(rules.for_path(path).map(|rule| &*rule.path), expected, "{path}");

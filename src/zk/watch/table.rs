@@ -55,7 +55,10 @@ impl Watcher {
 
     /// A znode of the new table: with what the old one knew of it, but none of its reasons to be there.
     fn restore(&mut self, path: &str, old: &mut HashMap<Arc<str>, Node>) -> &mut Node {
-        let rule = self.rules.for_path(path).map(|rule| wants_of(&rule.specs));
+        let rule = self.rules.for_path(path);
+        // A path that a rule names is kept once for both.
+        let named = rule.filter(|rule| *rule.path == *path).map(|rule| Arc::clone(&rule.path));
+        let rule = rule.map(|rule| wants_of(&rule.terms.specs));
         if let Some((path, mut node)) = old.remove_entry(path) {
             node.rooted = false;
             node.listed = 0;
@@ -64,9 +67,10 @@ impl Watcher {
                 unfolds.sites.clear();
                 unfolds.beyond = false;
             }
-            return self.nodes.entry(path).or_insert(node);
+            return self.nodes.entry(named.unwrap_or(path)).or_insert(node);
         }
-        self.nodes.entry(path.into()).or_insert_with(|| Node { rule, ..Node::new() })
+        let path = named.unwrap_or_else(|| path.into());
+        self.nodes.entry(path).or_insert_with(|| Node { rule, ..Node::new() })
     }
 
     /// Reads what is new in the table, or judged by another condition than before.
@@ -119,7 +123,7 @@ impl Watcher {
 
     fn enter(&mut self, path: &str, site: Option<Site>, beyond: bool) {
         if !self.nodes.contains_key(path) {
-            let rule = self.rules.for_path(path).map(|rule| wants_of(&rule.specs));
+            let rule = self.rules.for_path(path).map(|rule| wants_of(&rule.terms.specs));
             self.nodes.insert(path.into(), Node { rule, ..Node::new() });
             self.unread += 1;
         }
@@ -180,7 +184,7 @@ impl Watcher {
             if self.nodes.contains_key(&path) {
                 continue;
             }
-            let node = Node { rule: Some(wants_of(&rule.specs)), ..Node::new() };
+            let node = Node { rule: Some(wants_of(&rule.terms.specs)), ..Node::new() };
             self.tell(Fact::Adopted { path: Arc::clone(&path), since });
             self.nodes.insert(Arc::clone(&path), node);
             self.unread += 1;

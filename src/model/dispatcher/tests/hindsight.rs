@@ -120,7 +120,7 @@ fn one_that_follows_at_once_tells_of_those_that_were_missed() {
 #[test]
 fn keep_firing_for_that_ran_out_while_nobody_led_is_over() {
     let mut rule = rule("/0", &["a"]);
-    rule.keep_firing_for = secs(30);
+    Arc::make_mut(&mut rule.terms).keep_firing_for = secs(30);
     let mut leader = World::with(vec![rule.clone()], &["a"], BTreeMap::new());
     leader.error("/0");
     assert_eq!(leader.told(), ["a Firing /0"]);

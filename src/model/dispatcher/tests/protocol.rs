@@ -111,7 +111,7 @@ fn an_entry_that_no_rule_knows_is_left_alone_for_a_day() {
 #[test]
 fn reminders_come_by_the_interval_and_alertmanager_is_refreshed() {
     let mut reminding = rule("/0", &["a", "am"]);
-    reminding.repeat_interval = Some(secs(600));
+    Arc::make_mut(&mut reminding.terms).repeat_interval = Some(secs(600));
     let mut world = World::with(vec![reminding], &["a", "am"], BTreeMap::new());
     world.error("/0");
     let told = words(&world.answer(secs(1250), |_| Outcome::Accepted));

@@ -71,7 +71,7 @@ fn a_refusal_that_the_message_itself_tells_is_no_further_message() {
 #[test]
 fn a_recovery_waits_for_keep_firing_for() {
     let mut rule = rule("/0", &["a"]);
-    rule.keep_firing_for = secs(30);
+    Arc::make_mut(&mut rule.terms).keep_firing_for = secs(30);
     let mut world = World::with(vec![rule], &["a"], BTreeMap::new());
     world.error("/0");
     assert_eq!(world.told(), ["a Firing /0"]);

@@ -6,7 +6,7 @@ use super::super::*;
 use crate::model::children::Left;
 use crate::model::ledger::{Change, Mark, Stored, Write};
 use crate::model::message::Notification;
-use crate::model::rule::{Rule, Specs};
+use crate::model::rule::{Rule, Terms};
 
 /// For how long nobody led before, as far as a new leader knows.
 pub const VACANCY: Duration = Duration::from_secs(10);
@@ -41,16 +41,8 @@ pub fn id(name: &str) -> ReceiverId {
 }
 
 pub fn rule(path: &str, receivers: &[&str]) -> Rule {
-    Rule {
-        path: path.into(),
-        specs: Specs::default(),
-        cancel_timeout: Duration::ZERO,
-        keep_firing_for: Duration::ZERO,
-        repeat_interval: None,
-        forget_after: Duration::ZERO,
-        description: None,
-        receivers: receivers.iter().map(|name| id(name)).collect(),
-    }
+    let receivers = receivers.iter().map(|name| id(name)).collect();
+    Rule { path: path.into(), terms: Arc::new(Terms { receivers, ..Terms::default() }) }
 }
 
 /// `pager` takes no digests, `am` is refreshed; all others are plain.
