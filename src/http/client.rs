@@ -23,8 +23,9 @@ const ANSWERING_TIME: Duration = Duration::from_secs(120);
 /// How long to wait for the client to close too. Closing at once, with bytes of it unread, would make the system
 /// throw away the answer that it has not read yet.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
-/// How much to write in one turn, so that one fast reader does not make the others wait.
-const TURN: usize = 512 << 10;
+/// How much to write in one turn, so that one fast reader makes neither the others wait nor, on a full core, the
+/// threads that watch and alert.
+const TURN: usize = 64 << 10;
 
 /// The connection is over.
 #[derive(Debug)]

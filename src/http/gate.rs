@@ -10,6 +10,7 @@ use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -87,13 +88,17 @@ impl Gate {
         }
     }
 
+    /// Does one turn of work for each that is ready. After each turn this thread steps back behind those that wait
+    /// for the core: they watch and alert, and would wait for milliseconds if it worked on.
     fn go_on(&mut self, ready: &Ready, now: Instant) {
         // From the last to the first, so that a lane's removal moves none that is still to be looked at.
         for lane in ready.lanes.iter().rev() {
             self.hear(*lane, now);
+            thread::yield_now();
         }
         for id in &ready.clients {
             self.with(*id, |client| client.proceed(now));
+            thread::yield_now();
         }
         if ready.accept {
             self.accept(now);
