@@ -280,7 +280,7 @@ impl Election {
             Ok(wait) => {
                 let differing = self.differing();
                 self.note_problem(differing);
-                wait
+                wait.min(self.until_it_lasts().unwrap_or(wait))
             }
             Err(Trouble::Over) => REFRESH,
             Err(Trouble::Vanished) => {
@@ -400,6 +400,11 @@ impl Election {
         let since = *self.differs_since.get_or_insert_with(clock);
         let lasts = since.elapsed() >= REFRESH;
         lasts.then(|| format!("the configuration differs from that of {}", others.join(", ")))
+    }
+
+    /// How long until a difference of configurations is worth a word, if it is not yet.
+    fn until_it_lasts(&self) -> Option<Duration> {
+        REFRESH.checked_sub(self.differs_since?.elapsed()).filter(|left| !left.is_zero())
     }
 }
 
