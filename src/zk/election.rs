@@ -6,6 +6,7 @@
 //! thread leads from the moment at which the barrier arrives there, not before. The election itself sends no
 //! alert.
 
+mod differences;
 mod entry;
 mod line;
 
@@ -382,29 +383,6 @@ impl Election {
             None => log::warn!("cluster {}: all is well again", self.places.cluster),
         }
         self.status.problem = problem;
-    }
-
-    /// Names those whose configuration has differed for a while: a rollout is not worth a word.
-    fn differing(&mut self) -> Option<String> {
-        let others: Vec<_> = self
-            .status
-            .agents
-            .iter()
-            .filter(|agent| agent.config != self.card.config && *agent.name != *self.name)
-            .map(|agent| agent.name.as_ref())
-            .collect();
-        if others.is_empty() {
-            self.differs_since = None;
-            return None;
-        }
-        let since = *self.differs_since.get_or_insert_with(clock);
-        let lasts = since.elapsed() >= REFRESH;
-        lasts.then(|| format!("the configuration differs from that of {}", others.join(", ")))
-    }
-
-    /// How long until a difference of configurations is worth a word, if it is not yet.
-    fn until_it_lasts(&self) -> Option<Duration> {
-        REFRESH.checked_sub(self.differs_since?.elapsed()).filter(|left| !left.is_zero())
     }
 }
 
