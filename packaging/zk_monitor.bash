@@ -20,7 +20,7 @@ _zk_monitor() {
             _known_hosts_real -- "$cur"
             return
             ;;
-        --zookeeper_user | --zookeeper_pass | --session_timeout | --cluster_name | -c | --cluster_prefix | \
+        --zookeeper_user | --zookeeper_pass | --session_timeout | --reread | --cluster_name | -c | --cluster_prefix | \
             --port | -p | --bind | --test-alert | --silence | --for | --comment | --unsilence)
             return
             ;;
@@ -38,6 +38,7 @@ _zk_monitor() {
         --zookeeper_cert
         --zookeeper_key
         --session_timeout
+        --reread
         -c --cluster_name
         --cluster_prefix
         -p --port

@@ -133,20 +133,30 @@ impl Daemon {
         let (own_writer, own) = cell(None);
         let (access_writer, access) = cell(None);
         let (in_flight_writer, in_flight) = cell(0);
+        let (in_effect_writer, in_effect) = cell(None);
         let (ping, ping_reader) = cell(None);
 
         // Fails only if nobody receives any more, and the receiver is here.
         settings.send(receivers).ok();
         let ledger = places.alerts.as_str().into();
-        let watching = Watching::start(&mut threads, session, election.clone(), own, rules, ledger)?;
+        let election_inbox = election.clone();
+        let reread = options.reread;
+        let watching = Watching::start(&mut threads, session, election_inbox, own, rules, ledger, reread)?;
         let connection = watching.connection.clone();
         let compliance = watching.compliance.clone();
-        let lease = Lease { cluster: cluster.clone(), connection: connection.clone() };
+        let lease =
+            Lease { cluster: cluster.clone(), connection: connection.clone(), in_effect: in_effect.clone() };
 
         let inlets =
             AlertInlets { judged: watching.judged.clone(), news, written, settings: settings_receiver, stop };
         let pulse = threads.pulse("alert");
-        let outlets = AlertOutlets { writes, alerts: alerts_writer, in_flight: in_flight_writer, pulse };
+        let outlets = AlertOutlets {
+            writes,
+            alerts: alerts_writer,
+            in_flight: in_flight_writer,
+            in_effect: in_effect_writer,
+            pulse,
+        };
         let speaker = dispatcher::Identity {
             cluster: options.cluster_name.as_str().into(),
             agent: identity.name.as_str().into(),
@@ -163,7 +173,7 @@ impl Daemon {
 
         let outlets = zk::election::Outlets {
             news: news_sender,
-            watch: watching.bells.clone(),
+            watch: watching.inputs.clone(),
             cluster: cluster_writer,
             own: own_writer,
             access: access_writer,
@@ -174,6 +184,7 @@ impl Daemon {
             inputs,
             connection: connection.clone(),
             in_flight,
+            in_effect: in_effect.clone(),
         };
         threads.spawn("zk-election", move || zk::election::run(identity, places, &inlets, outlets))?;
 
@@ -183,7 +194,16 @@ impl Daemon {
         })?;
 
         let pulses = threads.pulses();
-        let snapshots = Snapshots { connection, compliance, alerts, cluster, config: config_reader, pulses };
+        let snapshots = Snapshots {
+            connection,
+            compliance,
+            watch: watching.status.clone(),
+            alerts,
+            in_effect,
+            cluster,
+            config: config_reader,
+            pulses,
+        };
         threads.spawn("http", move || {
             if let Err(e) = http::serve(listener, snapshots) {
                 log::error!("the HTTP server ended: {e}");

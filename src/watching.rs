@@ -2,21 +2,22 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::cli;
 use crate::model::evaluator::Evaluator;
 use crate::model::rule::RuleSet;
-use crate::model::status::{Compliance, Connection};
+use crate::model::status::{Compliance, Connection, WatchStatus};
 use crate::model::transition::Judged;
 use crate::pipeline;
 use crate::published::{Reader, cell};
 use crate::threads::Threads;
 use crate::zk;
-use crate::zk::bell::Bell;
 use crate::zk::election::Input;
 use crate::zk::pulse::OwnNode;
+use crate::zk::watch_input::WatchInput;
 
 /// The names of the threads that are started here, from source to sink.
 pub const THREADS: [&str; 3] = ["zk-session", "zk-watch", "evaluator"];
@@ -25,19 +26,22 @@ pub const THREADS: [&str; 3] = ["zk-session", "zk-watch", "evaluator"];
 #[derive(Debug)]
 pub struct Watching {
     /// The watch thread's inbox.
-    pub bells: Sender<Bell>,
+    pub inputs: Sender<WatchInput>,
     /// What the evaluator tells.
     pub judged: Receiver<Judged>,
     /// The session, for readers.
     pub connection: Reader<Connection>,
     /// All paths, for readers.
     pub compliance: Reader<Compliance>,
+    /// How good the readings are, for readers.
+    pub status: Reader<WatchStatus>,
     stop: Sender<()>,
 }
 
 impl Watching {
     /// Starts the threads, with `rules` in force before there is a session. The session's news also go to
-    /// `election`; the pulse writes to `own`. `ledger` is the znode that holds the alert ledger.
+    /// `election`; the pulse writes to `own`. `ledger` is the znode that holds the alert ledger; each path is verified
+    /// once in `reread`.
     ///
     /// # Errors
     /// If the process is out of threads.
@@ -48,43 +52,51 @@ impl Watching {
         own: Reader<Option<OwnNode>>,
         rules: Arc<RuleSet>,
         ledger: Arc<str>,
+        reread: Duration,
     ) -> io::Result<Self> {
-        let (bells, inbox) = unbounded();
-        let (facts_sender, facts) = unbounded();
+        let (inputs, inbox) = unbounded();
+        let (observations_sender, observations) = unbounded();
         let (judged_sender, judged) = unbounded();
         let (stop, stopped) = bounded(0);
         let (connection_writer, connection) = cell(Connection::default());
         let evaluator = Evaluator::new(Arc::clone(&rules), pipeline::now());
         let (compliance_writer, compliance) = cell(evaluator.snapshot());
         // Fails only if nobody receives any more, and the receiver is here.
-        bells.send(Bell::Rules(rules)).ok();
+        inputs.send(WatchInput::Rules(rules)).ok();
 
         let pulse = threads.pulse("evaluator");
         threads.spawn("evaluator", move || {
-            pipeline::evaluate(evaluator, &facts, &judged_sender, &compliance_writer, &pulse);
+            pipeline::evaluate(evaluator, &observations, &judged_sender, &compliance_writer, &pulse);
         })?;
-        let (ring, pulse) = (bells.clone(), threads.pulse("zk-watch"));
-        threads.spawn("zk-watch", move || zk::watch::run(&inbox, ring, facts_sender, ledger, &pulse))?;
+        let (status_writer, status) = cell(WatchStatus::default());
+        let outlets = zk::watch::Outlets {
+            inbox: inputs.clone(),
+            observations: observations_sender,
+            election: election.clone(),
+            status: status_writer,
+            pulse: threads.pulse("zk-watch"),
+        };
+        threads.spawn("zk-watch", move || zk::watch::run(&inbox, outlets, ledger, reread))?;
         let outlets = zk::session::Outlets {
-            watch: bells.clone(),
+            watch: inputs.clone(),
             election,
             connection: connection_writer,
             pulse: threads.pulse("zk-session"),
         };
         threads.spawn("zk-session", move || zk::session::run(settings, own, outlets, &stopped))?;
-        Ok(Self { bells, judged, connection, compliance, stop })
+        Ok(Self { inputs, judged, connection, compliance, status, stop })
     }
 
     /// Puts other rules in force.
     pub fn rules(&self, rules: Arc<RuleSet>) {
         // Fails only if the thread has ended, which ends the process.
-        self.bells.send(Bell::Rules(rules)).ok();
+        self.inputs.send(WatchInput::Rules(rules)).ok();
     }
 
     /// Has the threads end: the session closes, then the watch thread, then the evaluator as its inbox closes.
     pub fn stop(self) {
         drop(self.stop);
-        self.bells.send(Bell::Stop).ok();
+        self.inputs.send(WatchInput::Stop).ok();
     }
 }
 

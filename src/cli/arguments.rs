@@ -56,6 +56,9 @@ struct Arguments {
     /// session timeout in seconds
     #[argh(option, from_str_fn(session_timeout), default = "Duration::from_secs(10)")]
     session_timeout: Duration,
+    /// period of verification
+    #[argh(option, from_str_fn(reread), default = "Duration::from_secs(600)")]
+    reread: Duration,
     /// name of the cluster
     #[argh(option, from_str_fn(level_of_a_path), default = "String::from(\"zkmonitor\")")]
     cluster_name: String,
@@ -112,6 +115,7 @@ pub(super) fn command(arguments: &[String], env: Env<'_>) -> Result<Command, Str
     let Hosts { hosts, chroot } = arguments.zookeeper;
     let options = Options {
         zookeeper: ZooKeeper { hosts, chroot, credentials, session_timeout: arguments.session_timeout, tls },
+        reread: arguments.reread,
         cluster_name: arguments.cluster_name,
         cluster_prefix: arguments.cluster_prefix,
         port: arguments.port,
@@ -245,6 +249,14 @@ fn session_timeout(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(seconds @ 1..=3600) => Ok(Duration::from_secs(seconds)),
         Ok(_) | Err(_) => Err("must be a whole number of seconds from 1 to 3600".to_owned()),
+    }
+}
+
+fn reread(text: &str) -> Result<Duration, String> {
+    match duration::parse(text) {
+        Ok(duration) if duration < Duration::from_secs(1) => Err("must be at least 1s".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(fault) => Err(fault.to_string()),
     }
 }
 

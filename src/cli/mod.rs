@@ -83,6 +83,8 @@ pub enum Command {
 pub struct Options {
     /// How ZooKeeper is reached.
     pub zookeeper: ZooKeeper,
+    /// How often each path is verified, whatever its watch says; at least a second.
+    pub reread: Duration,
     /// The name of the cluster of agents: one level of a znode's path.
     pub cluster_name: String,
     /// The parent of all clusters: an absolute path other than `/`, without a slash at its end.

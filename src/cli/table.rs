@@ -30,7 +30,7 @@ const fn short(short: char, entry: Entry) -> Entry {
 }
 
 /// Every option.
-pub(super) const OPTIONS: [Entry; 26] = [
+pub(super) const OPTIONS: [Entry; 27] = [
     short('h', flag("help", "show this help and exit")),
     flag("version", "show the version and exit"),
     short('f', value("file", "FILE", "YAML file with the znodes to monitor; required, but for silences")),
@@ -56,6 +56,11 @@ pub(super) const OPTIONS: [Entry; 26] = [
     value("zookeeper_cert", "FILE", "own certificate, in PEM"),
     value("zookeeper_key", "FILE", "key of the own certificate, in PEM"),
     value("session_timeout", "SECONDS", "ZooKeeper session timeout to ask for [10]"),
+    value(
+        "reread",
+        "DURATION",
+        "how often each path is verified, whatever its watch says, such as 90, 10m or 1h [10m]",
+    ),
     short('c', value("cluster_name", "NAME", "unique name of this cluster of agents [zkmonitor]")),
     value("cluster_prefix", "PATH", "parent znode of all clusters [/zk_monitor]"),
     short('p', value("port", "PORT", "HTTP port; 0 is any free one [8080]")),

@@ -19,6 +19,9 @@ const READING: Duration = Duration::from_millis(7000);
 /// The end of the threads, within the same eight seconds.
 const ENDING: Duration = Duration::from_millis(7900);
 
+/// Nothing is verified: this ends before.
+const NEVER: Duration = Duration::from_secs(3600);
+
 /// Out of spec.
 const CRITICAL: u8 = 2;
 /// Not known.
@@ -44,7 +47,7 @@ fn read(zookeeper: &ZooKeeper, rules: RuleSet, began: Instant) -> Result<Arc<Com
     let mut threads = Threads::default();
     let (election, _) = unbounded();
     let (_, own) = cell(None);
-    let watching = Watching::start(&mut threads, settings, election, own, Arc::new(rules), "".into())
+    let watching = Watching::start(&mut threads, settings, election, own, Arc::new(rules), "".into(), NEVER)
         .map_err(|e| format!("cannot start the threads that read: {e}"))?;
     while !watching.compliance.get().ready && began.elapsed() < READING {
         // What is told here is in the snapshot soon after; a pause of silence means that nothing is coming.
@@ -60,7 +63,7 @@ fn read(zookeeper: &ZooKeeper, rules: RuleSet, began: Instant) -> Result<Arc<Com
 }
 
 fn report(compliance: &Compliance) -> Answer {
-    let paths: Vec<&PathStatus> = compliance.paths.iter().collect();
+    let paths: Vec<&PathStatus> = compliance.paths.iter().chain(&compliance.globs).collect();
     let count = |wanted: fn(&PathState) -> bool| paths.iter().filter(|path| wanted(&path.state)).count();
     let ok = count(|state| matches!(state, PathState::Ok));
     let error = count(|state| matches!(state, PathState::Error(_)));

@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Arc, Weak};
 
-use crate::model::status::{Alerts, Cluster, Compliance, ConfigStatus, Connection};
+use crate::model::status::{Alerts, Cluster, Compliance, ConfigStatus, Connection, WatchStatus};
 
 use super::status::{self, Selection, View};
 
@@ -69,6 +69,7 @@ fn make(view: &View, selection: Selection) -> Body {
 struct Source {
     connection: Weak<Connection>,
     compliance: Weak<Compliance>,
+    watch: Weak<WatchStatus>,
     alerts: Weak<Alerts>,
     cluster: Weak<Cluster>,
     config: Weak<ConfigStatus>,
@@ -81,6 +82,7 @@ impl Source {
         Self {
             connection: Arc::downgrade(&view.connection),
             compliance: Arc::downgrade(&view.compliance),
+            watch: Arc::downgrade(&view.watch),
             alerts: Arc::downgrade(&view.alerts),
             cluster: Arc::downgrade(&view.cluster),
             config: Arc::downgrade(&view.config),
@@ -93,6 +95,7 @@ impl Source {
         self.connected == view.connected
             && self.alerting == view.alerting
             && self.compliance.as_ptr() == Arc::as_ptr(&view.compliance)
+            && self.watch.as_ptr() == Arc::as_ptr(&view.watch)
             && self.alerts.as_ptr() == Arc::as_ptr(&view.alerts)
             && self.connection.as_ptr() == Arc::as_ptr(&view.connection)
             && self.cluster.as_ptr() == Arc::as_ptr(&view.cluster)

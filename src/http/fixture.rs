@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::model::receiver::ReceiverId;
 use crate::model::status::{
     Agent, AlertPhase, AlertStatus, Alerts, Cluster, Compliance, ConfigStatus, Connection, Grant, PathState,
-    PathStatus, ReceiverStatus, Session, Silence, lease_holds,
+    PathStatus, ReceiverStatus, Session, Silence, WatchStatus, is_alerting,
 };
 use crate::published::{Pulse, Writer, cell};
 
@@ -39,15 +39,14 @@ fn compliance() -> Compliance {
     let mut secret = path("/services/secret", PathState::Unknown("not authorised to read it".into()), 0);
     secret.children = None;
     let error = PathState::Error("Found children (0) less than minimum (1)".into());
+    let globs = vec![path("/services/*/hosts", PathState::Ok, 1), path("/void/*", PathState::Ok, 0)];
     let paths = vec![
-        path("/services/*/hosts", PathState::Ok, 1),
         path("/services/foo/min_0", PathState::Ok, 1),
         path("/services/foo/min_1", error, 0),
         secret,
         hosts,
-        path("/void/*", PathState::Ok, 0),
     ];
-    let mut compliance = Compliance { paths, ready: true, transitions: 4, ..Compliance::default() };
+    let mut compliance = Compliance { paths, globs, ready: true, transitions: 4, ..Compliance::default() };
     compliance.watch_latency.observe(Duration::from_millis(3));
     compliance.watch_latency.observe(Duration::from_secs(7));
     compliance
@@ -106,6 +105,9 @@ pub fn cells() -> (Cells, Snapshots) {
     let (connection, connection_reader) = cell(connection());
     let (compliance, compliance_reader) = cell(compliance());
     let (_, alerts) = cell(alerts());
+    let watch = WatchStatus { oldest_reading: Some(Duration::from_millis(7_900)), missed_changes: 2 };
+    let (_, watch) = cell(watch);
+    let (_, in_effect) = cell(Some(1));
     let (_, cluster) = cell(cluster());
     let config = ConfigStatus {
         file: "/etc/zk_monitor/zk_monitor.yaml".into(),
@@ -118,7 +120,9 @@ pub fn cells() -> (Cells, Snapshots) {
     let snapshots = Snapshots {
         connection: connection_reader,
         compliance: compliance_reader,
+        watch,
         alerts,
+        in_effect,
         cluster,
         config,
         pulses: vec![Pulse { name: "evaluator", last, limit: Duration::from_secs(3600) }],
@@ -144,9 +148,10 @@ pub fn nothing() -> View {
     let connection = Connection::default();
     View {
         connected: connection.is_up(now()),
-        alerting: lease_holds(None, &connection, now()),
+        alerting: is_alerting(None, None, &connection, now()),
         connection: Arc::new(connection),
         compliance: Arc::default(),
+        watch: Arc::default(),
         alerts: Arc::default(),
         cluster: Arc::default(),
         config: Arc::default(),

@@ -4,9 +4,9 @@ use std::fmt::{Display, Write};
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::model::status::{AlertPhase, Alerts, Compliance, ConfigStatus, Histogram, PathState};
+use crate::model::status::{AlertPhase, Alerts, Compliance, ConfigStatus, Histogram, PathState, WatchStatus};
 
-use super::status::{Totals, VERSION, View, phase_word, stands_for_glob, state_word};
+use super::status::{Totals, VERSION, View, phase_word, state_word};
 
 /// How many paths that are not in spec get a series of their own; the rest are counted. An outage must not
 /// swamp the server that watches for it.
@@ -71,6 +71,7 @@ pub fn body(view: &View) -> Vec<u8> {
     out.family("zk_monitor_build_info", "gauge", "The version that runs.").sample(&[("version", VERSION)], 1);
     zookeeper(out, view);
     paths(out, &view.compliance);
+    readings(out, &view.watch);
     latency(out, &view.compliance.watch_latency);
     alerts(out, &view.alerts);
     receivers(out, &view.alerts);
@@ -107,8 +108,7 @@ fn paths(out: &mut Families, compliance: &Compliance) {
     for (state, count) in [("error", totals.error), ("ok", totals.ok), ("unknown", totals.unknown)] {
         family.sample(&[("state", state)], count);
     }
-    let troubled =
-        || compliance.paths.iter().filter(|path| path.state != PathState::Ok && !stands_for_glob(path));
+    let troubled = || compliance.paths.iter().filter(|path| path.state != PathState::Ok);
     let mut family =
         out.family("zk_monitor_path_not_ok", "gauge", "Paths that are not in spec, the first 1000 by name.");
     for path in troubled().take(SERIES) {
@@ -121,13 +121,22 @@ fn paths(out: &mut Families, compliance: &Compliance) {
         omitted,
     );
     let mut family = out.family("zk_monitor_glob_matches", "gauge", "Paths that a glob matches.");
-    for glob in compliance.paths.iter().filter(|path| stands_for_glob(path)).take(SERIES) {
-        if let Some(count) = glob.children {
+    for glob in compliance.globs.iter().take(SERIES) {
+        if let (PathState::Ok, Some(count)) = (&glob.state, glob.children) {
             family.sample(&[("glob", &glob.path)], count);
         }
     }
     let help = "Changes of a path's state since the start.";
     out.counter("zk_monitor_transitions_total", help, compliance.transitions);
+}
+
+fn readings(out: &mut Families, watch: &WatchStatus) {
+    if let Some(age) = watch.oldest_reading {
+        let help = "How old the oldest reading is; each path is verified once in --reread.";
+        out.gauge("zk_monitor_oldest_reading_seconds", help, age.as_secs());
+    }
+    let help = "Changes that a verification found and no event had told of, since the start.";
+    out.counter("zk_monitor_missed_changes_total", help, watch.missed_changes);
 }
 
 fn latency(out: &mut Families, histogram: &Histogram) {

@@ -29,7 +29,7 @@ use std::time::Instant;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
-use crate::model::status::{Alerts, Cluster, Compliance, ConfigStatus, Connection, lease_holds};
+use crate::model::status::{Alerts, Cluster, Compliance, ConfigStatus, Connection, WatchStatus, is_alerting};
 use crate::published::{Pulse, Reader};
 
 use answers::Answers;
@@ -48,8 +48,12 @@ pub struct Snapshots {
     pub connection: Reader<Connection>,
     /// All paths.
     pub compliance: Reader<Compliance>,
+    /// How good the readings are.
+    pub watch: Reader<WatchStatus>,
     /// Alerts and receivers.
     pub alerts: Reader<Alerts>,
+    /// The epoch of the lease that is in effect.
+    pub in_effect: Reader<Option<u64>>,
     /// This agent's place in the cluster.
     pub cluster: Reader<Cluster>,
     /// The configuration in force.
@@ -64,10 +68,11 @@ impl Snapshots {
         let (connection, cluster) = (self.connection.get(), self.cluster.get());
         View {
             connected: connection.is_up(now),
-            alerting: lease_holds(cluster.grant, &connection, now),
+            alerting: is_alerting(cluster.grant, *self.in_effect.get(), &connection, now),
             connection,
             cluster,
             compliance: self.compliance.get(),
+            watch: self.watch.get(),
             alerts: self.alerts.get(),
             config: self.config.get(),
         }

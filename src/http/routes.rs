@@ -124,7 +124,8 @@ impl Router {
 
     fn path(&self, path: &str) -> Answer {
         let compliance = self.snapshots.compliance.get();
-        let Some(status) = find(&compliance.paths, path) else {
+        let found = find(&compliance.paths, path).or_else(|| find(&compliance.globs, path));
+        let Some(status) = found else {
             return Answer::error(404, "this path is not monitored");
         };
         let code = match status.state {

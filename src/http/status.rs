@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::model::rule::is_glob;
 use crate::model::status::{
     AlertPhase, Alerts, Cluster, Compliance, ConfigStatus, Connection, PathState, PathStatus, ReceiverStatus,
-    Silence,
+    Silence, WatchStatus,
 };
 
 use super::json::{self, Object};
@@ -19,6 +18,8 @@ pub struct View {
     pub connection: Arc<Connection>,
     /// All paths.
     pub compliance: Arc<Compliance>,
+    /// How good the readings are.
+    pub watch: Arc<WatchStatus>,
     /// Alerts and receivers.
     pub alerts: Arc<Alerts>,
     /// This agent's place in the cluster.
@@ -27,7 +28,7 @@ pub struct View {
     pub config: Arc<ConfigStatus>,
     /// Whether the session answered lately.
     pub connected: bool,
-    /// Whether this agent holds the lease.
+    /// Whether this agent holds the lease, and it is in effect.
     pub alerting: bool,
 }
 
@@ -57,7 +58,7 @@ impl Selection {
     }
 }
 
-/// How many paths are in each state; globs are not counted, only what they match.
+/// How many paths are in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// In spec.
@@ -72,7 +73,7 @@ impl Totals {
     /// Counts.
     pub fn of(compliance: &Compliance) -> Self {
         let mut totals = Self::default();
-        for path in compliance.paths.iter().filter(|path| !stands_for_glob(path)) {
+        for path in &compliance.paths {
             match path.state {
                 PathState::Ok => totals.ok += 1,
                 PathState::Error(_) => totals.error += 1,
@@ -81,11 +82,6 @@ impl Totals {
         }
         totals
     }
-}
-
-/// Whether this is a glob's own entry rather than a path: a path may hold a `*` too, but not as its own rule.
-pub fn stands_for_glob(status: &PathStatus) -> bool {
-    is_glob(&status.path) && status.path == status.rule
 }
 
 /// The state in one word.
@@ -134,8 +130,7 @@ pub fn path_body(status: &PathStatus, alerts: &Alerts) -> Vec<u8> {
 
 fn monitor(monitor: &mut Object, view: &View, selection: Selection) {
     monitor.object("alerter", |o| o.bool("alerting", view.alerting));
-    let all = &view.compliance.paths;
-    let shown = || all.iter().filter(|path| !stands_for_glob(path) && selection.shows(&path.state));
+    let shown = || view.compliance.paths.iter().filter(|path| selection.shows(&path.state));
     monitor.object("compliance", |o| {
         for status in shown() {
             match &status.state {
@@ -146,10 +141,16 @@ fn monitor(monitor: &mut Object, view: &View, selection: Selection) {
         }
     });
     monitor.object("globs", |o| {
-        for glob in all.iter().filter(|path| stands_for_glob(path)) {
-            o.optional_number(&glob.path, glob.children.map(u64::from));
+        for glob in &view.compliance.globs {
+            match &glob.state {
+                PathState::Unknown(words) => o.string(&glob.path, &unknown(words)),
+                PathState::Ok | PathState::Error(_) => {
+                    o.optional_number(&glob.path, glob.children.map(u64::from));
+                }
+            }
         }
     });
+    monitor.optional_number("oldest_reading", view.watch.oldest_reading.map(|age| age.as_secs()));
     if selection.detail {
         monitor.object("paths", |o| {
             for status in shown() {
@@ -298,7 +299,7 @@ mod tests {
     #[test]
     fn a_path_tells_its_alert() {
         let view = fixture::view();
-        let status = &view.compliance.paths[2];
+        let status = &view.compliance.paths[1];
         let found: Value = serde_json::from_slice(&path_body(status, &view.alerts)).unwrap();
         let wanted = json!({
             "alert": "firing", "children": 0, "incident": "0123abcd", "path": "/services/foo/min_1",

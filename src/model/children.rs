@@ -4,7 +4,7 @@
 ///
 /// They are kept in one string, since a name can hold no `/`: a hundred thousand paths with a few children
 /// each would otherwise spend most of the daemon's memory on small allocations.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Children {
     joined: Box<str>,
     count: u32,

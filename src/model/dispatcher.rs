@@ -103,7 +103,7 @@ impl Dispatcher {
         match judged {
             Judged::Rules(rules) => self.on_rules(rules, now),
             Judged::Transition(transition) => self.on_transition(transition, now),
-            Judged::Forgotten(path) => {
+            Judged::Forgotten(path, _) => {
                 self.compliant.remove(&path);
                 self.close(&path);
             }
@@ -130,21 +130,13 @@ impl Dispatcher {
     }
 
     fn on_rules(&mut self, rules: Arc<RuleSet>, now: Now) {
-        let old = std::mem::replace(&mut self.core.rules, Arc::clone(&rules));
-        let same = |path: &str| match (old.for_path(path), rules.for_path(path)) {
-            (Some(old), Some(new)) => old.same_condition(new),
-            (None, _) | (_, None) => false,
-        };
-        self.compliant.retain(|path| same(path));
+        self.core.rules = Arc::clone(&rules);
+        self.compliant.retain(|path| rules.for_path(path).is_some());
         let mut removed = Vec::new();
         for (path, case) in &mut self.cases {
             match rules.for_path(path) {
-                Some(rule) => {
-                    if !case.rule.same_condition(rule) {
-                        case.alert.stale();
-                    }
-                    case.rule = Arc::clone(rule);
-                }
+                // Whether a judgement still holds is the evaluator's to say.
+                Some(rule) => case.rule = Arc::clone(rule),
                 None => removed.push(Arc::clone(path)),
             }
         }

@@ -1,25 +1,32 @@
 //! All paths: observations in, transitions out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::children::{Children, Left};
 use super::message;
-use super::observation::Fact;
+use super::observation::Observation;
+use super::path::LONGEST;
 use super::reading::Reading;
-use super::rule::{Rule, RuleSet, Verdict};
+use super::rule::{Rule, RuleSet, Verdict, is_place};
 use super::status::{Compliance, Histogram, PathState, PathStatus};
 use super::time::Now;
-use super::transition::{Judged, State, Transition};
+use super::transition::{Forgetting, Judged, State, Transition};
+
+/// How many vanished matches are remembered at most: as many paths as one agent is made for.
+const VANISHED: usize = 100_000;
 
 /// Judges every path by its rule, and knows which judgements still hold.
 #[derive(Debug)]
 pub struct Evaluator {
     rules: Arc<RuleSet>,
     paths: BTreeMap<Arc<str>, Path>,
-    /// Globs whose matches are all known in this session.
+    /// Globs whose matches are all known in this session, but for those in places that cannot be listed.
     expanded: BTreeSet<Arc<str>>,
+    /// Places of globs that cannot be listed, and why.
+    unlisted: BTreeMap<Arc<str>, Arc<str>>,
     /// Counts sessions, so that a judgement tells by a number whether it is of this one.
     session: u64,
     /// Why there is no session, while there is none.
@@ -61,6 +68,7 @@ impl Evaluator {
             rules: Arc::default(),
             paths: BTreeMap::new(),
             expanded: BTreeSet::new(),
+            unlisted: BTreeMap::new(),
             session: 0,
             down: None,
             forget: BTreeSet::new(),
@@ -73,35 +81,45 @@ impl Evaluator {
         evaluator
     }
 
-    /// Takes one fact; what follows from it is appended to `out`.
-    pub fn observe(&mut self, fact: Fact, now: Now, out: &mut Vec<Judged>) {
-        match fact {
-            Fact::Rules(rules) => self.change_rules(rules, now, out),
-            Fact::Up => {
+    /// Takes one observation; what follows from it is appended to `out`.
+    pub fn observe(&mut self, observation: Observation, now: Now, out: &mut Vec<Judged>) {
+        match observation {
+            Observation::Rules(rules) => self.change_rules(rules, now, out),
+            Observation::Up => {
                 self.session += 1;
                 self.down = None;
                 self.expanded.clear();
+                self.unlisted.clear();
                 self.fresh_named = 0;
             }
-            Fact::Down(reason) => {
+            Observation::Down(reason) => {
                 self.down = Some(reason);
                 self.expanded.clear();
+                self.unlisted.clear();
                 self.fresh_named = 0;
                 out.push(Judged::Stale);
             }
-            Fact::Observed { path, reading, delay } => {
+            Observation::Read { path, reading, delay } => {
                 if let Some(delay) = delay {
                     self.latency.observe(delay);
                 }
                 self.judge(path, &reading, now, out);
             }
-            Fact::Adopted { path, since } => self.adopt(path, since, now),
-            Fact::Expanded { glob } => {
+            Observation::Adopted { path, since } => self.adopt(path, since, now),
+            Observation::Expanded { glob } => {
                 self.judge_vanished(&glob, now, out);
                 self.expanded.insert(glob);
             }
-            Fact::LedgerChanged => out.push(Judged::LedgerChanged),
-            Fact::Barrier(number) => out.push(Judged::Barrier(number)),
+            Observation::Unlisted { place, reason } => {
+                self.unlisted.insert(Arc::clone(&place), reason);
+                self.judge_again(&place, now, out);
+            }
+            Observation::Listed { place } => {
+                self.unlisted.remove(&place);
+                self.judge_again(&place, now, out);
+            }
+            Observation::LedgerChanged => out.push(Judged::LedgerChanged),
+            Observation::Barrier(number) => out.push(Judged::Barrier(number)),
         }
     }
 
@@ -111,9 +129,7 @@ impl Evaluator {
             if at > now.mono {
                 return;
             }
-            self.forget.pop_first();
-            self.paths.remove(&path);
-            out.push(Judged::Forgotten(path));
+            self.forget_path(path, Forgetting::Expired, out);
         }
     }
 
@@ -128,37 +144,45 @@ impl Evaluator {
         self.session > 0
             && self.down.is_none()
             && self.fresh_named == self.rules.len() - globs.len()
+            && self.unlisted.is_empty()
             && globs.iter().all(|rule| self.expanded.contains(&rule.path))
     }
 
     /// Everything that readers may want to know.
     pub fn snapshot(&self) -> Compliance {
-        let mut paths: Vec<_> = self.paths.iter().map(|(path, known)| self.status(path, known)).collect();
-        for glob in self.rules.globs() {
-            paths.push(self.glob_status(glob));
-        }
-        if !self.rules.globs().is_empty() {
-            paths.sort_by(|a, b| a.path.cmp(&b.path));
-        }
+        let mut globs: Vec<_> = self.rules.globs().iter().map(|glob| self.glob_status(glob)).collect();
+        globs.sort_by(|a, b| a.path.cmp(&b.path));
         Compliance {
-            paths,
+            paths: self.paths.iter().map(|(path, known)| self.status(path, known)).collect(),
+            globs,
             ready: self.is_ready(),
             transitions: self.transitions,
             watch_latency: self.latency.clone(),
         }
     }
 
+    /// Judgements that the new rules make as the old ones did still hold. The others are said to be stale; the
+    /// watching side has those paths read again, but for matches that are gone, of which the last reading still holds.
     fn change_rules(&mut self, rules: Arc<RuleSet>, now: Now, out: &mut Vec<Judged>) {
-        let forget = &mut self.forget;
+        out.push(Judged::Rules(Arc::clone(&rules)));
+        let mut gone = Vec::new();
+        let (session, forget) = (self.session, &mut self.forget);
         self.paths.retain(|path, known| {
             let Some(rule) = rules.for_path(path) else {
                 unschedule(forget, path, known);
                 return false;
             };
-            if !known.rule.terms.specs.eq(&rule.terms.specs) {
-                // To be judged anew, from a reading made for the new rule.
-                *known = Path { since: now.wall, ..Path::new(rule, now) };
-                unschedule(forget, path, known);
+            if !known.rule.judges_like(rule) {
+                if !rule.is_glob() {
+                    unschedule(forget, path, known);
+                }
+                if known.forget_at.is_none() {
+                    known.since = now.wall;
+                } else if known.session == session {
+                    gone.push(Arc::clone(path));
+                }
+                (known.judged, known.unreadable, known.session) = (None, None, 0);
+                out.push(Judged::StalePath(Arc::clone(path)));
             }
             known.rule = Arc::clone(rule);
             true
@@ -168,10 +192,15 @@ impl Evaluator {
         let mut fresh = fresh.map(|rule| (Arc::clone(&rule.path), Path::new(rule, now))).collect();
         self.paths.append(&mut fresh);
         self.expanded.retain(|glob| rules.globs().iter().any(|rule| rule.path == *glob));
-        self.rules = Arc::clone(&rules);
+        self.rules = rules;
         self.fresh_named =
             self.paths.values().filter(|known| self.is_fresh(known) && !known.rule.is_glob()).count();
-        out.push(Judged::Rules(rules));
+        if self.down.is_some() {
+            return;
+        }
+        for path in gone {
+            self.judge_gone(path, now, out);
+        }
     }
 
     fn adopt(&mut self, path: Arc<str>, since: SystemTime, now: Now) {
@@ -185,12 +214,49 @@ impl Evaluator {
         let gone: Vec<_> =
             self.paths.iter().filter(|(_, known)| stale(known)).map(|(path, _)| Arc::clone(path)).collect();
         for path in gone {
-            self.judge(path, &Reading::Missing, now, out);
+            self.judge_gone(path, now, out);
         }
+    }
+
+    /// Whether a place can be listed has changed: matches that had vanished from there may be back unseen, or are known
+    /// to be gone again.
+    fn judge_again(&mut self, place: &str, now: Now, out: &mut Vec<Judged>) {
+        let below = if place == "/" { place.to_owned() } else { format!("{place}/") };
+        let from = (Bound::Included(below.as_str()), Bound::Unbounded);
+        let there = self.paths.range::<str, _>(from).take_while(|(path, _)| path.starts_with(&below));
+        let gone = there.filter(|(_, known)| known.forget_at.is_some() && known.session == self.session);
+        for path in gone.map(|(path, _)| Arc::clone(path)).collect::<Vec<_>>() {
+            self.judge_gone(path, now, out);
+        }
+    }
+
+    /// No reading of this session shows the match. It is gone, unless it may be where nothing can be listed.
+    fn judge_gone(&mut self, path: Arc<str>, now: Now, out: &mut Vec<Judged>) {
+        let Some(reason) = self.hidden(&path) else { return self.judge(path, &Reading::Missing, now, out) };
+        let session = self.session;
+        if let Some(known) = self.paths.get_mut(&path) {
+            (known.unreadable, known.session) = (Some(reason), session);
+            schedule(&mut self.forget, &path, known, now);
+            out.push(Judged::StalePath(path));
+        }
+    }
+
+    /// Why it cannot be known whether a match that no reading shows is there.
+    fn hidden(&self, path: &str) -> Option<Arc<str>> {
+        if self.unlisted.is_empty() {
+            return None;
+        }
+        let above = path.match_indices('/').map(|(at, _)| if at == 0 { "/" } else { &path[..at] });
+        let shut = above.filter_map(|place| self.unlisted.get_key_value(place)).next();
+        shut.map(|(place, reason)| unlisted_words(place, reason))
     }
 
     fn judge(&mut self, path: Arc<str>, reading: &Reading, now: Now, out: &mut Vec<Judged>) {
         let Some(rule) = self.rules.for_path(&path).cloned() else { return };
+        let nameable = path.len() <= LONGEST;
+        if *reading == Reading::Missing && rule.is_glob() && (rule.terms.specs.is_empty() || !nameable) {
+            return self.forget_path(path, Forgetting::Unasked, out);
+        }
         if !self.paths.contains_key(&path) {
             // A place where a glob could match, and does not: nothing has vanished.
             if *reading == Reading::Missing {
@@ -198,20 +264,38 @@ impl Evaluator {
             }
             self.paths.insert(Arc::clone(&path), Path::new(&rule, now));
         }
+        if !nameable {
+            // Nothing of it could be written into the ledger.
+            let reason = format!("name too long: {} bytes, and at most {LONGEST} are watched", path.len());
+            return self.judge_reading(path, &rule, &Reading::Unreadable(reason.into()), now, out);
+        }
+        self.judge_reading(path, &rule, reading, now, out);
+        if self.forget.len() > VANISHED
+            && let Some((_, path)) = self.forget.first().cloned()
+        {
+            self.forget_path(path, Forgetting::Crowded, out);
+        }
+    }
+
+    fn judge_reading(
+        &mut self,
+        path: Arc<str>,
+        rule: &Arc<Rule>,
+        reading: &Reading,
+        now: Now,
+        out: &mut Vec<Judged>,
+    ) {
         let session = self.session;
         let Some(known) = self.paths.get_mut(&path) else { return };
         let first = known.session != session;
         known.session = session;
         self.fresh_named += usize::from(first && !rule.is_glob());
-        let scheduled = unschedule(&mut self.forget, &path, known);
         if rule.is_glob() && *reading == Reading::Missing {
-            // One that was adopted vanished in another agent's time, at the latest when its incident began.
-            let vanished = if known.judged.is_none() { now.mono_at(known.since) } else { now.mono };
-            let at = scheduled.unwrap_or(vanished + rule.terms.forget_after);
-            known.forget_at = Some(at);
-            self.forget.insert((at, Arc::clone(&path)));
+            schedule(&mut self.forget, &path, known, now);
+        } else {
+            unschedule(&mut self.forget, &path, known);
         }
-        let error = match verdict(&rule, reading) {
+        let error = match verdict(rule, reading) {
             Verdict::Ok => None,
             Verdict::Violated(violations) => Some(Arc::<str>::from(message::violations(&violations))),
             Verdict::Unreadable(reason) => {
@@ -235,8 +319,15 @@ impl Evaluator {
         }
         if first || readable_again || !same {
             let state = error.map_or(State::Ok, |message| State::Error { message, left });
+            let rule = Arc::clone(rule);
             out.push(Judged::Transition(Transition { path, rule, state, children }));
         }
+    }
+
+    fn forget_path(&mut self, path: Arc<str>, why: Forgetting, out: &mut Vec<Judged>) {
+        let Some(mut known) = self.paths.remove(&path) else { return };
+        unschedule(&mut self.forget, &path, &mut known);
+        out.push(Judged::Forgotten(path, why));
     }
 
     fn is_fresh(&self, known: &Path) -> bool {
@@ -272,10 +363,14 @@ impl Evaluator {
 
     fn glob_status(&self, glob: &Arc<Rule>) -> PathStatus {
         let matches = self.paths.values().filter(|known| known.rule.path == glob.path).count();
-        let state = match &self.down {
-            None if self.expanded.contains(&glob.path) => PathState::Ok,
-            None => PathState::Unknown("not read yet".into()),
-            Some(reason) => PathState::Unknown(format!("connection to ZooKeeper lost ({reason})").into()),
+        let shut = self.unlisted.iter().find(|(place, _)| is_place(&glob.path, place));
+        let state = match (&self.down, shut) {
+            (None, Some((place, reason))) => PathState::Unknown(unlisted_words(place, reason)),
+            (None, None) if self.expanded.contains(&glob.path) => PathState::Ok,
+            (None, None) => PathState::Unknown("not read yet".into()),
+            (Some(reason), _) => {
+                PathState::Unknown(format!("connection to ZooKeeper lost ({reason})").into())
+            }
         };
         PathStatus {
             path: Arc::clone(&glob.path),
@@ -329,14 +424,22 @@ impl Path {
     }
 }
 
-fn unschedule(
-    forget: &mut BTreeSet<(Instant, Arc<str>)>,
-    path: &Arc<str>,
-    known: &mut Path,
-) -> Option<Instant> {
-    let at = known.forget_at.take()?;
-    forget.remove(&(at, Arc::clone(path)));
-    Some(at)
+/// Has a vanished match forgotten in time, if that is not planned already.
+fn schedule(forget: &mut BTreeSet<(Instant, Arc<str>)>, path: &Arc<str>, known: &mut Path, now: Now) {
+    if known.forget_at.is_some() {
+        return;
+    }
+    // One that was adopted vanished in another agent's time, at the latest when its incident began.
+    let vanished = if known.judged.is_none() { now.mono_at(known.since) } else { now.mono };
+    let at = vanished + known.rule.terms.forget_after;
+    known.forget_at = Some(at);
+    forget.insert((at, Arc::clone(path)));
+}
+
+fn unschedule(forget: &mut BTreeSet<(Instant, Arc<str>)>, path: &Arc<str>, known: &mut Path) {
+    if let Some(at) = known.forget_at.take() {
+        forget.remove(&(at, Arc::clone(path)));
+    }
 }
 
 /// The verdict on one reading. A vanished match of a glob is out of spec whatever its rule asks, unless the rule
@@ -358,6 +461,10 @@ fn vanished(rule: &Rule) -> Verdict {
     } else {
         Verdict::Violated(vec![super::rule::Violation::Missing])
     }
+}
+
+fn unlisted_words(place: &str, reason: &str) -> Arc<str> {
+    format!("{place} cannot be listed: {reason}").into()
 }
 
 fn count(reading: &Reading) -> Option<u32> {

@@ -22,4 +22,5 @@ pub mod small_map;
 pub mod status;
 pub mod time;
 pub mod transition;
+pub mod watches;
 pub mod words;

@@ -8,7 +8,7 @@ use super::rule::RuleSet;
 
 /// What the watching side tells the evaluator, in the order in which it became known.
 #[derive(Clone, Debug)]
-pub enum Fact {
+pub enum Observation {
     /// The rules are these from now on; readings that follow are made for them.
     Rules(Arc<RuleSet>),
     /// A new session: what was seen before may have changed unseen.
@@ -16,7 +16,7 @@ pub enum Fact {
     /// The session is gone, for this reason.
     Down(Arc<str>),
     /// A path was read. `delay` is the time from the ring of its watch to the answer, if a watch rang.
-    Observed {
+    Read {
         /// The concrete path, never a glob.
         path: Arc<str>,
         /// What was seen.
@@ -31,10 +31,23 @@ pub enum Fact {
         /// When it fell out of spec.
         since: SystemTime,
     },
-    /// All places where a glob can match were listed in this session, and each match was `Observed`.
+    /// The places where a glob can match were listed in this session, but for those that cannot be, and each match was
+    /// `Read`.
     Expanded {
         /// The rule's path, with its stars.
         glob: Arc<str>,
+    },
+    /// The children of a place where globs can match cannot be listed, for this reason: which are there is unknown.
+    Unlisted {
+        /// The place.
+        place: Arc<str>,
+        /// Why.
+        reason: Arc<str>,
+    },
+    /// Such a place can be listed again, and what it led to was `Read`; or no glob asks for it any more.
+    Listed {
+        /// The place.
+        place: Arc<str>,
     },
     /// Entries of the alert ledger have come or gone, or may have. All that was read before has been told.
     LedgerChanged,

@@ -70,8 +70,9 @@ pub fn check_pattern(path: &str) -> Result<(), PathFault> {
     if path.contains("**") { Err(PathFault::DoubleStar) } else { Ok(()) }
 }
 
+/// Characters outside the basic plane are two for ZooKeeper, each of which it refuses.
 fn is_refused(c: char) -> bool {
-    matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..='\u{ffff}')
+    matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..)
 }
 
 #[cfg(test)]
@@ -94,6 +95,7 @@ mod tests {
         check("/..", Err(PathFault::DotLevel));
         check("/a\n", Err(PathFault::BadCharacter('\n')));
         check("/a\u{e000}", Err(PathFault::BadCharacter('\u{e000}')));
+        check("/a\u{1f600}", Err(PathFault::BadCharacter('\u{1f600}')));
         check("/a/**", Err(PathFault::DoubleStar));
         check(&format!("/{}", "x".repeat(LONGEST)), Err(PathFault::TooLong));
         assert_eq!(super::check("/a/**"), Ok(()));

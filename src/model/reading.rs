@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::children::Children;
 
 /// What a reading of one path showed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reading {
     /// There is no such znode.
     Missing,

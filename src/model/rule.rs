@@ -247,9 +247,9 @@ impl Rule {
         is_glob(&self.path)
     }
 
-    /// Whether `other` asks the same of the same path: then a reload leaves its state, timers and incidents.
-    pub fn same_condition(&self, other: &Self) -> bool {
-        self.path == other.path && self.terms.specs == other.terms.specs
+    /// Whether `other` judges every reading as this one does: then a judgement by one holds for the other.
+    pub fn judges_like(&self, other: &Self) -> bool {
+        self.is_glob() == other.is_glob() && self.terms.specs == other.terms.specs
     }
 }
 
@@ -263,6 +263,15 @@ pub fn glob_matches(pattern: &str, path: &str) -> bool {
     let mut levels = path.split('/');
     pattern.split('/').all(|level| levels.next().is_some_and(|name| level_matches(level, name)))
         && levels.next().is_none()
+}
+
+/// Whether a path is a place of a glob: one whose children are matched against a level of it with a star.
+pub fn is_place(pattern: &str, path: &str) -> bool {
+    let depth = if path == "/" { 0 } else { path.matches('/').count() };
+    let mut ends = pattern.match_indices('/').map(|(at, _)| at).skip(depth);
+    let Some(end) = ends.next() else { return false };
+    let next = &pattern[end + 1..ends.next().unwrap_or(pattern.len())];
+    next.contains('*') && (depth == 0 || glob_matches(&pattern[..end], path))
 }
 
 /// Whether one level of a pattern matches one name.

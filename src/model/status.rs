@@ -11,8 +11,10 @@ use super::receiver::ReceiverId;
 /// What the evaluator knows of all paths. Written by the evaluator thread.
 #[derive(Clone, Debug, Default)]
 pub struct Compliance {
-    /// All paths, sorted; a glob stands among them by its own name, with how many paths it matches.
+    /// All paths, sorted.
     pub paths: Vec<PathStatus>,
+    /// All globs, sorted, with how many paths each matches. Apart from the paths, since a znode may have a glob's name.
+    pub globs: Vec<PathStatus>,
     /// Whether every rule has been read on the session that is up now.
     pub ready: bool,
     /// How often a path's state changed since the start.
@@ -45,6 +47,15 @@ pub enum PathState {
     Error(Arc<str>),
     /// Not known; the words say why, and what was last known.
     Unknown(Arc<str>),
+}
+
+/// How good the readings are. Written by the watch thread.
+#[derive(Clone, Debug, Default)]
+pub struct WatchStatus {
+    /// How old the oldest reading was when this was written, to the second; `None` if nothing is watched.
+    pub oldest_reading: Option<Duration>,
+    /// How many changes a verification found that no event had told of, since the start.
+    pub missed_changes: u64,
 }
 
 /// Counts of durations by upper bound.
@@ -211,6 +222,16 @@ pub fn lease_holds(grant: Option<Grant>, connection: &Connection, now: Instant) 
     let (Some(grant), Some(session)) = (grant, &connection.session) else { return false };
     let Some(written) = session.written else { return false };
     grant.generation == session.generation && now < written + session.timeout * 2 / 3
+}
+
+/// Whether alerts would leave now: a lease is held, and the alert thread has taken it up.
+pub fn is_alerting(
+    grant: Option<Grant>,
+    in_effect: Option<u64>,
+    connection: &Connection,
+    now: Instant,
+) -> bool {
+    grant.is_some_and(|grant| in_effect == Some(grant.epoch)) && lease_holds(grant, connection, now)
 }
 
 /// The configuration in force. Written by the daemon's main thread.

@@ -34,6 +34,17 @@ pub enum State {
     },
 }
 
+/// Why a vanished match of a glob is forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forgetting {
+    /// It has been in error for as long as its rule says.
+    Expired,
+    /// So many have vanished that there is no room for more.
+    Crowded,
+    /// Nothing was asked of it.
+    Unasked,
+}
+
 /// What the evaluator tells.
 #[derive(Clone, Debug)]
 pub enum Judged {
@@ -41,8 +52,8 @@ pub enum Judged {
     Rules(Arc<RuleSet>),
     /// A path was judged.
     Transition(Transition),
-    /// A vanished match of a glob has been in error for long enough: it is not watched for any more.
-    Forgotten(Arc<str>),
+    /// A vanished match of a glob is not watched for any more, for this reason.
+    Forgotten(Arc<str>, Forgetting),
     /// The session is gone: all that was told before is stale until a new transition says otherwise.
     Stale,
     /// One path can no longer be read: what was told of it is stale.

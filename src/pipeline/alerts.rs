@@ -54,6 +54,8 @@ pub struct Outlets {
     pub alerts: Writer<Alerts>,
     /// How many attempts are under way, for the election.
     pub in_flight: Writer<usize>,
+    /// The epoch of the lease that is in effect.
+    pub in_effect: Writer<Option<u64>>,
     /// The thread's pulse.
     pub pulse: Writer<Instant>,
 }
@@ -69,6 +71,7 @@ pub fn alert(identity: Identity, make: NotifierFactory, lease: Lease, inlets: &I
         publisher: Publisher::new(now().mono),
         version: 0,
         flying: 0,
+        in_effect: None,
     };
     let alive = tick(PULSE);
     let mut parking = None;
@@ -109,6 +112,8 @@ struct Shell {
     publisher: Publisher,
     version: u64,
     flying: usize,
+    /// What was published of the lease last.
+    in_effect: Option<u64>,
 }
 
 impl Shell {
@@ -157,6 +162,10 @@ impl Shell {
         if self.dispatcher.next_deadline().is_some_and(|at| at <= now.mono) {
             let effects = self.dispatcher.on_tick(now);
             self.perform(effects);
+        }
+        if self.in_effect != self.dispatcher.epoch() {
+            self.in_effect = self.dispatcher.epoch();
+            self.outlets.in_effect.publish(self.in_effect);
         }
         if self.version != self.dispatcher.version() {
             self.version = self.dispatcher.version();

@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 use super::now;
 use crate::model::dispatcher::{Delivery, DeliveryId};
 use crate::model::receiver::{self, Notifier, Outcome, ReceiverId};
-use crate::model::status::{Cluster, Connection, lease_holds};
+use crate::model::status::{Cluster, Connection, is_alerting, lease_holds};
 use crate::published::Reader;
 
 /// How long a connection is kept for the next message. Mail servers drop idle clients after a few minutes.
@@ -30,12 +30,14 @@ pub struct Lease {
     pub cluster: Reader<Cluster>,
     /// How old the last acknowledged write is.
     pub connection: Reader<Connection>,
+    /// The epoch of the lease that the dispatcher has taken up.
+    pub in_effect: Reader<Option<u64>>,
 }
 
 impl Lease {
-    /// Whether this agent holds any lease at this very moment.
-    pub fn held(&self, now: Instant) -> bool {
-        lease_holds(self.cluster.get().grant, &self.connection.get(), now)
+    /// Whether alerts would leave at this very moment.
+    pub fn is_alerting(&self, now: Instant) -> bool {
+        is_alerting(self.cluster.get().grant, *self.in_effect.get(), &self.connection.get(), now)
     }
 
     /// Whether the lease of this epoch holds at this very moment.

@@ -6,15 +6,15 @@ use crossbeam_channel::{Receiver, Sender, select, tick};
 
 use super::{PULSE, Publisher, at, earliest, now};
 use crate::model::evaluator::Evaluator;
-use crate::model::observation::Fact;
+use crate::model::observation::Observation;
 use crate::model::status::Compliance;
-use crate::model::transition::{Judged, State};
+use crate::model::transition::{Forgetting, Judged, State, Transition};
 use crate::published::Writer;
 
-/// Runs the evaluator until `facts` closes.
+/// Runs the evaluator until `observations` closes.
 pub fn evaluate(
     mut evaluator: Evaluator,
-    facts: &Receiver<Fact>,
+    observations: &Receiver<Observation>,
     judged: &Sender<Judged>,
     compliance: &Writer<Compliance>,
     pulse: &Writer<Instant>,
@@ -26,9 +26,9 @@ pub fn evaluate(
         pulse.publish(now().mono);
         let deadline = earliest(evaluator.next_deadline(), publisher.due());
         select! {
-            recv(facts) -> fact => match fact {
-                Ok(fact) => {
-                    evaluator.observe(fact, now(), &mut out);
+            recv(observations) -> observation => match observation {
+                Ok(observation) => {
+                    evaluator.observe(observation, now(), &mut out);
                     publisher.changed = true;
                 }
                 Err(_) => return,
@@ -38,7 +38,7 @@ pub fn evaluate(
         }
         evaluator.tick(now(), &mut out);
         for message in out.drain(..) {
-            log_transition(&message);
+            log_output(&message);
             // Fails only while the daemon ends.
             judged.send(message).ok();
         }
@@ -46,11 +46,24 @@ pub fn evaluate(
     }
 }
 
-fn log_transition(judged: &Judged) {
-    if let Judged::Transition(transition) = judged {
-        match &transition.state {
-            State::Ok => log::debug!("{}: in spec", transition.path),
-            State::Error { message, .. } => log::info!("{}: {message}", transition.path),
+fn log_output(judged: &Judged) {
+    match judged {
+        Judged::Transition(Transition { path, state: State::Ok, .. }) => log::debug!("{path}: in spec"),
+        Judged::Transition(Transition { path, state: State::Error { message, .. }, .. }) => {
+            log::info!("{path}: {message}");
         }
+        Judged::Forgotten(path, why) => log_forgotten(path, *why),
+        Judged::Rules(_) | Judged::Stale | Judged::StalePath(_) => {}
+        Judged::LedgerChanged | Judged::Barrier(_) => {}
+    }
+}
+
+fn log_forgotten(path: &str, why: Forgetting) {
+    match why {
+        Forgetting::Expired => log::warn!("{path}: gone for as long as its forget_after says, and forgotten"),
+        Forgetting::Crowded => {
+            log::warn!("{path}: gone, and forgotten to make room for others that are gone")
+        }
+        Forgetting::Unasked => log::debug!("{path}: gone, and forgotten, as nothing is asked of it"),
     }
 }

@@ -37,7 +37,7 @@ pub fn heartbeat(
         let Some(Ping { every, ping }) = current.as_ref() else { continue };
         let now = now().mono;
         let due = last.is_none_or(|last| now >= last + *every);
-        if !due || !lease.held(now) || !compliance.get().ready {
+        if !due || !lease.is_alerting(now) || !compliance.get().ready {
             continue;
         }
         last = Some(now);

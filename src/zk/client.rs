@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::Sender;
-use zookeeper::{Acl, CreateMode, Stat, ZkError, ZooKeeper};
+use zookeeper::{Acl, CreateMode, Stat, WatcherType, ZkError, ZooKeeper};
 
 use super::link::Cutter;
 
@@ -85,6 +85,14 @@ impl Client {
         self.call(|zk| zk.exists(&self.full(path), watch))
     }
 
+    /// Takes back the watch for the creation of a znode that is missing.
+    ///
+    /// # Errors
+    /// The library's; `NoWatcher` if there is none.
+    pub fn unwatch(&self, path: &str) -> Answer<()> {
+        self.call(|zk| zk.remove_watches(&self.full(path), WatcherType::Data))
+    }
+
     /// Makes a znode and gives its path, which differs from the one asked for if it is sequential.
     ///
     /// # Errors
@@ -141,7 +149,29 @@ pub fn cut_chroot<'a>(chroot: &str, path: &'a str) -> &'a str {
     }
 }
 
+/// Whether an error means that the session is over, or that the connection is of no use. Every other is an answer to
+/// one call: what was asked for was not done, and the session lives on.
+pub fn is_over(error: ZkError) -> bool {
+    match error {
+        ZkError::ConnectionLoss | ZkError::SessionExpired | ZkError::SessionMoved | ZkError::AuthFailed => {
+            true
+        }
+        // The library's own: its threads are gone, or make no sense of what they get.
+        ZkError::SystemError | ZkError::OperationTimeout => true,
+        ZkError::RuntimeInconsistency | ZkError::DataInconsistency => true,
+        ZkError::APIError | ZkError::BadArguments | ZkError::BadVersion | ZkError::InvalidACL => false,
+        ZkError::EphemeralOnLocalSession | ZkError::InvalidCallback | ZkError::MarshallingError => false,
+        ZkError::NoAuth | ZkError::NoChildrenForEphemerals | ZkError::NodeExists | ZkError::NoNode => false,
+        ZkError::NotEmpty | ZkError::NotReadOnly | ZkError::NoWatcher | ZkError::Unimplemented => false,
+    }
+}
+
 /// An error in the words of ZooKeeper's documentation.
 pub fn describe(error: ZkError) -> String {
-    format!("{error:?}")
+    if error != ZkError::Unimplemented {
+        return format!("{error:?}");
+    }
+    // The library says so of every code that it does not know.
+    "an error that a server gives when a quota is exceeded, a request is held back, or it does not know the request"
+        .to_owned()
 }

@@ -17,13 +17,13 @@ use crossbeam_channel::{Receiver, Sender, after, select};
 use zookeeper::{Acl, ZkError};
 
 use super::agents::{self, Card};
-use super::bell::Bell;
-use super::client::{Answer, Client, describe};
+use super::client::{Answer, Client, describe, is_over};
 use super::contenders::Contender;
 use super::ledger::Access;
 use super::names::{self, Places};
 use super::pulse::OwnNode;
 use super::silences;
+use super::watch_input::WatchInput;
 use crate::model::news::News;
 use crate::model::status::{Cluster, Connection, Silence, lease_holds};
 use crate::published::{Reader, Writer};
@@ -32,6 +32,9 @@ use crate::published::{Reader, Writer};
 const REFRESH: Duration = Duration::from_secs(10);
 /// How soon to look again at what is about to happen.
 const SOON: Duration = Duration::from_millis(50);
+/// How long a lease may take until it is in effect. It waits for readings alone, and leading without effect is worse
+/// than not leading.
+const EFFECT: Duration = Duration::from_secs(10);
 /// How often the thread shows that it is alive while nothing happens.
 const PULSE: Duration = Duration::from_secs(1);
 
@@ -41,6 +44,11 @@ pub enum Input {
     Up(Client, Duration),
     /// A generation is over.
     Down {
+        /// Which.
+        generation: u64,
+    },
+    /// Every watched znode has been read in this generation.
+    Armed {
         /// Which.
         generation: u64,
     },
@@ -76,7 +84,7 @@ pub struct Outlets {
     /// To the alert thread.
     pub news: Sender<News>,
     /// To the watch thread: fences and adopted paths.
-    pub watch: Sender<Bell>,
+    pub watch: Sender<WatchInput>,
     /// For readers.
     pub cluster: Writer<Cluster>,
     /// For the pulse.
@@ -97,6 +105,8 @@ pub struct Inlets {
     pub connection: Reader<Connection>,
     /// How many attempts are under way.
     pub in_flight: Reader<usize>,
+    /// The epoch of the lease that is in effect.
+    pub in_effect: Reader<Option<u64>>,
 }
 
 /// Takes part in the election until it is told to stop.
@@ -110,6 +120,7 @@ pub fn run(identity: Identity, places: Places, inlets: &Inlets, outlets: Outlets
         outlets,
         connection: inlets.connection.clone(),
         in_flight: inlets.in_flight.clone(),
+        in_effect: inlets.in_effect.clone(),
         status: Cluster {
             name: inlets.name.clone(),
             agent: identity.name.as_str().into(),
@@ -159,6 +170,7 @@ struct Election {
     outlets: Outlets,
     connection: Reader<Connection>,
     in_flight: Reader<usize>,
+    in_effect: Reader<Option<u64>>,
     status: Cluster,
     session: Option<Session>,
     barrier: u64,
@@ -177,7 +189,10 @@ struct Session {
     agent: Option<Arc<str>>,
     /// Our place in line: the name of the lock node.
     lock: Option<Contender>,
-    granted: bool,
+    /// Whether every watched znode has been read. Whoever does not know how things are has no business in line.
+    armed: bool,
+    /// Since when it leads, or would if its barrier had come.
+    granted: Option<Instant>,
     silences: Vec<Silence>,
     silences_rang: bool,
     ledger: Listing,
@@ -207,7 +222,7 @@ enum Trouble {
 
 impl From<ZkError> for Trouble {
     fn from(error: ZkError) -> Self {
-        if matches!(error, ZkError::ConnectionLoss | ZkError::SessionExpired) {
+        if is_over(error) {
             return Self::Over;
         }
         if error == ZkError::NoNode {
@@ -230,7 +245,8 @@ impl Election {
                     prepared: false,
                     agent: None,
                     lock: None,
-                    granted: false,
+                    armed: false,
+                    granted: None,
                     silences: Vec::new(),
                     silences_rang: true,
                     ledger: Listing { rings: 0, watched: None, due: clock() },
@@ -256,6 +272,13 @@ impl Election {
                     session.ledger.rings += u64::from(*path == *self.places.alerts);
                 }
                 ours
+            }
+            Input::Armed { generation } => {
+                let current = self.is_current(generation);
+                if let Some(session) = self.session.as_mut().filter(|_| current) {
+                    session.armed = true;
+                }
+                current
             }
             Input::Config(digest) => {
                 self.card.config = digest;
@@ -301,14 +324,18 @@ impl Election {
 
     /// How often to look whether the lease has lapsed, and the pulse of the thread besides.
     fn lapse_check(&self) -> Duration {
-        let leading = self.session.as_ref().filter(|session| session.granted);
+        let leading = self.session.as_ref().filter(|session| session.granted.is_some());
         leading.map_or(PULSE, |session| PULSE.min(session.timeout / 6))
     }
 
     /// A lease that lapsed is not taken up again: what comes next is decided on a new session. One that ends with
     /// its session does not lapse; at the end of the daemon that one is about to be closed, and is left to that.
     fn end_lapsed(&self) {
-        let Some(session) = self.session.as_ref().filter(|session| session.granted) else { return };
+        let Some((session, since)) =
+            self.session.as_ref().and_then(|session| Some((session, session.granted?)))
+        else {
+            return;
+        };
         let connection = self.connection.get();
         let generation = connection.session.as_ref().map(|session| session.generation);
         if generation != Some(session.client.generation()) {
@@ -317,7 +344,18 @@ impl Election {
         if !lease_holds(self.status.grant, &connection, clock()) {
             log::warn!("the lease ran out before a write was acknowledged; ending the session");
             session.client.end();
+        } else if !self.is_in_effect() && since.elapsed() >= EFFECT {
+            log::error!(
+                "the lease has not taken effect within {} s, since not all that had changed was read; ending the session",
+                EFFECT.as_secs()
+            );
+            session.client.end();
         }
+    }
+
+    /// Whether the alert thread has taken up the lease that was granted.
+    fn is_in_effect(&self) -> bool {
+        self.status.grant.is_some_and(|grant| *self.in_effect.get() == Some(grant.epoch))
     }
 
     fn advance(&mut self, session: &mut Session) -> Result<Duration, Trouble> {
@@ -339,7 +377,7 @@ impl Election {
 
     /// Gives up leading, if this agent leads.
     fn withdraw(&mut self, session: &mut Session) {
-        session.granted = false;
+        session.granted = None;
         self.revoke();
     }
 

@@ -5,13 +5,11 @@
 //! [`client`] that lives as long as the generation. Nothing is ever resumed.
 
 pub mod agents;
-pub mod bell;
 pub mod client;
 pub mod contenders;
 pub mod dial;
 pub mod election;
 pub mod frames;
-pub mod globs;
 pub mod hello;
 pub mod ledger;
 pub mod link;
@@ -26,3 +24,4 @@ pub mod silences;
 pub mod splitter;
 pub mod tls;
 pub mod watch;
+pub mod watch_input;

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{bounded, unbounded};
 
-use super::bell::Bell;
 use super::client::Client;
 use super::session::{self, Outlets, Settings};
+use super::watch_input::WatchInput;
 use crate::model::status::Connection;
 use crate::published::cell;
 
@@ -37,7 +37,7 @@ where
         .map_err(|e| format!("cannot start a thread: {e}"))?;
     let client = loop {
         match bells.recv_deadline(deadline) {
-            Ok(Bell::Up(client)) => break client,
+            Ok(WatchInput::Up(client)) => break client,
             Ok(_) => {}
             Err(_) => {
                 let reason = connection.get().last_error.clone();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, after, select};
 use zookeeper::ZkError;
 
-use super::client::{Answer, Client, describe};
+use super::client::{Answer, Client, describe, is_over};
 use crate::model::receiver::Secret;
 use crate::published::Reader;
 
@@ -100,9 +100,9 @@ fn beat(task: &Task) -> Pulse {
 fn judge(answer: Answer<bool>) -> Result<bool, String> {
     match answer {
         Ok(wrote) => Ok(wrote),
-        Err(ZkError::NoNode | ZkError::NoAuth | ZkError::BadVersion | ZkError::NotReadOnly) => Ok(false),
         Err(ZkError::MarshallingError) => Err("not a ZooKeeper: its answer makes no sense".to_owned()),
-        Err(e) => Err(describe(e)),
+        Err(e) if is_over(e) => Err(describe(e)),
+        Err(_) => Ok(false),
     }
 }
 

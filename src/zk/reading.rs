@@ -1,63 +1,54 @@
 //! Reading znodes and arming their watches, by a small pool of threads per generation.
 
 use std::io;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, select_biased, unbounded};
 use zookeeper::ZkError;
 
-use super::bell::{Bell, Wants};
-use super::client::{Answer, Client, describe};
-
+use super::client::{Answer, Client, describe, is_over};
+use super::watch_input::WatchInput;
 use crate::model::children::Children;
 use crate::model::reading::Reading;
+use crate::model::watches::{Call, Reader, Reply, Request, Step, Wants};
 
 /// Calls under way at once. One thread arms 5,000 paths a second, 16 arm 16,000; more do not help.
 const THREADS: usize = 16;
-/// How often a path that comes and goes between two calls is tried before others get their turn.
-const TRIES: usize = 3;
 
-/// A znode to read.
-#[derive(Debug)]
-pub struct Job {
-    /// Its path.
-    pub path: Arc<str>,
-    /// What to read.
-    pub wants: Wants,
-    /// When its watch rang, if it did.
-    pub rang: Option<Instant>,
-}
-
-/// The threads that read for one generation. They end once this is dropped and the jobs are done, which is soon
-/// after the end of the generation, since every call fails from then on.
+/// The threads that read for one generation. They end once this is dropped and the requests are answered, which is
+/// soon after the end of the generation, since every call fails from then on.
 #[derive(Debug)]
 pub struct Pool {
-    jobs: Sender<Job>,
+    requests: Sender<Request>,
+    verifications: Sender<Request>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Pool {
-    /// Starts the threads; what they read goes to `bells`.
+    /// Starts the threads; what they read goes to `inbox`.
     ///
     /// # Errors
     /// If the process is out of threads.
-    pub fn start(client: &Client, bells: &Sender<Bell>) -> io::Result<Self> {
-        let (jobs, queue) = unbounded();
+    pub fn start(client: &Client, inbox: &Sender<WatchInput>) -> io::Result<Self> {
+        let (requests, queue) = unbounded();
+        let (verifications, last) = unbounded();
         let threads = (0..THREADS)
             .map(|_| {
-                let (client, queue, bells) = (client.clone(), queue.clone(), bells.clone());
-                thread::Builder::new().name("zk-read".to_owned()).spawn(move || work(&client, &queue, &bells))
+                let (client, queue, last, inbox) =
+                    (client.clone(), queue.clone(), last.clone(), inbox.clone());
+                let work = move || while serve(&client, &queue, &last, &inbox).is_some() {};
+                thread::Builder::new().name("zk-read".to_owned()).spawn(work)
             })
             .collect::<io::Result<_>>()?;
-        Ok(Self { jobs, threads })
+        Ok(Self { requests, verifications, threads })
     }
 
-    /// Queues a znode. The caller has each path queued at most once at a time, which bounds the queue.
-    pub fn read(&self, job: Job) {
-        // Fails only if all threads panicked; the watchdog of the evaluator's inbox has noticed by then.
-        self.jobs.send(job).ok();
+    /// Queues a request. The caller has each znode queued at most once at a time, which bounds the queue.
+    pub fn read(&self, request: Request) {
+        let queue = if request.verifies { &self.verifications } else { &self.requests };
+        // Fails only if there is no thread left, and each catches its panics.
+        queue.send(request).ok();
     }
 
     /// Lets the threads end by themselves; gives them for joining.
@@ -66,67 +57,49 @@ impl Pool {
     }
 }
 
-fn work(client: &Client, queue: &Receiver<Job>, bells: &Sender<Bell>) {
-    for Job { path, wants, rang } in queue {
-        let answer = read(client, &path, wants);
-        let bell = Bell::Read { generation: client.generation(), path, wants, rang, answer };
-        if bells.send(bell).is_err() {
-            return;
-        }
-    }
+/// Answers one request; nothing once there will be no more. Verifications go behind everything else.
+fn serve(
+    client: &Client,
+    queue: &Receiver<Request>,
+    last: &Receiver<Request>,
+    inbox: &Sender<WatchInput>,
+) -> Option<()> {
+    let Request { ticket, path, wants, .. } = select_biased! {
+        recv(queue) -> request => request.ok()?,
+        recv(last) -> request => request.ok()?,
+    };
+    // A znode whose reader panics would never be read again; the end of the generation has it read anew.
+    let answer = catch_unwind(AssertUnwindSafe(|| read(client, &path, wants)));
+    let answer = answer.unwrap_or(Err(ZkError::SystemError));
+    inbox.send(WatchInput::Read { generation: client.generation(), ticket, path, answer }).ok()
 }
 
-/// Reads one znode and leaves the watches that will tell of its next change. Gives nothing if it comes and goes
-/// faster than it can be read, so that it has to be read again.
+/// Reads one znode and leaves the watches that will tell of its next change.
 ///
 /// # Errors
 /// The library's, if the generation is over.
 fn read(client: &Client, path: &str, wants: Wants) -> Answer<Option<Reading>> {
-    for _ in 0..TRIES {
-        let part = match parts(client, path, wants) {
-            Err(ZkError::NoAuth) => return Ok(unreadable("not authorised to read this path")),
-            Err(e @ (ZkError::MarshallingError | ZkError::BadArguments | ZkError::Unimplemented)) => {
-                return Ok(unreadable(&format!("cannot be read: {}", describe(e))));
-            }
-            other => other?,
-        };
-        match part {
-            Some(reading) => return Ok(Some(reading)),
-            // Not there, and a creation from now on will ring.
-            None if !wants.creation || client.exists(path, true)?.is_none() => {
-                return Ok(Some(Reading::Missing));
-            }
-            None => {}
+    let mut reader = Reader::new(wants);
+    let mut call = reader.call();
+    loop {
+        match reader.take(make(client, path, call)?) {
+            Step::Call(next) => call = next,
+            Step::Done(reading) => return Ok(reading),
         }
     }
-    Ok(None)
 }
 
-fn unreadable(reason: &str) -> Option<Reading> {
-    Some(Reading::Unreadable(reason.into()))
-}
-
-/// One try; `None` if the znode is not there.
-fn parts(client: &Client, path: &str, wants: Wants) -> Answer<Option<Reading>> {
-    let found = |answer: Answer<_>| match answer {
-        Err(ZkError::NoNode) => Ok(None),
-        other => other.map(Some),
+fn make(client: &Client, path: &str, call: Call) -> Answer<Reply> {
+    let answer = match call {
+        Call::Children => client.children(path, true).map(|names| Reply::Children(Children::new(names))),
+        Call::Data => client.data(path, true).map(|(data, _)| Reply::Data(data.into_boxed_slice())),
+        Call::Exists => client.exists(path, true).map(|stat| stat.map_or(Reply::Missing, |_| Reply::Yes)),
+        Call::Unwatch => client.unwatch(path).map(|()| Reply::Yes),
     };
-    if !wants.children && !wants.data {
-        let stat = client.exists(path, true)?;
-        return Ok(stat.map(|_| Reading::Present { children: None, data: None }));
+    match answer {
+        Err(ZkError::NoNode) => Ok(Reply::Missing),
+        Err(ZkError::NoAuth) => Ok(Reply::Refused("not authorised to read this path".into())),
+        Err(e) if !is_over(e) => Ok(Reply::Refused(format!("cannot be read: {}", describe(e)).into())),
+        other => other,
     }
-    let mut children = None;
-    if wants.children {
-        match client.children(path, true) {
-            Err(ZkError::NoNode) => return Ok(None),
-            other => children = Some(Children::new(other?)),
-        }
-    }
-    let mut data = None;
-    if wants.data {
-        let Some((bytes, _)) = found(client.data(path, true))? else { return Ok(None) };
-        data = Some(bytes.into_boxed_slice());
-    }
-    Ok(Some(Reading::Present { children, data }))
 }

@@ -12,13 +12,13 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, after, bounded, sele
 use rustls::ClientConfig;
 use zookeeper::{WatchedEvent, ZkState, ZooKeeper};
 
-use super::bell::Bell;
 use super::client::{Client, cut_chroot, describe};
 use super::dial::{self, Resolver, STEP};
 use super::hello;
 use super::link::Link;
 use super::outage::Outage;
 use super::pulse::{self, OwnNode, Pulse};
+use super::watch_input::WatchInput;
 use crate::model::receiver::Secret;
 use crate::model::status::{Connection, Session};
 use crate::published::{Reader, Writer};
@@ -53,7 +53,7 @@ pub struct Settings {
 /// Where a session's news go.
 pub struct Outlets {
     /// Watch events and generations, to the watch thread.
-    pub watch: Sender<Bell>,
+    pub watch: Sender<WatchInput>,
     /// The same, to the election.
     pub election: Sender<super::election::Input>,
     /// What readers see of the connection.
@@ -246,7 +246,7 @@ impl Sessions {
             let path: Arc<str> = cut_chroot(&chroot, &path).into();
             // Both receivers outlive every session; only in a shutdown is nobody there, and nothing to tell.
             election.send(super::election::Input::Rang { generation, path: Arc::clone(&path) }).ok();
-            watch.send(Bell::Rang { generation, path, at: clock() }).ok();
+            watch.send(WatchInput::Rang { generation, path, at: clock() }).ok();
         }
     }
 
@@ -264,8 +264,9 @@ impl Sessions {
         self.status.session = Some(session);
         self.status.last_error = None;
         self.outlets.connection.publish(self.status.clone());
-        self.outlets.watch.send(Bell::Up(live.client.clone())).ok();
+        // The election first: it has to know of the session before it hears that everything was read on it.
         self.outlets.election.send(super::election::Input::Up(live.client.clone(), live.timeout)).ok();
+        self.outlets.watch.send(WatchInput::Up(live.client.clone())).ok();
         let began = clock();
         let lost = self.watch_over(&mut live, stop);
         let reason: Arc<str> = lost.as_deref().unwrap_or("the daemon is stopping").into();
@@ -273,7 +274,7 @@ impl Sessions {
         self.status.last_error = Some(Arc::clone(&reason));
         self.outlets.connection.publish(self.status.clone());
         let generation = live.client.generation();
-        self.outlets.watch.send(Bell::Down { generation, reason: Arc::clone(&reason) }).ok();
+        self.outlets.watch.send(WatchInput::Down { generation, reason: Arc::clone(&reason) }).ok();
         self.outlets.election.send(super::election::Input::Down { generation }).ok();
         let ended = if lost.is_some() {
             let lasted = clock().duration_since(began);

@@ -1,15 +1,6 @@
-//! Znodes to facts: what is watched, what has to be read again, and in which order it is told.
-//!
-//! One thread owns the table of watched znodes. Whatever happens rings a bell in its one inbox: watch events,
-//! readings by the pool, new generations, new rules, fences. A znode is queued for reading at most once at a
-//! time; a bell that rings while it is being read has it read again. So a storm of changes costs a reading per
-//! path and not one per change, and the last reading of a path is always later than its last change.
+//! The watch thread: what happens at ZooKeeper goes into the machine ([`crate::model::watches`]), and what that asks
+//! for is done here.
 
-mod ledger;
-mod node;
-mod table;
-
-use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -17,42 +8,58 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, after, never, select, tick};
 use zookeeper::ZkError;
 
-use super::bell::{Bell, Wants};
 use super::client::{Client, describe};
-use super::globs::Globs;
-use super::reading::{Job, Pool};
-use crate::model::children::Children;
-use crate::model::observation::Fact;
+use super::election;
+use super::reading::Pool;
+use super::watch_input::WatchInput;
+use crate::model::observation::Observation;
 use crate::model::reading::Reading;
-use crate::model::rule::RuleSet;
+use crate::model::status::WatchStatus;
+use crate::model::watches::{Effect, Event, Input, Watches};
 use crate::published::Writer;
-use ledger::Ledger;
-use node::{Node, Phase};
 
-/// How long until a path that may not be read is tried again: ACLs ring no bell.
-const RETRY: Duration = Duration::from_secs(10);
 /// How often the thread shows that it is alive while nothing happens.
 const PULSE: Duration = Duration::from_secs(1);
+/// How often the age of the oldest reading is looked up at the most, which takes a look at every znode.
+const STATUS: Duration = Duration::from_secs(10);
+/// And how often in a period of verification, where that is short.
+const STATUS_SHARE: u32 = 20;
 
-/// Watches until it is told to stop; what it sees goes to `facts`. `ledger` is where the alert ledger is.
-pub fn run(
-    bells: &Receiver<Bell>,
-    ring: Sender<Bell>,
-    facts: Sender<Fact>,
-    ledger: Arc<str>,
-    pulse: &Writer<Instant>,
-) {
-    let mut watcher = Watcher::new(ring, facts, ledger);
+/// Where the watch thread's doings go.
+pub struct Outlets {
+    /// Its own inbox, for the readers.
+    pub inbox: Sender<WatchInput>,
+    /// To the evaluator.
+    pub observations: Sender<Observation>,
+    /// To the election: that everything was read in a session.
+    pub election: Sender<election::Input>,
+    /// How good the readings are.
+    pub status: Writer<WatchStatus>,
+    /// The thread's pulse.
+    pub pulse: Writer<Instant>,
+}
+
+/// Watches until it is told to stop. Each path is verified once in `reread`; `ledger` is where the alert ledger is.
+pub fn run(inbox: &Receiver<WatchInput>, outlets: Outlets, ledger: Arc<str>, reread: Duration) {
+    let mut shell = Shell {
+        machine: Watches::new(ledger, reread, clock()),
+        generation: None,
+        ending: Vec::new(),
+        outlets,
+    };
     let alive = tick(PULSE);
+    let status = tick(STATUS.min(reread / STATUS_SHARE).max(Duration::from_millis(50)));
     loop {
-        pulse.publish(clock());
-        let retry = watcher.retry_at.map_or_else(never, |at| after(at.saturating_duration_since(clock())));
+        shell.outlets.pulse.publish(clock());
+        let deadline = shell.machine.next_deadline();
+        let due = deadline.map_or_else(never, |at| after(at.saturating_duration_since(clock())));
         select! {
-            recv(bells) -> bell => match bell {
-                Ok(Bell::Stop) | Err(_) => return,
-                Ok(bell) => watcher.hear(bell),
+            recv(inbox) -> input => match input {
+                Ok(WatchInput::Stop) | Err(_) => return,
+                Ok(input) => shell.hear(input),
             },
-            recv(retry) -> _ => watcher.retry(),
+            recv(due) -> _ => shell.handle(Input::Tick),
+            recv(status) -> _ => shell.outlets.status.publish(shell.machine.status(clock())),
             recv(alive) -> _ => {}
         }
     }
@@ -68,69 +75,38 @@ struct Generation {
     pool: Pool,
 }
 
-struct Fence {
-    path: Arc<str>,
-    barrier: u64,
-    /// How many znodes have to be read before the barrier is told; `None` until the fence's event has come.
-    left: Option<usize>,
-}
-
-struct Watcher {
-    ring: Sender<Bell>,
-    facts: Sender<Fact>,
-    rules: Arc<RuleSet>,
-    globs: Globs,
-    nodes: HashMap<Arc<str>, Node>,
+struct Shell {
+    machine: Watches,
     generation: Option<Generation>,
     ending: Vec<JoinHandle<()>>,
-    /// How many znodes were not read yet in this generation.
-    unread: usize,
-    /// Whether the globs are yet to be told as expanded.
-    announce: bool,
-    fence: Option<Fence>,
-    ledger: Ledger,
-    unreadable: BTreeSet<Arc<str>>,
-    retry_at: Option<Instant>,
+    outlets: Outlets,
 }
 
-impl Watcher {
-    fn new(ring: Sender<Bell>, facts: Sender<Fact>, ledger: Arc<str>) -> Self {
-        Self {
-            ring,
-            facts,
-            rules: Arc::default(),
-            globs: Globs::default(),
-            nodes: HashMap::new(),
-            generation: None,
-            ending: Vec::new(),
-            unread: 0,
-            announce: false,
-            fence: None,
-            ledger: Ledger::new(ledger),
-            unreadable: BTreeSet::new(),
-            retry_at: None,
-        }
-    }
-
-    fn hear(&mut self, bell: Bell) {
-        match bell {
-            Bell::Up(client) => self.up(client),
-            Bell::Down { generation, reason } => self.down(generation, reason),
-            Bell::Rang { generation, path, at } if self.is_current(generation) => self.rang(&path, at),
-            Bell::Read { generation, path, wants, rang, answer } if self.is_current(generation) => {
-                self.answered(&path, wants, rang, answer);
+impl Shell {
+    fn hear(&mut self, input: WatchInput) {
+        match input {
+            WatchInput::Up(client) => self.up(client),
+            WatchInput::Down { generation, reason } if self.is_current(generation) => {
+                self.end_generation();
+                self.handle(Input::Down(reason));
             }
-            Bell::Rules(rules) => self.change_rules(rules),
-            Bell::Adopt(paths) => self.adopt(paths),
-            Bell::Fence { generation, path, barrier } if self.is_current(generation) => {
-                self.fence = Some(Fence { path, barrier, left: None });
+            WatchInput::Rang { generation, path, at } if self.is_current(generation) => {
+                self.handle(Input::Rang { path, at });
             }
-            Bell::LedgerWatched { generation, rings } if self.is_current(generation) => {
-                self.ledger_watched(rings);
+            WatchInput::Read { generation, ticket, path, answer } if self.is_current(generation) => {
+                self.answered(ticket, path, answer);
+            }
+            WatchInput::Rules(rules) => self.handle(Input::Rules(rules)),
+            WatchInput::Adopt(paths) => self.handle(Input::Adopt(paths)),
+            WatchInput::Fence { generation, path, barrier } if self.is_current(generation) => {
+                self.handle(Input::Fence { path, barrier });
+            }
+            WatchInput::LedgerWatched { generation, rings } if self.is_current(generation) => {
+                self.handle(Input::LedgerWatched { rings });
             }
             // Of a generation that is over.
-            Bell::Rang { .. } | Bell::Read { .. } | Bell::Fence { .. } | Bell::LedgerWatched { .. } => {}
-            Bell::Stop => {}
+            WatchInput::Down { .. } | WatchInput::Rang { .. } | WatchInput::Read { .. } => {}
+            WatchInput::Fence { .. } | WatchInput::LedgerWatched { .. } | WatchInput::Stop => {}
         }
     }
 
@@ -138,41 +114,17 @@ impl Watcher {
         self.generation.as_ref().is_some_and(|current| current.client.generation() == generation)
     }
 
-    fn tell(&self, fact: Fact) {
-        // Fails only while the daemon ends, when nobody needs to know any more.
-        self.facts.send(fact).ok();
-    }
-
     fn up(&mut self, client: Client) {
         self.end_generation();
-        let pool = match Pool::start(&client, &self.ring) {
-            Ok(pool) => pool,
+        match Pool::start(&client, &self.outlets.inbox) {
+            Ok(pool) => {
+                self.generation = Some(Generation { client, pool });
+                self.handle(Input::Up);
+            }
             Err(e) => {
                 log::error!("cannot start the threads that read znodes: {e}");
                 client.end();
-                return;
             }
-        };
-        self.generation = Some(Generation { client, pool });
-        self.tell(Fact::Up);
-        self.unread = self.nodes.len();
-        self.announce = true;
-        for (path, node) in &mut self.nodes {
-            node.read = false;
-            node.rang = None;
-            node.phase = Phase::Reading;
-            let job = Job { path: Arc::clone(path), wants: node.wants(), rang: None };
-            if let Some(generation) = &self.generation {
-                generation.pool.read(job);
-            }
-        }
-        self.announce_globs();
-    }
-
-    fn down(&mut self, generation: u64, reason: Arc<str>) {
-        if self.is_current(generation) {
-            self.end_generation();
-            self.tell(Fact::Down(reason));
         }
     }
 
@@ -181,166 +133,54 @@ impl Watcher {
         if let Some(generation) = self.generation.take() {
             self.ending.extend(generation.pool.finish());
         }
-        self.fence = None;
-        self.ledger.forget();
-        self.unreadable.clear();
-        self.retry_at = None;
-        for node in self.nodes.values_mut() {
-            node.phase = Phase::Idle;
-            node.fenced = 0;
-        }
     }
 
-    fn rang(&mut self, path: &Arc<str>, at: Instant) {
-        if self.fence.as_ref().is_some_and(|fence| fence.path == *path && fence.left.is_none()) {
-            self.raise_fence();
-        }
-        self.ledger_rang(path);
-        if let Some(node) = self.nodes.get_mut(path) {
-            node.rang.get_or_insert(at);
-            self.read(path);
-        }
-    }
-
-    /// Has a znode read, now or after the reading that is under way.
-    fn read(&mut self, path: &str) {
-        let Some((path, _)) = self.nodes.get_key_value(path) else { return };
-        let path = Arc::clone(path);
-        let (Some(generation), Some(node)) = (&self.generation, self.nodes.get_mut(&path)) else { return };
-        match node.phase {
-            Phase::Idle => {
-                node.phase = Phase::Reading;
-                generation.pool.read(Job { path, wants: node.wants(), rang: node.rang.take() });
-            }
-            Phase::Reading => node.phase = Phase::Dirty,
-            Phase::Dirty => {}
-        }
-    }
-
-    fn answered(
-        &mut self,
-        path: &Arc<str>,
-        wants: Wants,
-        rang: Option<Instant>,
-        answer: Result<Option<Reading>, ZkError>,
-    ) {
-        let Some(node) = self.nodes.get_mut(path) else { return };
-        let dirty = node.phase == Phase::Dirty;
-        node.phase = Phase::Idle;
-        let reading = match answer {
-            Ok(Some(reading)) if wants.cover(node.wants()) => reading,
-            Ok(_) => return self.read(path),
-            Err(e) => return self.fail(path, e),
-        };
-        if !node.read {
-            node.read = true;
-            self.unread -= 1;
-        }
-        let passed = node.fenced > 0 && {
-            node.fenced -= 1;
-            node.fenced == 0
-        };
-        let marked = std::mem::take(&mut node.marked);
-        let watched = node.rule.is_some();
-        let orphan = node.is_orphan();
-        self.note_unreadable(path, &reading);
-        match &reading {
-            Reading::Present { children: Some(children), .. } => self.unfold(path, children.clone()),
-            Reading::Missing => self.unfold(path, Children::default()),
-            // Nothing new is known of the children: those known stay watched.
-            Reading::Present { children: None, .. } | Reading::Unreadable(_) => {}
-        }
-        if watched {
-            let delay = rang.map(|rang| clock().saturating_duration_since(rang));
-            self.tell(Fact::Observed { path: Arc::clone(path), reading, delay });
-        }
-        if dirty {
-            self.read(path);
-        } else if orphan {
-            self.forget(path);
-        }
-        // Which matches of globs have vanished belongs before what waits for all readings.
-        self.announce_globs();
-        if marked {
-            self.pass_mark();
-        }
-        if passed {
-            self.pass_fence();
-        }
-    }
-
-    /// A call failed. Mostly the generation is over, and its end is on its way; it ends now if it is not, since
-    /// the path would never be read otherwise.
-    fn fail(&mut self, path: &str, error: ZkError) {
-        let Some(generation) = &self.generation else { return };
-        if error != ZkError::ConnectionLoss {
-            log::warn!("{path}: cannot be read: {}; ending the session", describe(error));
-        }
-        generation.client.end();
-    }
-
-    fn note_unreadable(&mut self, path: &Arc<str>, reading: &Reading) {
-        match reading {
-            Reading::Unreadable(reason) => {
-                if self.unreadable.insert(Arc::clone(path)) {
-                    log::warn!("{path}: {reason}; trying again every {} s", RETRY.as_secs());
+    /// A call failed with what a session cannot outlive: it is over, and its end is on its way. It ends now if it is
+    /// not, since the znode would never be read otherwise.
+    fn answered(&mut self, ticket: u64, path: Arc<str>, answer: Result<Option<Reading>, ZkError>) {
+        match answer {
+            Ok(reading) => self.handle(Input::Answered { ticket, path, reading }),
+            Err(error) => {
+                let Some(generation) = &self.generation else { return };
+                if error != ZkError::ConnectionLoss {
+                    log::warn!("{path}: cannot be read: {}; ending the session", describe(error));
                 }
-                self.retry_at.get_or_insert(clock() + RETRY);
-            }
-            Reading::Missing | Reading::Present { .. } => {
-                self.unreadable.remove(path);
+                generation.client.end();
             }
         }
     }
 
-    fn retry(&mut self) {
-        self.retry_at = None;
-        for path in self.unreadable.clone() {
-            self.read(&path);
-        }
-    }
-
-    fn announce_globs(&mut self) {
-        if self.announce && self.unread == 0 && self.generation.is_some() {
-            self.announce = false;
-            for rule in self.rules.globs() {
-                self.tell(Fact::Expanded { glob: Arc::clone(&rule.path) });
+    fn handle(&mut self, input: Input) {
+        for effect in self.machine.handle(input, clock()) {
+            match effect {
+                Effect::Read(request) => {
+                    // The machine asks only while there is a session, and has each znode asked for once at a time.
+                    if let Some(generation) = &self.generation {
+                        generation.pool.read(request);
+                    }
+                }
+                // Fails only while the daemon ends, when nobody needs to know any more; the next likewise.
+                Effect::Observe(observation) => drop(self.outlets.observations.send(observation)),
+                Effect::Armed => {
+                    let current = self.generation.as_ref().map(|current| current.client.generation());
+                    if let Some(generation) = current {
+                        self.outlets.election.send(election::Input::Armed { generation }).ok();
+                    }
+                }
+                Effect::Log(event) => log_event(&event),
             }
         }
     }
 }
 
-/// Fences.
-impl Watcher {
-    /// Everything that rang so far has to be read: once, or twice if it rang while it was being read.
-    fn raise_fence(&mut self) {
-        let mut left = 0;
-        for node in self.nodes.values_mut() {
-            node.fenced = match node.phase {
-                Phase::Idle => 0,
-                Phase::Reading => 1,
-                Phase::Dirty => 2,
-            };
-            left += usize::from(node.fenced > 0);
+fn log_event(event: &Event) {
+    match event {
+        Event::Unreadable(path, reason) => {
+            log::warn!("{path}: {reason}; trying again, the first time in 10 s");
         }
-        if let Some(fence) = &mut self.fence {
-            fence.left = Some(left);
-        }
-        self.drop_fence_if_passed();
-    }
-
-    fn pass_fence(&mut self) {
-        if let Some(Fence { left: Some(left), .. }) = &mut self.fence {
-            *left -= 1;
-        }
-        self.drop_fence_if_passed();
-    }
-
-    fn drop_fence_if_passed(&mut self) {
-        if let Some(Fence { left: Some(0), barrier, .. }) = self.fence {
-            self.fence = None;
-            self.tell_ledger_before_barrier();
-            self.tell(Fact::Barrier(barrier));
+        Event::Readable(path) => log::warn!("{path}: can be read again"),
+        Event::Missed(path) => {
+            log::warn!("{path}: changed, and no event told of it; seen when it was verified");
         }
     }
 }

@@ -11,6 +11,7 @@ mod agent;
 mod oracle;
 mod random;
 mod schedule;
+mod watching;
 mod world;
 mod zookeeper;
 
@@ -31,12 +32,16 @@ fn every_promise_holds_for_every_seed() {
     if let Some(seed) = number("ZK_MONITOR_SIMULATION_SEED") {
         return tell(seed);
     }
-    let seeds = number("ZK_MONITOR_SIMULATION_SEEDS").unwrap_or(SEEDS);
+    in_parallel(number("ZK_MONITOR_SIMULATION_SEEDS").unwrap_or(SEEDS), check);
+}
+
+/// Runs seeds on all cores, until one breaks a promise.
+fn in_parallel(seeds: u64, check: impl Fn(u64) -> Option<String> + Sync) {
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for thread in 0..threads {
-            let stop = &stop;
+            let (stop, check) = (&stop, &check);
             scope.spawn(move || {
                 let mut seeds = (thread..seeds).step_by(threads as usize);
                 let broken =

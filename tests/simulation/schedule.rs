@@ -108,7 +108,7 @@ fn fault(random: &mut Random) -> What {
 }
 
 /// Drops fault by fault while `fails` still holds.
-pub fn shrink(mut faults: Vec<Fault>, fails: impl Fn(&[Fault]) -> bool) -> Vec<Fault> {
+pub fn shrink<F: Clone>(mut faults: Vec<F>, fails: impl Fn(&[F]) -> bool) -> Vec<F> {
     loop {
         let before = faults.len();
         let mut at = 0;

@@ -1,4 +1,4 @@
-//! Facts in, judgements and snapshots out, as a story told step by step.
+//! Observations in, judgements and snapshots out, as a story told step by step.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -35,19 +35,19 @@ impl Story {
         Self { evaluator: Evaluator::new(Arc::new(RuleSet::new(rules)), now), now }
     }
 
-    /// Tells one fact; gives what follows from it, in words.
-    fn tell(&mut self, fact: Fact) -> Vec<String> {
+    /// Tells one observation; gives what follows from it, in words.
+    fn tell(&mut self, observation: Observation) -> Vec<String> {
         let mut out = Vec::new();
-        self.evaluator.observe(fact, self.now, &mut out);
+        self.evaluator.observe(observation, self.now, &mut out);
         out.iter().map(words).collect()
     }
 
     fn read(&mut self, path: &str, reading: Reading) -> Vec<String> {
-        self.tell(Fact::Observed { path: path.into(), reading, delay: None })
+        self.tell(Observation::Read { path: path.into(), reading, delay: None })
     }
 
     fn expand(&mut self, glob: &str) -> Vec<String> {
-        self.tell(Fact::Expanded { glob: glob.into() })
+        self.tell(Observation::Expanded { glob: glob.into() })
     }
 
     fn pass(&mut self, time: Duration) -> Vec<String> {
@@ -77,7 +77,7 @@ fn words(judged: &Judged) -> String {
             State::Ok => format!("{} ok", transition.path),
             State::Error { message, left } => format!("{} {message} left {:?}", transition.path, left.names),
         },
-        Judged::Forgotten(path) => format!("{path} forgotten"),
+        Judged::Forgotten(path, _) => format!("{path} forgotten"),
         Judged::Stale => "stale".to_owned(),
         Judged::StalePath(path) => format!("{path} stale"),
         Judged::LedgerChanged => "ledger changed".to_owned(),
@@ -85,15 +85,15 @@ fn words(judged: &Judged) -> String {
     }
 }
 
-fn lost() -> Fact {
-    Fact::Down("cut".into())
+fn lost() -> Observation {
+    Observation::Down("cut".into())
 }
 
 #[test]
 fn a_transition_is_told_when_the_judgement_or_its_words_change() {
     let mut story = Story::of(vec![at_least("/a", 2)]);
     assert_eq!(story.shown("/a"), "unknown: not read yet");
-    story.tell(Fact::Up);
+    story.tell(Observation::Up);
     assert!(!story.evaluator.is_ready());
     assert_eq!(story.read("/a", present(&["x", "y"])), ["/a ok"]);
     assert!(story.evaluator.is_ready());
@@ -113,7 +113,7 @@ fn a_transition_is_told_when_the_judgement_or_its_words_change() {
 #[test]
 fn nothing_is_taken_for_known_after_the_session() {
     let mut story = Story::of(vec![at_least("/a", 1), at_least("/b", 1)]);
-    story.tell(Fact::Up);
+    story.tell(Observation::Up);
     story.read("/a", present(&["x"]));
     story.read("/b", Reading::Missing);
     assert_eq!(story.tell(lost()), ["stale"]);
@@ -124,7 +124,7 @@ fn nothing_is_taken_for_known_after_the_session() {
             .ends_with("last known: Found children (0) less than minimum (1): path does not exist")
     );
     assert!(!story.evaluator.is_ready());
-    story.tell(Fact::Up);
+    story.tell(Observation::Up);
     assert_eq!(story.shown("/a"), "unknown: not read yet since the reconnect; last known: in spec");
     assert_eq!(
         story.read("/a", present(&["x"])),
@@ -137,7 +137,7 @@ fn nothing_is_taken_for_known_after_the_session() {
 #[test]
 fn an_unreadable_path_is_unknown_and_stale() {
     let mut story = Story::of(vec![at_least("/a", 1)]);
-    story.tell(Fact::Up);
+    story.tell(Observation::Up);
     story.read("/a", present(&["x"]));
     let refusal = Reading::Unreadable("not authorised to read this path".into());
     assert_eq!(story.read("/a", refusal.clone()), ["/a stale"]);
@@ -149,7 +149,7 @@ fn an_unreadable_path_is_unknown_and_stale() {
 #[test]
 fn a_vanished_match_stays_in_error_until_it_is_forgotten() {
     let mut story = Story::of(vec![at_least("/s/*", 1)]);
-    story.tell(Fact::Up);
+    story.tell(Observation::Up);
     assert!(story.read("/s/never", Reading::Missing).is_empty());
     assert_eq!(story.read("/s/a", present(&["x"])), ["/s/a ok"]);
     assert!(!story.evaluator.is_ready());
@@ -159,7 +159,7 @@ fn a_vanished_match_stays_in_error_until_it_is_forgotten() {
     assert!(story.pass(HOUR - Duration::from_secs(1)).is_empty());
     // A reconnect in between neither resets the hour nor leaves the path unknown.
     story.tell(lost());
-    story.tell(Fact::Up);
+    story.tell(Observation::Up);
     assert!(story.shown("/s/a").starts_with("unknown"));
     assert_eq!(story.expand("/s/*").len(), 1);
     assert!(story.shown("/s/a").starts_with("error"));
@@ -171,7 +171,7 @@ fn a_vanished_match_stays_in_error_until_it_is_forgotten() {
 fn a_vanished_match_is_out_of_spec_whatever_its_rule_asks() {
     let check = |specs: Specs, expected: &str| {
         let mut story = Story::of(vec![rule("/s/*", specs)]);
-        story.tell(Fact::Up);
+        story.tell(Observation::Up);
         story.read("/s/a", present(&["x"]));
         story.read("/s/a", Reading::Missing);
         assert_eq!(story.shown("/s/a"), expected);
@@ -179,15 +179,15 @@ fn a_vanished_match_is_out_of_spec_whatever_its_rule_asks() {
     let max = Bounds::Range { min: None, max: Some(5) };
     check(Specs { children: Some(max), ..Specs::default() }, "error: Path does not exist");
     check(Specs { exists: Some(false), ..Specs::default() }, "ok");
-    check(Specs::default(), "ok");
+    check(Specs::default(), "not shown");
 }
 
 #[test]
 fn a_match_that_another_agent_saw_is_adopted() {
     let mut story = Story::of(vec![at_least("/s/*", 1)]);
-    story.tell(Fact::Up);
+    story.tell(Observation::Up);
     let since = story.now.wall - Duration::from_secs(600);
-    story.tell(Fact::Adopted { path: "/s/a".into(), since });
+    story.tell(Observation::Adopted { path: "/s/a".into(), since });
     assert_eq!(story.read("/s/a", Reading::Missing).len(), 1);
     assert!(story.pass(HOUR - Duration::from_secs(601)).is_empty());
     assert_eq!(story.pass(Duration::from_secs(1)), ["/s/a forgotten"]);
@@ -196,12 +196,12 @@ fn a_match_that_another_agent_saw_is_adopted() {
 #[test]
 fn a_reload_leaves_unchanged_rules_alone() {
     let mut story = Story::of(vec![at_least("/a", 1), at_least("/b", 1), at_least("/c", 1)]);
-    story.tell(Fact::Up);
+    story.tell(Observation::Up);
     for path in ["/a", "/b", "/c"] {
         story.read(path, present(&["x"]));
     }
     let reloaded = vec![at_least("/a", 1), at_least("/b", 2), at_least("/d", 1)];
-    assert_eq!(story.tell(Fact::Rules(Arc::new(RuleSet::new(reloaded)))), ["rules"]);
+    assert_eq!(story.tell(Observation::Rules(Arc::new(RuleSet::new(reloaded)))), ["rules", "/b stale"]);
     let shown = ["/a", "/b", "/c", "/d"].map(|path| story.shown(path));
     assert_eq!(shown, ["ok", "unknown: not read yet", "not shown", "unknown: not read yet"]);
     assert!(!story.evaluator.is_ready());
@@ -213,5 +213,5 @@ fn a_reload_leaves_unchanged_rules_alone() {
 #[test]
 fn barriers_keep_their_place() {
     let mut story = Story::of(vec![at_least("/a", 1)]);
-    assert_eq!(story.tell(Fact::Barrier(7)), ["barrier 7"]);
+    assert_eq!(story.tell(Observation::Barrier(7)), ["barrier 7"]);
 }

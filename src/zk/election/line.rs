@@ -9,11 +9,11 @@ use super::{Election, PULSE, REFRESH, SOON, Session, Trouble, absent_is_fine, cl
 use crate::model::dispatcher;
 use crate::model::news::News;
 use crate::model::status::{Grant, lease_holds};
-use crate::zk::bell::Bell;
 use crate::zk::client::{Answer, Client};
 use crate::zk::contenders::{self, Contender, MARK};
 use crate::zk::ledger::{self, Access};
 use crate::zk::silences;
+use crate::zk::watch_input::WatchInput;
 
 /// How long the ledger's listing is left alone after it was read: in a storm it changes all the time.
 const LISTING_PAUSE: Duration = Duration::from_millis(50);
@@ -35,6 +35,9 @@ fn vacancy(timeout: Duration) -> Duration {
 
 impl Election {
     pub(super) fn stand_in_line(&mut self, session: &mut Session) -> Result<Duration, Trouble> {
+        if !session.armed {
+            return Ok(REFRESH);
+        }
         let mut line = self.line(session)?;
         let mut wait = REFRESH;
         for ghost in line.iter().filter(|one| one.is_of(&self.identity.instance)) {
@@ -110,7 +113,7 @@ impl Election {
         listing.due = began + took + LISTING_PAUSE.max(took * LISTING_SHARE);
         listing.watched = Some(listing.rings);
         let generation = session.client.generation();
-        self.outlets.watch.send(Bell::LedgerWatched { generation, rings: listing.rings }).ok();
+        self.outlets.watch.send(WatchInput::LedgerWatched { generation, rings: listing.rings }).ok();
         Ok(REFRESH)
     }
 
@@ -192,7 +195,7 @@ impl Election {
     /// Takes over, or goes on leading.
     fn lead(&mut self, session: &mut Session, own: &Contender) -> Result<(), Trouble> {
         let znode: Arc<str> = format!("{}/{}", self.places.lock, own.name).into();
-        if session.granted {
+        if session.granted.is_some() {
             session.client.exists(&znode, true)?;
             return self.sweep(session);
         }
@@ -204,10 +207,10 @@ impl Election {
         session.silences = silences::list(&session.client, &self.places, true)?;
         let adopted =
             loaded.entries.iter().map(|stored| (Arc::clone(&stored.entry.path), stored.entry.since));
-        self.outlets.watch.send(Bell::Adopt(adopted.collect())).ok();
+        self.outlets.watch.send(WatchInput::Adopt(adopted.collect())).ok();
         self.barrier += 1;
         let generation = session.client.generation();
-        let fence = Bell::Fence { generation, path: Arc::clone(&znode), barrier: self.barrier };
+        let fence = WatchInput::Fence { generation, path: Arc::clone(&znode), barrier: self.barrier };
         self.outlets.watch.send(fence).ok();
         let grant = Grant { epoch: own.number, generation };
         self.outlets.access.publish(Some(Access { epoch: own.number, client: session.client.clone() }));
@@ -228,7 +231,7 @@ impl Election {
         session.client.exists(&znode, true)?;
         session.client.set(&znode, self.name.as_bytes(), None)?;
         session.client.exists(&znode, true)?;
-        session.granted = true;
+        session.granted = Some(clock());
         session.ledger.watched = None;
         Ok(())
     }

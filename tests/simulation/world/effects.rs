@@ -137,7 +137,7 @@ fn told(judged: &Judged) -> String {
     match judged {
         Judged::Transition(transition) => format!("{} {:?}", transition.path, transition.state),
         Judged::Rules(rules) => format!("{} rules", rules.len()),
-        Judged::Forgotten(_) | Judged::Stale | Judged::StalePath(_) => format!("{judged:?}"),
+        Judged::Forgotten(..) | Judged::Stale | Judged::StalePath(_) => format!("{judged:?}"),
         Judged::LedgerChanged | Judged::Barrier(_) => {
             format!("{judged:?}")
         }

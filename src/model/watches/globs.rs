@@ -4,37 +4,35 @@ use crate::model::rule::{Rule, level_matches};
 
 /// A place where a glob unfolds: the children of a znode are matched against one level of one glob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Site {
+pub(super) struct Site {
     glob: usize,
     level: usize,
 }
 
 /// Where one child of a site leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub(super) struct Step {
     /// The path that it leads to.
-    pub path: String,
+    pub(super) path: String,
     /// Whether that path unfolds further; `None` is a path that the glob matches.
-    pub site: Option<Site>,
-    /// Whether fixed levels lie between the child and `path`, so that the child can exist without it.
-    pub beyond: bool,
+    pub(super) site: Option<Site>,
 }
 
 /// All globs of a configuration, by level.
 #[derive(Debug, Default)]
-pub struct Globs {
+pub(super) struct Globs {
     levels: Vec<Vec<String>>,
 }
 
 impl Globs {
     /// Splits the paths of glob rules.
-    pub fn new<'a>(rules: impl Iterator<Item = &'a Rule>) -> Self {
+    pub(super) fn new<'a>(rules: impl Iterator<Item = &'a Rule>) -> Self {
         let split = |rule: &Rule| rule.path.split('/').skip(1).map(str::to_owned).collect();
         Self { levels: rules.map(split).collect() }
     }
 
     /// The fixed paths that the globs begin at.
-    pub fn roots(&self) -> impl Iterator<Item = (String, Site)> {
+    pub(super) fn roots(&self) -> impl Iterator<Item = (String, Site)> {
         (0..self.levels.len()).filter_map(|glob| {
             let step = self.descend(String::new(), glob, 0);
             let path = if step.path.is_empty() { "/".to_owned() } else { step.path };
@@ -43,7 +41,7 @@ impl Globs {
     }
 
     /// Where a child of a site leads, if the glob matches its name.
-    pub fn step(&self, site: Site, parent: &str, child: &str) -> Option<Step> {
+    pub(super) fn step(&self, site: Site, parent: &str, child: &str) -> Option<Step> {
         if !level_matches(&self.levels[site.glob][site.level], child) {
             return None;
         }
@@ -61,7 +59,7 @@ impl Globs {
             level += 1;
         }
         let site = (level < levels.len()).then_some(Site { glob, level });
-        Step { path, site, beyond: level > from }
+        Step { path, site }
     }
 }
 
@@ -77,37 +75,32 @@ mod tests {
     }
 
     /// Follows children from the root; gives where they lead, and whether that is a match.
-    fn follow(pattern: &str, children: &[&str]) -> Option<(String, bool, bool)> {
+    fn follow(pattern: &str, children: &[&str]) -> Option<(String, bool)> {
         let globs = globs(pattern);
         let (mut path, site) = globs.roots().next().unwrap();
         let mut site = Some(site);
-        let mut beyond = false;
         for child in children {
             let step = globs.step(site.unwrap(), &path, child)?;
-            (path, site, beyond) = (step.path, step.site, step.beyond);
+            (path, site) = (step.path, step.site);
         }
-        Some((path, site.is_none(), beyond))
+        Some((path, site.is_none()))
     }
 
     #[test]
     fn globs_unfold_level_by_level() {
-        let check = |pattern: &str, children: &[&str], expected: Option<(&str, bool, bool)>| {
+        let check = |pattern: &str, children: &[&str], expected: Option<(&str, bool)>| {
             let found = follow(pattern, children);
-            assert_eq!(
-                found,
-                expected.map(|(path, end, beyond)| (path.to_owned(), end, beyond)),
-                "{pattern} {children:?}"
-            );
+            assert_eq!(found, expected.map(|(path, end)| (path.to_owned(), end)), "{pattern} {children:?}");
         };
-        check("/services/*/instances", &[], Some(("/services", false, false)));
-        check("/services/*/instances", &["a"], Some(("/services/a/instances", true, true)));
-        check("/services/*", &["a"], Some(("/services/a", true, false)));
-        check("/*", &["a"], Some(("/a", true, false)));
-        check("/*", &[], Some(("/", false, false)));
-        check("/a/*/b/*/c", &["x"], Some(("/a/x/b", false, true)));
-        check("/a/*/b/*/c", &["x", "y"], Some(("/a/x/b/y/c", true, true)));
-        check("/a/*/*", &["x"], Some(("/a/x", false, false)));
-        check("/a/web-*", &["web-1"], Some(("/a/web-1", true, false)));
+        check("/services/*/instances", &[], Some(("/services", false)));
+        check("/services/*/instances", &["a"], Some(("/services/a/instances", true)));
+        check("/services/*", &["a"], Some(("/services/a", true)));
+        check("/*", &["a"], Some(("/a", true)));
+        check("/*", &[], Some(("/", false)));
+        check("/a/*/b/*/c", &["x"], Some(("/a/x/b", false)));
+        check("/a/*/b/*/c", &["x", "y"], Some(("/a/x/b/y/c", true)));
+        check("/a/*/*", &["x"], Some(("/a/x", false)));
+        check("/a/web-*", &["web-1"], Some(("/a/web-1", true)));
         check("/a/web-*", &["db-1"], None);
     }
 }

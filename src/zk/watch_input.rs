@@ -1,4 +1,4 @@
-//! What rings at the watch thread.
+//! What comes to the watch thread.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -10,7 +10,7 @@ use crate::model::reading::Reading;
 use crate::model::rule::RuleSet;
 
 /// What the watch thread hears.
-pub enum Bell {
+pub enum WatchInput {
     /// A new generation; everything has to be read on it.
     Up(Client),
     /// A generation is over.
@@ -29,23 +29,20 @@ pub enum Bell {
         /// When.
         at: Instant,
     },
-    /// The pool has read a znode.
+    /// A reader has read a znode.
     Read {
         /// On which generation.
         generation: u64,
+        /// The request's ticket.
+        ticket: u64,
         /// Which znode.
         path: Arc<str>,
-        /// What was read of it.
-        wants: Wants,
-        /// When the watch rang that caused it.
-        rang: Option<Instant>,
         /// What it showed; nothing if it has to be read again.
         answer: Result<Option<Reading>, ZkError>,
     },
     /// New rules.
     Rules(Arc<RuleSet>),
-    /// Paths with open incidents, and since when: those that a glob matches are watched although they may be
-    /// gone from the listings.
+    /// Paths with open incidents, and since when.
     Adopt(Vec<(Arc<str>, SystemTime)>),
     /// The next event of this znode is a fence: all that rang before it has to be told, then the barrier.
     Fence {
@@ -65,22 +62,4 @@ pub enum Bell {
     },
     /// The daemon ends.
     Stop,
-}
-
-/// What is wanted of a znode.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wants {
-    /// The children, and a watch on them.
-    pub children: bool,
-    /// The data, and a watch on it.
-    pub data: bool,
-    /// A watch for its creation if it is missing.
-    pub creation: bool,
-}
-
-impl Wants {
-    /// Whether a reading made for `self` also answers `other`.
-    pub fn cover(self, other: Self) -> bool {
-        (self.children || !other.children) && (self.data || !other.data) && (self.creation || !other.creation)
-    }
 }

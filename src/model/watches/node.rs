@@ -1,0 +1,195 @@
+//! One znode of the table.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::debts::{Debt, Debts};
+use super::globs::Site;
+use crate::model::children::Children;
+use crate::model::reading::Reading;
+use crate::model::rule::Needs;
+
+/// What is wanted of a znode that is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// The children, and a watch on them.
+    pub children: bool,
+    /// The data, and a watch on it.
+    pub data: bool,
+    /// What to do about its creation, if it is missing.
+    pub creation: Creation,
+}
+
+/// What to do about the creation of a znode that is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Creation {
+    /// Nothing: a listing tells if it comes back.
+    #[default]
+    Ignore,
+    /// Leave a watch for it.
+    Watch,
+    /// Take back the watch that an earlier reading left, or servers would keep it as long as the session lives.
+    Unwatch,
+}
+
+impl Wants {
+    /// Whether a reading made for `self` also answers `other`.
+    pub fn cover(self, other: Self) -> bool {
+        let creation = self.creation == Creation::Watch || other.creation != Creation::Watch;
+        (self.children || !other.children) && (self.data || !other.data) && creation
+    }
+}
+
+/// What the last reading of this session showed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Seen {
+    #[default]
+    Nothing,
+    Missing,
+    Present,
+    Unreadable,
+}
+
+/// A reading that is under way.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    pub(super) ticket: u64,
+    pub(super) wants: Wants,
+    /// What it pays; a verification pays nothing.
+    pub(super) debt: Option<Debt>,
+    /// When the event came that caused it.
+    pub(super) rang: Option<Instant>,
+    /// Why it has to be followed by another.
+    pub(super) again: Option<Again>,
+}
+
+/// What came while a znode was being read.
+#[derive(Debug)]
+pub(super) struct Again {
+    pub(super) debt: Debt,
+    pub(super) rang: Option<Instant>,
+}
+
+impl Asked {
+    /// The reading that takes the place of this one and of the one that was to follow.
+    pub(super) fn merged(mut self, debts: &mut Debts) -> Self {
+        let Some(Again { debt, rang }) = self.again.take() else { return self };
+        let debt = match self.debt.take() {
+            Some(first) => debts.merge(first, debt),
+            None => debt,
+        };
+        Self { debt: Some(debt), rang: self.rang.or(rang), ..self }
+    }
+
+    pub(super) fn into_debts(self) -> impl Iterator<Item = Debt> {
+        self.debt.into_iter().chain(self.again.map(|again| again.debt))
+    }
+}
+
+/// One znode of the table.
+#[derive(Debug, Default)]
+pub(super) struct Node {
+    /// What its rule needs, if it has one.
+    pub(super) rule: Option<Needs>,
+    /// Named by a rule, or where a glob begins: watched whether it exists or not.
+    pub(super) rooted: bool,
+    /// By how many listings a glob leads here.
+    pub(super) leads: u32,
+    pub(super) seen: Seen,
+    /// Whether a reading may have left a watch for its creation that has not fired.
+    pub(super) is_awaited: bool,
+    /// What the last reading of this session was made for.
+    pub(super) covered: Wants,
+    /// How often it could not be read, one after the other.
+    pub(super) failures: u8,
+    /// When it was read last, in seconds of [`super::verification`]; 0 if it never was.
+    pub(super) read_at: u32,
+    /// When it is to be verified; 0 if that is not decided.
+    pub(super) due: u32,
+    /// A hash of the last reading.
+    pub(super) digest: u64,
+    pub(super) asked: Option<Box<Asked>>,
+    pub(super) unfolds: Option<Box<Unfolds>>,
+}
+
+/// What globs make of a znode's children.
+#[derive(Debug, Default)]
+pub(super) struct Unfolds {
+    /// Never empty, but while the table is made anew.
+    pub(super) sites: Vec<Site>,
+    /// The children as last read; `None` if they were not read for this yet.
+    pub(super) listing: Option<Children>,
+    /// Why they could not be read last, if that is so.
+    pub(super) unlisted: Option<Arc<str>>,
+}
+
+/// What a reading changed of a znode.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Noted {
+    /// It differs from the last one of this session, or there was none.
+    pub(super) changed: bool,
+    /// It differs from one that was made for the same, and that left watches: an event has told of it, or should have.
+    pub(super) moved: bool,
+    /// Whether the children can be listed is otherwise than before.
+    pub(super) unlisted: bool,
+}
+
+impl Node {
+    /// What is wanted of it. One is `listed` if a listing would tell of its creation.
+    pub(super) fn wants(&self, listed: bool) -> Wants {
+        let Needs { children, data } = self.rule.unwrap_or_default();
+        let creation = match (self.is_orphan() && listed, self.is_awaited) {
+            (false, _) => Creation::Watch,
+            (true, true) => Creation::Unwatch,
+            (true, false) => Creation::Ignore,
+        };
+        Wants { children: children || self.unfolds.is_some(), data, creation }
+    }
+
+    /// Whether its last reading says all that is wanted of it.
+    pub(super) fn is_covered(&self) -> bool {
+        let unfolded = self.unfolds.as_ref().is_none_or(|unfolds| unfolds.listing.is_some());
+        self.seen != Seen::Nothing && self.covered.cover(self.wants(true)) && unfolded
+    }
+
+    /// Whether no rule and no listing asks for it.
+    pub(super) fn is_orphan(&self) -> bool {
+        !self.rooted && self.leads == 0
+    }
+
+    /// Remembers a reading.
+    pub(super) fn note(&mut self, reading: &Reading, wants: Wants, second: u32) -> Noted {
+        let mut hasher = DefaultHasher::new();
+        reading.hash(&mut hasher);
+        let digest = hasher.finish();
+        let changed = self.seen == Seen::Nothing || digest != self.digest;
+        let same = (self.covered.children, self.covered.data) == (wants.children, wants.data);
+        let moved = changed && same && matches!(self.seen, Seen::Missing | Seen::Present);
+        (self.digest, self.covered, self.read_at) = (digest, wants, second);
+        self.seen = match reading {
+            Reading::Missing => Seen::Missing,
+            Reading::Present { .. } => Seen::Present,
+            Reading::Unreadable(_) => Seen::Unreadable,
+        };
+        self.is_awaited = self.seen == Seen::Missing && wants.creation == Creation::Watch
+            || self.seen == Seen::Unreadable && self.is_awaited;
+        self.failures = if self.seen == Seen::Unreadable { self.failures.saturating_add(1) } else { 0 };
+        let reason = match reading {
+            Reading::Unreadable(reason) => Some(Arc::clone(reason)),
+            Reading::Missing | Reading::Present { .. } => None,
+        };
+        let unlisted =
+            self.unfolds.as_mut().map(|unfolds| std::mem::replace(&mut unfolds.unlisted, reason.clone()));
+        Noted { changed, moved, unlisted: unlisted.is_some_and(|before| before != reason) }
+    }
+
+    /// The session is over: what was read may have changed, and what was asked is not answered.
+    pub(super) fn forget_session(&mut self) {
+        (self.seen, self.asked, self.failures) = (Seen::Nothing, None, 0);
+        self.is_awaited = false;
+        if let Some(unfolds) = &mut self.unfolds {
+            unfolds.unlisted = None;
+        }
+    }
+}

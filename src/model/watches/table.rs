@@ -1,0 +1,265 @@
+//! The table of watched znodes: what the rules and the listings of globs put into it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::globs::{Globs, Site};
+use super::node::{Asked, Node};
+use crate::model::children::Children;
+use crate::model::rule::RuleSet;
+
+/// Which znodes are watched, and why.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    nodes: HashMap<Arc<str>, Node>,
+    rules: Arc<RuleSet>,
+    globs: Globs,
+}
+
+impl Table {
+    pub(super) fn rules(&self) -> &Arc<RuleSet> {
+        &self.rules
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub(super) fn get(&self, path: &str) -> Option<&Node> {
+        self.nodes.get(path)
+    }
+
+    pub(super) fn get_mut(&mut self, path: &str) -> Option<&mut Node> {
+        self.nodes.get_mut(path)
+    }
+
+    pub(super) fn paths(&self) -> Vec<Arc<str>> {
+        self.nodes.keys().cloned().collect()
+    }
+
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    pub(super) fn nodes_mut(&mut self) -> impl Iterator<Item = &mut Node> {
+        self.nodes.values_mut()
+    }
+
+    /// Makes the table anew from the rules. Znodes that stay keep what is known of them. Gives those that have to be
+    /// read, since they are new or are judged otherwise than before, and the readings under way that nobody wants any
+    /// more.
+    pub(super) fn change_rules(&mut self, rules: Arc<RuleSet>) -> (Vec<Arc<str>>, Vec<Asked>) {
+        let before = std::mem::replace(&mut self.rules, Arc::clone(&rules));
+        self.globs = Globs::new(rules.globs().iter().map(AsRef::as_ref));
+        let mut old = std::mem::take(&mut self.nodes);
+        for rule in rules.exact() {
+            self.restore(&rule.path, &mut old).rooted = true;
+        }
+        let mut unfolded = Vec::new();
+        for (path, site) in self.globs.roots().collect::<Vec<_>>() {
+            let node = self.restore(&path, &mut old);
+            node.rooted = true;
+            node.unfolds.get_or_insert_default().sites.push(site);
+            unfolded.push((path, site));
+        }
+        while let Some((path, site)) = unfolded.pop() {
+            for child in self.listing(&path).names() {
+                let Some(step) = self.globs.step(site, &path, child) else { continue };
+                let node = self.restore(&step.path, &mut old);
+                node.leads += 1;
+                if let Some(site) = step.site {
+                    node.unfolds.get_or_insert_default().sites.push(site);
+                    unfolded.push((step.path, site));
+                }
+            }
+        }
+        let dropped = self.keep_matches(old);
+        for node in self.nodes.values_mut() {
+            node.unfolds.take_if(|unfolds| unfolds.sites.is_empty());
+        }
+        (self.to_be_read(&before), dropped)
+    }
+
+    /// A znode of the new table: with what the old one knew of it, but none of its reasons to be there.
+    fn restore(&mut self, path: &str, old: &mut HashMap<Arc<str>, Node>) -> &mut Node {
+        let rule = self.rules.for_path(path);
+        // A path that a rule names is kept once for both.
+        let named = rule.filter(|rule| *rule.path == *path).map(|rule| Arc::clone(&rule.path));
+        let rule = rule.map(|rule| rule.terms.specs.needs());
+        let (path, mut node) = match old.remove_entry(path) {
+            Some((path, node)) => (named.unwrap_or(path), without_reasons(node)),
+            None => (named.unwrap_or_else(|| path.into()), Node::default()),
+        };
+        node.rule = rule;
+        self.nodes.entry(path).or_insert(node)
+    }
+
+    /// Keeps those matches that no listing leads to, as they may stand where nothing may be listed; gives what was
+    /// asked of the rest.
+    fn keep_matches(&mut self, old: HashMap<Arc<str>, Node>) -> Vec<Asked> {
+        let mut dropped = Vec::new();
+        for (path, mut node) in old {
+            match self.rules.for_path(&path) {
+                Some(rule) => {
+                    let rule = Some(rule.terms.specs.needs());
+                    self.nodes.insert(path, Node { rule, ..without_reasons(node) });
+                }
+                None => dropped.extend(node.asked.take().map(|asked| *asked)),
+            }
+        }
+        dropped
+    }
+
+    fn to_be_read(&self, before: &RuleSet) -> Vec<Arc<str>> {
+        let changed = |path: &str| match (before.for_path(path), self.rules.for_path(path)) {
+            (Some(before), Some(now)) => !before.judges_like(now),
+            (None, Some(_)) => true,
+            (Some(_) | None, None) => false,
+        };
+        let unsaid = |node: &Node| node.asked.is_none() && !node.is_covered();
+        let all = self.nodes.iter().filter(|(path, node)| unsaid(node) || changed(path));
+        all.map(|(path, _)| Arc::clone(path)).collect()
+    }
+
+    /// Takes a new listing of a znode's children; gives what came, and what went and has to be read once more.
+    pub(super) fn unfold(&mut self, path: &str, listing: Children) -> Vec<Arc<str>> {
+        let Some(unfolds) = self.nodes.get_mut(path).and_then(|node| node.unfolds.as_deref_mut()) else {
+            return Vec::new();
+        };
+        let before = unfolds.listing.replace(listing.clone()).unwrap_or_default();
+        let sites = unfolds.sites.clone();
+        let mut ask = Vec::new();
+        for (child, came) in difference(&before, &listing) {
+            for site in &sites {
+                let Some(step) = self.globs.step(*site, path, child) else { continue };
+                if came {
+                    self.enter(&step.path, step.site, &mut ask);
+                } else {
+                    self.leave(&step.path, step.site, &mut ask);
+                }
+            }
+        }
+        ask
+    }
+
+    fn enter(&mut self, path: &str, site: Option<Site>, ask: &mut Vec<Arc<str>>) {
+        if !self.nodes.contains_key(path) {
+            let rule = self.rules.for_path(path).map(|rule| rule.terms.specs.needs());
+            self.nodes.insert(path.into(), Node { rule, ..Node::default() });
+        }
+        let Some((path, _)) = self.nodes.get_key_value(path) else { return };
+        let path = Arc::clone(path);
+        if let Some(node) = self.nodes.get_mut(&path) {
+            node.leads += 1;
+        }
+        if let Some(site) = site {
+            let children = self.listing(&path);
+            if let Some(node) = self.nodes.get_mut(&path) {
+                node.unfolds.get_or_insert_default().sites.push(site);
+            }
+            for child in children.names() {
+                if let Some(step) = self.globs.step(site, &path, child) {
+                    self.enter(&step.path, step.site, ask);
+                }
+            }
+        }
+        ask.push(path);
+    }
+
+    fn leave(&mut self, path: &str, site: Option<Site>, ask: &mut Vec<Arc<str>>) {
+        let children = site.map(|_| self.listing(path)).unwrap_or_default();
+        let Some((path, _)) = self.nodes.get_key_value(path) else { return };
+        let path = Arc::clone(path);
+        if let Some(node) = self.nodes.get_mut(&path) {
+            node.leads -= 1;
+            if let Some(unfolds) = &mut node.unfolds {
+                unfolds.sites.retain(|other| Some(*other) != site);
+            }
+        }
+        for child in children.names() {
+            if let Some(step) = site.and_then(|site| self.globs.step(site, &path, child)) {
+                self.leave(&step.path, step.site, ask);
+            }
+        }
+        ask.push(path);
+    }
+
+    /// The children of a znode where globs unfold, as last read.
+    fn listing(&self, path: &str) -> Children {
+        let unfolds = self.nodes.get(path).and_then(|node| node.unfolds.as_ref());
+        unfolds.and_then(|unfolds| unfolds.listing.clone()).unwrap_or_default()
+    }
+
+    /// Drops a znode that is missing, if nothing but its having been there keeps it, and a listing tells if it comes
+    /// back. Tells whether there is a watch to be taken back before.
+    pub(super) fn remove_orphan(&mut self, path: &str) -> bool {
+        let listed = self.is_listed(path);
+        let Some(node) = self.nodes.get(path).filter(|node| listed && node.is_orphan()) else { return false };
+        let awaited = node.is_awaited;
+        if !awaited {
+            self.nodes.remove(path);
+        }
+        awaited
+    }
+
+    /// Whether a listing would tell of the creation of an orphan: no place above it that is known cannot be listed.
+    pub(super) fn is_listed(&self, path: &str) -> bool {
+        if !self.nodes.get(path).is_some_and(Node::is_orphan) {
+            return true;
+        }
+        let above = path.match_indices('/').map(|(at, _)| if at == 0 { "/" } else { &path[..at] });
+        let unfolds = |place| self.nodes.get(place).and_then(|node| node.unfolds.as_ref());
+        !above.filter_map(unfolds).any(|unfolds| unfolds.unlisted.is_some())
+    }
+
+    /// Puts a match of a glob in, if it is not there; tells whether it was put in.
+    pub(super) fn adopt(&mut self, path: &Arc<str>) -> bool {
+        let Some(rule) = self.rules.for_path(path).filter(|rule| rule.is_glob()) else { return false };
+        let rule = Some(rule.terms.specs.needs());
+        if self.nodes.contains_key(path) {
+            return false;
+        }
+        self.nodes.insert(Arc::clone(path), Node { rule, ..Node::default() });
+        true
+    }
+
+    /// The places of globs that cannot be listed.
+    pub(super) fn unlisted(&self) -> BTreeSet<Arc<str>> {
+        let shut = |node: &Node| node.unfolds.as_ref().is_some_and(|unfolds| unfolds.unlisted.is_some());
+        self.nodes.iter().filter(|(_, node)| shut(node)).map(|(path, _)| Arc::clone(path)).collect()
+    }
+}
+
+/// What is known of a znode, without why it is watched.
+fn without_reasons(mut node: Node) -> Node {
+    (node.rooted, node.leads) = (false, 0);
+    if let Some(unfolds) = &mut node.unfolds {
+        unfolds.sites.clear();
+    }
+    node
+}
+
+/// The names that are in one listing only, and whether they came.
+fn difference<'a>(before: &'a Children, after: &'a Children) -> Vec<(&'a str, bool)> {
+    let mut old = before.names().peekable();
+    let mut new = after.names().peekable();
+    let mut changes = Vec::new();
+    loop {
+        match (old.peek(), new.peek()) {
+            (None, None) => return changes,
+            (Some(a), Some(b)) if a == b => {
+                old.next();
+                new.next();
+            }
+            (Some(a), b) if b.is_none_or(|b| a < b) => {
+                changes.push((*a, false));
+                old.next();
+            }
+            (_, Some(b)) => {
+                changes.push((*b, true));
+                new.next();
+            }
+            (Some(_), None) => unreachable!("a name with nothing on the other side went"),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! When each znode is verified, and which changes no event has told of.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::node::{Node, Seen};
+
+/// How long after a verification an event may still come that explains what it found: answers and events come from the
+/// library on different threads.
+pub const GRACE: Duration = Duration::from_secs(1);
+/// How long until a path that may not be read is tried again: a changed ACL rings no bell. Each further try waits
+/// twice as long, up to the period of verification.
+const RETRY: u32 = 10;
+/// How many entries that are void are no reason to sort them out.
+const VOID: usize = 1_000;
+
+/// The times of verification, in whole seconds since the start, so that those of one second go together.
+#[derive(Debug)]
+pub(super) struct Verification {
+    start: Instant,
+    every: u32,
+    /// When each znode is due, soonest first. An entry counts if its znode has the same time.
+    due: BinaryHeap<Reverse<(u32, Arc<str>)>>,
+    /// What was found and is not explained yet, and until when it may be.
+    suspects: HashMap<Arc<str>, Instant>,
+    /// The order in which that runs out.
+    graces: VecDeque<(Instant, Arc<str>)>,
+    pub(super) missed: u64,
+}
+
+impl Verification {
+    pub(super) fn new(every: Duration, start: Instant) -> Self {
+        Self {
+            start,
+            every: u32::try_from(every.as_secs()).unwrap_or(u32::MAX).max(1),
+            due: BinaryHeap::new(),
+            suspects: HashMap::new(),
+            graces: VecDeque::new(),
+            missed: 0,
+        }
+    }
+
+    /// A moment as a number that is never 0.
+    pub(super) fn second(&self, now: Instant) -> u32 {
+        let seconds = now.saturating_duration_since(self.start).as_secs();
+        u32::try_from(seconds).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
+    /// The moment at which a second begins; that of the start for 0.
+    pub(super) fn instant(&self, second: u32) -> Instant {
+        let since = Duration::from_secs(u64::from(second.saturating_sub(1)));
+        self.start.checked_add(since).unwrap_or(self.start)
+    }
+
+    /// Decides when a znode is read next. The first time is spread over the period by its name, and each later one is
+    /// a period after the one before.
+    pub(super) fn schedule(&mut self, path: &Arc<str>, node: &mut Node, now: Instant) {
+        let wait = match (node.seen, node.due) {
+            (Seen::Unreadable, _) => {
+                let doubled = node.failures.saturating_sub(1).min(16);
+                (RETRY << doubled).min(self.every)
+            }
+            (Seen::Nothing | Seen::Missing | Seen::Present, 0) => 1 + self.place(path),
+            (Seen::Nothing | Seen::Missing | Seen::Present, _) => self.every,
+        };
+        node.due = self.second(now).saturating_add(wait);
+        self.due.push(Reverse((node.due, Arc::clone(path))));
+    }
+
+    fn place(&self, path: &str) -> u32 {
+        let mut hasher = DefaultHasher::new();
+        path.hash(&mut hasher);
+        // Less than a `u32`, since the period is one.
+        u32::try_from(hasher.finish() % u64::from(self.every)).unwrap_or_default()
+    }
+
+    /// A znode that is due by now, if its node has this time.
+    pub(super) fn next_due(&mut self, now: Instant) -> Option<(Arc<str>, u32)> {
+        let second = self.second(now);
+        let Reverse((due, path)) = self.due.peek().filter(|Reverse((due, _))| *due <= second)?.clone();
+        self.due.pop();
+        Some((path, due))
+    }
+
+    /// Sorts void entries out once they are most.
+    pub(super) fn compact(&mut self, nodes: usize, counts: impl Fn(&str, u32) -> bool) {
+        if self.due.len() > 2 * nodes + VOID {
+            self.due.retain(|Reverse((due, path))| counts(path, *due));
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let due = self.due.peek().map(|Reverse((due, _))| self.instant(*due));
+        due.into_iter().chain(self.graces.front().map(|(until, _)| *until)).min()
+    }
+
+    /// A verification found a change that no event has told of yet.
+    pub(super) fn suspect(&mut self, path: &Arc<str>, now: Instant) {
+        let until = now + GRACE;
+        self.suspects.insert(Arc::clone(path), until);
+        self.graces.push_back((until, Arc::clone(path)));
+    }
+
+    /// An event came.
+    pub(super) fn explain(&mut self, path: &str) {
+        if !self.suspects.is_empty() {
+            self.suspects.remove(path);
+        }
+    }
+
+    /// Whatever was found may have been told on the session that is over.
+    pub(super) fn forget_suspects(&mut self) {
+        self.suspects.clear();
+        self.graces.clear();
+    }
+
+    /// What nothing has explained in time.
+    pub(super) fn overdue_suspects(&mut self, now: Instant) -> Vec<Arc<str>> {
+        let mut overdue = Vec::new();
+        while let Some((until, path)) = self.graces.pop_front_if(|(until, _)| *until <= now) {
+            if self.suspects.get(&path) == Some(&until) {
+                self.suspects.remove(&path);
+                self.missed += 1;
+                overdue.push(path);
+            }
+        }
+        overdue
+    }
+}

@@ -1,0 +1,238 @@
+//! One agent's way to its server and back: requests and answers in order, events in order, and threads in between
+//! that take their time.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use zk_monitor::model::observation::Observation;
+use zk_monitor::model::watches::{Call, Effect, Event, Input, Reader, Reply, Request, Step, Watches};
+
+use super::tree::{Session, Tree, Trigger};
+use crate::random::Random;
+use crate::world::Millis;
+
+/// Readings under way at once.
+const READERS: usize = 16;
+
+/// What happens on the way.
+#[derive(Debug)]
+pub enum Hop {
+    /// A reader's call reaches the server.
+    Call(usize, Call),
+    /// A write of the agent's own reaches the server: its event is a fence.
+    Touch(Arc<str>),
+    /// An answer reaches its reader.
+    Reply(usize, Reply),
+    /// Something comes to the watch thread.
+    Input(Input),
+}
+
+/// Ways in which the shell around the machine, or a server, could be wrong.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    /// Servers keep no watches for znodes that are missing.
+    pub no_creation: bool,
+    /// Time is not told.
+    pub no_tick: bool,
+    /// A znode is read as it was wanted first.
+    pub first_wants: bool,
+    /// A barrier does not wait.
+    pub hasty_fence: bool,
+}
+
+/// The client of one session after the other.
+pub struct Client {
+    pub machine: Watches,
+    pub faults: Faults,
+    pub server: Option<Session>,
+    /// Counts sessions; what was under way in an earlier one counts for nothing.
+    pub session: u64,
+    readers: Vec<Option<(Request, Reader)>>,
+    waiting: VecDeque<Request>,
+    verifying: VecDeque<Request>,
+    first_wants: std::collections::BTreeMap<Arc<str>, zk_monitor::model::watches::Wants>,
+    /// When the last request arrives, the last frame comes back, the last event is told: none overtakes another.
+    arrives: Millis,
+    returns: Millis,
+    told: Millis,
+    start: Instant,
+    /// What is on its way, and when it gets there.
+    pub hops: Vec<(Millis, Hop)>,
+    pub observations: Vec<Observation>,
+    pub missed: u32,
+    pub armed: bool,
+    pub requests: u64,
+}
+
+impl Client {
+    pub fn new(reread: Duration, start: Instant, faults: Faults) -> Self {
+        Self {
+            machine: Watches::new("/ledger".into(), reread, start),
+            faults,
+            server: None,
+            session: 0,
+            readers: (0..READERS).map(|_| None).collect(),
+            waiting: VecDeque::new(),
+            verifying: VecDeque::new(),
+            first_wants: std::collections::BTreeMap::new(),
+            arrives: 0,
+            returns: 0,
+            told: 0,
+            start,
+            hops: Vec::new(),
+            observations: Vec::new(),
+            missed: 0,
+            armed: false,
+            requests: 0,
+        }
+    }
+
+    pub fn instant(&self, now: Millis) -> Instant {
+        self.start + Duration::from_millis(now)
+    }
+
+    /// When the machine wants to be told of the time.
+    pub fn deadline(&self) -> Option<Millis> {
+        let deadline = self.machine.next_deadline()?.saturating_duration_since(self.start);
+        u64::try_from(deadline.as_micros().div_ceil(1_000)).ok().filter(|_| !self.faults.no_tick)
+    }
+
+    pub fn up(&mut self, now: Millis, random: &mut Random) {
+        self.server = Some(Session::default());
+        (self.session, self.armed) = (self.session + 1, false);
+        self.input(Input::Up, now, random);
+    }
+
+    pub fn down(&mut self, now: Millis, random: &mut Random) {
+        if self.server.take().is_some() {
+            self.readers.iter_mut().for_each(|reader| *reader = None);
+            (self.waiting, self.verifying) = (VecDeque::new(), VecDeque::new());
+            self.hops.clear();
+            self.input(Input::Down("cut".into()), now, random);
+        }
+    }
+
+    /// Whether nothing is under way but verifications.
+    pub fn is_idle(&self) -> bool {
+        self.readers.iter().flatten().all(|(request, _)| request.verifies) && self.waiting.is_empty()
+    }
+
+    /// Sends a write of the agent's own, whose event comes behind all events before it.
+    pub fn touch(&mut self, path: &Arc<str>, now: Millis, random: &mut Random) {
+        self.arrives = self.arrives.max(now + random.between(0, 4));
+        self.hops.push((self.arrives, Hop::Touch(Arc::clone(path))));
+    }
+
+    /// The server that the session is attached to has applied a change.
+    pub fn fire(&mut self, triggers: &[Trigger], now: Millis, random: &mut Random) {
+        let Some(server) = &mut self.server else { return };
+        let heard: Vec<Arc<str>> = triggers
+            .iter()
+            .filter(|trigger| server.fires(trigger))
+            .map(|trigger| Arc::from(&*trigger.path))
+            .collect();
+        for path in heard {
+            self.event(path, now, random);
+        }
+    }
+
+    fn event(&mut self, path: Arc<str>, now: Millis, random: &mut Random) {
+        self.returns = self.returns.max(now + random.between(0, 4));
+        self.told = self.told.max(self.returns + slow(random));
+        let at = self.instant(self.told);
+        self.hops.push((self.told, Hop::Input(Input::Rang { path, at })));
+    }
+
+    /// A hop of this session has come to its end; the tree is what the server shows.
+    pub fn hop(&mut self, hop: Hop, tree: &Tree, now: Millis, random: &mut Random) {
+        let creation = !self.faults.no_creation;
+        match hop {
+            Hop::Call(number, call) => {
+                let Some(path) = self.readers[number].as_ref().map(|(request, _)| Arc::clone(&request.path))
+                else {
+                    return;
+                };
+                let Some(server) = &mut self.server else { return };
+                let reply = server.answer(tree, &path, call, creation);
+                self.returns = self.returns.max(now + random.between(0, 4));
+                self.hops.push((self.returns + slow(random), Hop::Reply(number, reply)));
+            }
+            Hop::Touch(path) => self.event(path, now, random),
+            Hop::Reply(number, reply) => {
+                let Some((_, reader)) = &mut self.readers[number] else { return };
+                match reader.take(reply) {
+                    Step::Call(call) => self.send(number, call, now, random),
+                    Step::Done(reading) => {
+                        let Some((Request { ticket, path, .. }, _)) = self.readers[number].take() else {
+                            return;
+                        };
+                        let input = Input::Answered { ticket, path, reading };
+                        self.hops.push((now + slow(random), Hop::Input(input)));
+                        self.start_readers(now, random);
+                    }
+                }
+            }
+            Hop::Input(input) => self.input(input, now, random),
+        }
+    }
+
+    fn send(&mut self, number: usize, call: Call, now: Millis, random: &mut Random) {
+        self.arrives = self.arrives.max(now + random.between(0, 4));
+        self.hops.push((self.arrives, Hop::Call(number, call)));
+    }
+
+    fn start_readers(&mut self, now: Millis, random: &mut Random) {
+        for number in 0..READERS {
+            if self.readers[number].is_some() {
+                continue;
+            }
+            let Some(request) = self.waiting.pop_front().or_else(|| self.verifying.pop_front()) else {
+                return;
+            };
+            let mut wants = request.wants;
+            if self.faults.first_wants {
+                let first = self.first_wants.entry(Arc::clone(&request.path)).or_insert(wants);
+                (wants.children, wants.data) = (first.children, first.data);
+            }
+            let reader = Reader::new(wants);
+            let call = reader.call();
+            self.readers[number] = Some((request, reader));
+            self.send(number, call, now, random);
+        }
+    }
+
+    /// Something comes to the machine.
+    pub fn input(&mut self, input: Input, now: Millis, random: &mut Random) {
+        let hasty = if let Input::Fence { barrier, .. } = &input { Some(*barrier) } else { None };
+        let hasty = hasty.filter(|_| self.faults.hasty_fence);
+        let mut requests = Vec::new();
+        for effect in self.machine.handle(input, self.instant(now)) {
+            match effect {
+                Effect::Read(request) => requests.push(request),
+                Effect::Observe(observation) => self.observations.push(observation),
+                Effect::Armed => self.armed = true,
+                Effect::Log(Event::Missed(_)) => self.missed += 1,
+                Effect::Log(Event::Unreadable(..) | Event::Readable(_)) => {}
+            }
+        }
+        self.observations.extend(hasty.map(Observation::Barrier));
+        // The machine asks for several in the order of a hash map, which differs from run to run.
+        requests.sort_by(|a, b| a.path.cmp(&b.path));
+        for request in requests {
+            self.requests += u64::from(!request.verifies);
+            let queue = if request.verifies { &mut self.verifying } else { &mut self.waiting };
+            queue.push_back(request);
+        }
+        self.start_readers(now, random);
+    }
+}
+
+/// How long a thread takes: mostly nothing, sometimes as long as others need for much.
+fn slow(random: &mut Random) -> Millis {
+    match random.below(10) {
+        0 => random.between(0, 200),
+        1..=3 => random.between(0, 10),
+        _ => random.between(0, 1),
+    }
+}

@@ -1,0 +1,160 @@
+//! What happens, and when: a list that can be printed, and shortened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use zk_monitor::model::rule::{Bounds, DataSpec, Rule, RuleSet, Specs, Terms};
+
+use super::tree::{Op, Path};
+use crate::random::Random;
+use crate::world::Millis;
+
+/// Each path is verified once in this time.
+pub const REREAD: Millis = 20_000;
+/// When nothing happens any more.
+pub const HORIZON: Millis = 8_000;
+
+#[derive(Clone, Debug)]
+pub struct Happening {
+    pub at: Millis,
+    pub what: What,
+}
+
+#[derive(Clone, Debug)]
+pub enum What {
+    /// A transaction.
+    Commit(Vec<Op>),
+    /// The session ends, and the next begins so much later.
+    Drop(Millis),
+    /// A reload: which rules of [`POOL`] there are from now on.
+    Reload(u32),
+    /// A takeover: fence, with so many paths adopted.
+    Fence(u8),
+    /// Time in which only verification has something to do.
+    Wait,
+}
+
+const MATCHES: [&str; 14] = [
+    "/g/a",
+    "/g/b",
+    "/g/ab",
+    "/g/*",
+    "/s/x/inst",
+    "/s/x/z",
+    "/s/y/inst",
+    "/s/xy-prod",
+    "/dd/p/1",
+    "/dd/p/2",
+    "/dd/q/1",
+    "/l/1",
+    "/l/2",
+    "/l/3",
+];
+const PLACES: [&str; 12] =
+    ["/e", "/e/c", "/f", "/x", "/y", "/g", "/s", "/s/x", "/s/y", "/dd/p", "/dd", "/s/x/inst/1"];
+
+/// How many rules there are to choose from.
+pub const POOL: u32 = 16;
+
+fn rule_of(number: u32) -> (&'static str, Specs) {
+    let children = |min, max| Specs { children: Some(Bounds::Range { min, max }), ..Specs::default() };
+    let none = Specs { children: Some(Bounds::Equals(0)), ..Specs::default() };
+    let exists = |wanted| Specs { exists: Some(wanted), ..Specs::default() };
+    let data = Specs { data: Some(DataSpec::Equals("ok".into())), ..Specs::default() };
+    match number {
+        0 => ("/e", children(Some(1), None)),
+        1 => ("/f", data),
+        2 => ("/x", exists(true)),
+        3 => ("/y", exists(false)),
+        4 => ("/g/*", none),
+        5 => ("/g/a", none),
+        6 => ("/g/a*", children(None, Some(5))),
+        7 => ("/s/*/inst", children(Some(1), None)),
+        8 => ("/s/*/*", none),
+        9 => ("/s/*-prod", exists(true)),
+        10 => ("/dd/*/*", none),
+        11 => ("/dd/*", data),
+        12 => ("/l/*", Specs::default()),
+        13 => ("/dd/p/*", exists(true)),
+        14 => ("/s/x/inst", exists(true)),
+        _ => ("/g", Specs { data: data.data, ..children(Some(1), None) }),
+    }
+}
+
+pub fn rules(chosen: u32) -> Arc<RuleSet> {
+    let rules = (0..POOL).filter(|number| chosen & (1 << number) != 0).map(|number| {
+        let (path, specs) = rule_of(number);
+        let terms = Terms { specs, forget_after: Duration::from_secs(86_400), ..Terms::default() };
+        Rule { path: path.into(), terms: Arc::new(terms) }
+    });
+    Arc::new(RuleSet::new(rules.collect()))
+}
+
+/// Which matches are adopted with a fence.
+pub fn adopted(count: u8) -> impl Iterator<Item = Arc<str>> {
+    MATCHES.into_iter().take(usize::from(count)).map(Arc::from)
+}
+
+fn place(random: &mut Random) -> Path {
+    let all = MATCHES.len() + PLACES.len();
+    let number = random.below(all);
+    MATCHES.get(number).or_else(|| PLACES.get(number - MATCHES.len())).copied().unwrap_or("/e").into()
+}
+
+fn chosen(random: &mut Random) -> u32 {
+    (0..POOL).filter(|_| random.chance(60)).map(|number| 1 << number).sum()
+}
+
+fn op(random: &mut Random, acls: bool) -> Op {
+    let path = place(random);
+    match random.below(if acls { 12 } else { 10 }) {
+        0..=4 => Op::Create(path),
+        5..=8 => Op::Delete(path),
+        9 => Op::Set(path, if random.chance(50) { "ok" } else { "bad" }.into()),
+        number => Op::Open(path, number == 10),
+    }
+}
+
+/// Deleted and made again at once, the whole or one transaction after the other.
+fn renewal(random: &mut Random, at: Millis, all: &mut Vec<Happening>) {
+    let path = place(random);
+    let ops = [Op::Delete(Path::clone(&path)), Op::Create(path)];
+    if random.chance(50) {
+        all.push(Happening { at, what: What::Commit(ops.to_vec()) });
+        return;
+    }
+    for (step, op) in ops.into_iter().enumerate() {
+        all.push(Happening { at: at + step as Millis * random.between(0, 5), what: What::Commit(vec![op]) });
+    }
+}
+
+/// The history of a seed: how the tree is at first, and what happens to it.
+pub fn history(seed: u64) -> Vec<Happening> {
+    let mut random = Random::new(seed);
+    let acls = random.chance(40);
+    let mut all = vec![Happening { at: 0, what: What::Reload(chosen(&mut random)) }];
+    let first: Vec<Op> = (0..random.between(0, 20)).map(|_| Op::Create(place(&mut random))).collect();
+    all.push(Happening { at: 0, what: What::Commit(first) });
+    let mut at = 0;
+    for _ in 0..random.between(1, 50) {
+        at += match random.below(10) {
+            0..=6 => random.between(0, 6),
+            7 | 8 => random.between(0, 300),
+            _ => random.between(0, 1_500),
+        };
+        let what = match random.below(60) {
+            0 => What::Drop(random.between(0, 400)),
+            1 | 2 => What::Reload(chosen(&mut random)),
+            3..=6 => What::Fence(if random.chance(30) { 14 } else { 0 }),
+            7 if random.chance(20) => What::Wait,
+            8..=19 => {
+                renewal(&mut random, at.min(HORIZON), &mut all);
+                continue;
+            }
+            _ => What::Commit((0..random.between(1, 3)).map(|_| op(&mut random, acls)).collect()),
+        };
+        all.push(Happening { at: at.min(HORIZON), what });
+    }
+    all.sort_by_key(|happening| happening.at);
+    all
+}
