@@ -176,7 +176,7 @@ impl Shell {
 fn log_event(event: &Event) {
     match event {
         Event::Unreadable(path, reason) => {
-            log::warn!("{path}: {reason}; trying again, the first time in 10 s");
+            log::warn!("{path}: {reason}; it is tried again");
         }
         Event::Readable(path) => log::warn!("{path}: can be read again"),
         Event::Missed(path) => {

@@ -39,3 +39,5 @@ mod shutdown;
 mod storm;
 mod strangers;
 mod systemd;
+#[path = "watching/truth.rs"]
+mod watching_truth;

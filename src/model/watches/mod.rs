@@ -66,7 +66,7 @@ use ledger::LedgerListing;
 use node::{Again, Asked, Seen};
 pub use node::{Creation, Wants};
 pub use reader::{Call, Reader, Reply, Step};
-use table::Table;
+use table::{Missing, Table};
 use verification::Verification;
 
 /// What the machine hears.
@@ -295,6 +295,16 @@ impl Watches {
         self.request(path, asked);
     }
 
+    /// Has a znode read for the input of that number, by the reading that is under way if there is one. One that was
+    /// asked for an earlier input pays for this one too: who waits for this one waits for that.
+    fn expect(&mut self, path: &Arc<str>, seq: Seq) {
+        match self.table.get_mut(path).and_then(|node| node.asked.as_mut()) {
+            Some(asked) if asked.debt.is_none() => asked.debt = Some(self.debts.owe(seq)),
+            Some(_) => {}
+            None => self.ask(path, seq, None),
+        }
+    }
+
     /// Asks for a reading that begins now.
     fn request(&mut self, path: &Arc<str>, asked: Asked) {
         let listed = self.table.is_listed(path);
@@ -400,7 +410,7 @@ impl Watches {
     fn change_rules(&mut self, rules: Arc<RuleSet>) {
         self.observe(Observation::Rules(Arc::clone(&rules)));
         let unlisted = self.table.unlisted();
-        let (again, dropped) = self.table.change_rules(rules);
+        let (missing, dropped) = self.table.change_rules(rules);
         for asked in dropped {
             self.pay(asked);
         }
@@ -408,8 +418,11 @@ impl Watches {
             self.observe(Observation::Listed { place: Arc::clone(place) });
         }
         let seq = self.debts.next();
-        for path in again {
-            self.ask(&path, seq, None);
+        for missing in missing {
+            match missing {
+                Missing::Anew(path) => self.ask(&path, seq, None),
+                Missing::Any(path) => self.expect(&path, seq),
+            }
         }
         // Globs that are new have to be told of.
         self.arming = self.is_up.then_some(seq);

@@ -16,6 +16,14 @@ pub(super) struct Table {
     globs: Globs,
 }
 
+/// A znode of which a reading is missing after a change of the rules.
+pub(super) enum Missing {
+    /// It is judged otherwise than before: one that begins now.
+    Anew(Arc<str>),
+    /// It is new, or more is wanted of it: the one that is under way is good enough.
+    Any(Arc<str>),
+}
+
 impl Table {
     pub(super) fn rules(&self) -> &Arc<RuleSet> {
         &self.rules
@@ -45,10 +53,10 @@ impl Table {
         self.nodes.values_mut()
     }
 
-    /// Makes the table anew from the rules. Znodes that stay keep what is known of them. Gives those that have to be
-    /// read, since they are new or are judged otherwise than before, and the readings under way that nobody wants any
-    /// more.
-    pub(super) fn change_rules(&mut self, rules: Arc<RuleSet>) -> (Vec<Arc<str>>, Vec<Asked>) {
+    /// Makes the table anew from the rules. Znodes that stay keep what is known of them. Gives those of which a reading
+    /// is missing, since they are new or judged otherwise than before, and the readings under way that nobody wants
+    /// any more.
+    pub(super) fn change_rules(&mut self, rules: Arc<RuleSet>) -> (Vec<Missing>, Vec<Asked>) {
         let before = std::mem::replace(&mut self.rules, Arc::clone(&rules));
         self.globs = Globs::new(rules.globs().iter().map(AsRef::as_ref));
         let mut old = std::mem::take(&mut self.nodes);
@@ -110,15 +118,21 @@ impl Table {
         dropped
     }
 
-    fn to_be_read(&self, before: &RuleSet) -> Vec<Arc<str>> {
+    fn to_be_read(&self, before: &RuleSet) -> Vec<Missing> {
         let changed = |path: &str| match (before.for_path(path), self.rules.for_path(path)) {
             (Some(before), Some(now)) => !before.judges_like(now),
             (None, Some(_)) => true,
             (Some(_) | None, None) => false,
         };
-        let unsaid = |node: &Node| node.asked.is_none() && !node.is_covered();
-        let all = self.nodes.iter().filter(|(path, node)| unsaid(node) || changed(path));
-        all.map(|(path, _)| Arc::clone(path)).collect()
+        let missing = |(path, node): (&Arc<str>, &Node)| {
+            let path = Arc::clone(path);
+            match (changed(&path), node.is_covered()) {
+                (true, _) => Some(Missing::Anew(path)),
+                (false, false) => Some(Missing::Any(path)),
+                (false, true) => None,
+            }
+        };
+        self.nodes.iter().filter_map(missing).collect()
     }
 
     /// Takes a new listing of a znode's children; gives what came, and what went and has to be read once more.

@@ -186,9 +186,10 @@ impl Oracle {
         shown: Option<&PathState>,
     ) -> Result<(), String> {
         let mut needs = rule.terms.specs.needs();
-        // One reading serves the rule and the globs that begin there.
-        needs.children |=
-            is_shut(tree, path) && self.rules.globs().iter().any(|glob| is_place(&glob.path, path));
+        // One reading serves the rule and the globs that unfold there, if they are known to.
+        needs.children |= matches!(shown, Some(PathState::Unknown(_)))
+            && is_shut(tree, path)
+            && self.rules.globs().iter().any(|glob| is_place(&glob.path, path));
         let reading = tree.reading(path, needs);
         let hidden = rule.is_glob() && is_hidden(tree, path);
         let gone = rule.is_glob() && reading == Reading::Missing;
