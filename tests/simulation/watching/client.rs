@@ -26,6 +26,8 @@ pub enum Hop {
     Reply(usize, Reply),
     /// Something comes to the watch thread.
     Input(Input),
+    /// A reading comes to the watch thread; how many watches had been spent without a word when it began.
+    Answered(Input, Arc<str>, u32),
 }
 
 /// Ways in which the shell around the machine, or a server, could be wrong.
@@ -48,7 +50,7 @@ pub struct Client {
     pub server: Option<Session>,
     /// Counts sessions; what was under way in an earlier one counts for nothing.
     pub session: u64,
-    readers: Vec<Option<(Request, Reader)>>,
+    readers: Vec<Option<(Request, Reader, u32)>>,
     waiting: VecDeque<Request>,
     verifying: VecDeque<Request>,
     first_wants: std::collections::BTreeMap<Arc<str>, zk_monitor::model::watches::Wants>,
@@ -115,7 +117,7 @@ impl Client {
 
     /// Whether nothing is under way but verifications.
     pub fn is_idle(&self) -> bool {
-        self.readers.iter().flatten().all(|(request, _)| request.verifies) && self.waiting.is_empty()
+        self.readers.iter().flatten().all(|(request, ..)| request.verifies) && self.waiting.is_empty()
     }
 
     /// Sends a write of the agent's own, whose event comes behind all events before it.
@@ -149,7 +151,7 @@ impl Client {
         let creation = !self.faults.no_creation;
         match hop {
             Hop::Call(number, call) => {
-                let Some(path) = self.readers[number].as_ref().map(|(request, _)| Arc::clone(&request.path))
+                let Some(path) = self.readers[number].as_ref().map(|(request, ..)| Arc::clone(&request.path))
                 else {
                     return;
                 };
@@ -160,20 +162,27 @@ impl Client {
             }
             Hop::Touch(path) => self.event(path, now, random),
             Hop::Reply(number, reply) => {
-                let Some((_, reader)) = &mut self.readers[number] else { return };
+                let Some((_, reader, _)) = &mut self.readers[number] else { return };
                 match reader.take(reply) {
                     Step::Call(call) => self.send(number, call, now, random),
                     Step::Done(reading) => {
-                        let Some((Request { ticket, path, .. }, _)) = self.readers[number].take() else {
+                        let Some((Request { ticket, path, .. }, _, spent)) = self.readers[number].take()
+                        else {
                             return;
                         };
-                        let input = Input::Answered { ticket, path, reading };
-                        self.hops.push((now + slow(random), Hop::Input(input)));
+                        let input = Input::Answered { ticket, path: Arc::clone(&path), reading };
+                        self.hops.push((now + slow(random), Hop::Answered(input, path, spent)));
                         self.start_readers(now, random);
                     }
                 }
             }
             Hop::Input(input) => self.input(input, now, random),
+            Hop::Answered(input, path, spent) => {
+                if let Some(server) = &mut self.server {
+                    server.heal(&path, spent);
+                }
+                self.input(input, now, random);
+            }
         }
     }
 
@@ -197,7 +206,8 @@ impl Client {
             }
             let reader = Reader::new(wants);
             let call = reader.call();
-            self.readers[number] = Some((request, reader));
+            let spent = self.server.as_ref().map_or(0, Session::spent);
+            self.readers[number] = Some((request, reader, spent));
             self.send(number, call, now, random);
         }
     }

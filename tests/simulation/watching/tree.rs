@@ -143,8 +143,10 @@ impl Tree {
 pub struct Session {
     data: BTreeSet<Path>,
     children: BTreeSet<Path>,
-    /// Where a watch was spent without a word, or refused, or who may read has changed since it was set.
-    pub blind: BTreeSet<Path>,
+    /// Where a watch was spent without a word, or refused, or who may read has changed since it was set; and how often
+    /// such a thing had happened by then.
+    pub blind: BTreeMap<Path, u32>,
+    spent: u32,
 }
 
 impl Session {
@@ -162,16 +164,14 @@ impl Session {
                 if creation || found.is_some() {
                     self.data.insert(Rc::clone(&path));
                 }
-                self.blind.remove(&path);
                 if found.is_some() { Reply::Yes } else { Reply::Missing }
             }
             (Call::Children | Call::Data, None) => Reply::Missing,
             (Call::Children | Call::Data, Some(Znode { open: false, .. })) => {
-                self.blind.insert(path);
+                self.spend(&path);
                 Reply::Refused(SHUT.into())
             }
             (Call::Children, Some(_)) => {
-                self.blind.remove(&path);
                 self.children.insert(Rc::clone(&path));
                 Reply::Children(Children::new(tree.names(&path)))
             }
@@ -182,19 +182,36 @@ impl Session {
         }
     }
 
+    fn spend(&mut self, path: &Path) {
+        self.spent += 1;
+        self.blind.insert(Rc::clone(path), self.spent);
+    }
+
+    /// How often a watch was spent without a word so far.
+    pub fn spent(&self) -> u32 {
+        self.spent
+    }
+
+    /// A reading that began when so many had been spent is known: it showed what those before had not told.
+    pub fn heal(&mut self, path: &str, spent: u32) {
+        if self.blind.get(path).is_some_and(|number| *number <= spent) {
+            self.blind.remove(path);
+        }
+    }
+
     /// Whether an event is sent for what a change has set off. The watch is spent in any case.
     pub fn fires(&mut self, trigger: &Trigger) -> bool {
         let watches = match trigger.watch {
             Watch::Data => &mut self.data,
             Watch::Children => &mut self.children,
             Watch::Acl => {
-                self.blind.insert(Rc::clone(&trigger.path));
+                self.spend(&trigger.path);
                 return false;
             }
         };
         let watched = watches.remove(&trigger.path);
         if watched && !trigger.heard {
-            self.blind.insert(Rc::clone(&trigger.path));
+            self.spend(&trigger.path);
         }
         watched && trigger.heard
     }
