@@ -1,4 +1,4 @@
-//! ZooKeeper servers: Debian's, run straight from its jar.
+//! ZooKeeper servers: Debian's, run straight from its jar, or those of another version.
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
@@ -18,6 +18,9 @@ use super::{Client, Folder, SOON, eventually, free_port};
 const JAR: &str = "/usr/share/java/zookeeper.jar";
 /// What the manifest forgets, and TLS needs.
 const CODEC: &str = "/usr/share/java/netty-codec.jar";
+
+/// The variable of the environment that names a folder with the jars of another version.
+const JARS: &str = "ZK_MONITOR_ZOOKEEPER_JARS";
 
 /// How long a connection that may have come too early is waited for.
 const EARLY: Duration = Duration::from_secs(1);
@@ -165,7 +168,8 @@ fn launch(folder: &Folder, jvm: &[String]) -> Process {
     command.args(["-Dzookeeper.forceSync=no", "-Dzookeeper.preAllocSize=512", "-Dzookeeper.cnxTimeout=1000"]);
     command.args(["-Dzookeeper.snapCount=1000000", "-Dzookeeper.skipACL=no"]);
     command.args(jvm);
-    let class_path = format!("{JAR}:{CODEC}");
+    let class_path =
+        std::env::var(JARS).map_or_else(|_| format!("{JAR}:{CODEC}"), |folder| format!("{folder}/*"));
     command.args(["-cp", &class_path, "org.apache.zookeeper.server.quorum.QuorumPeerMain"]);
     command.arg(folder.path().join("zoo.cfg"));
     let log = std::fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
