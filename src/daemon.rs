@@ -157,7 +157,7 @@ impl Daemon {
             in_effect: in_effect_writer,
             pulse,
         };
-        let speaker = dispatcher::Identity {
+        let speaker = dispatcher::Speaker {
             cluster: options.cluster_name.as_str().into(),
             agent: identity.name.as_str().into(),
             instance: identity.instance[..12].into(),

@@ -9,9 +9,10 @@ use std::time::SystemTime;
 
 use super::receiver::ReceiverId;
 
-/// What is known of one path with an open incident.
+/// What is known of one path with an open incident. The ledger keeps a [`Progress`] of each receiver; who leads
+/// keeps more in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct Entry<R = Progress> {
     /// The lease under which the entry was written last.
     pub epoch: u64,
     /// The open incident.
@@ -25,11 +26,29 @@ pub struct Entry {
     /// The violation in words.
     pub message: Arc<str>,
     /// How far each receiver is.
-    pub receivers: SmallMap<ReceiverId, Progress>,
+    pub receivers: SmallMap<ReceiverId, R>,
     /// How many violations ended before a receiver heard of them at all and were merged into this one.
     pub missed: u32,
     /// Fields of the stored JSON that this version does not know, as they were; empty if there are none.
     pub extra: Box<str>,
+}
+
+impl<R> Entry<R> {
+    /// The same with something else in the place of what it holds of each receiver.
+    pub fn with_receivers<S>(&self, mut map: impl FnMut(&ReceiverId, &R) -> S) -> Entry<S> {
+        let receivers = self.receivers.iter().map(|(id, held)| (id.clone(), map(id, held)));
+        Entry {
+            epoch: self.epoch,
+            incident: Arc::clone(&self.incident),
+            path: Arc::clone(&self.path),
+            since: self.since,
+            until: self.until,
+            receivers: receivers.collect(),
+            message: Arc::clone(&self.message),
+            missed: self.missed,
+            extra: self.extra.clone(),
+        }
+    }
 }
 
 /// How far one receiver is with the two ends of an incident.
@@ -70,6 +89,16 @@ pub enum Mark {
     Sent,
     /// Refused for good.
     Refused,
+}
+
+impl Mark {
+    /// Whether it leaves something to tell.
+    pub fn is_open(self) -> bool {
+        match self {
+            Self::Pending | Self::Ambiguous => true,
+            Self::Sent | Self::Refused => false,
+        }
+    }
 }
 
 /// An entry and the version of its znode.

@@ -1,13 +1,13 @@
 //! What the election tells the alert side.
 
-use super::dispatcher::Grant;
+use super::dispatcher::Takeover;
 use super::status::Silence;
 
 /// What the alert side hears of the cluster.
 #[derive(Debug)]
 pub enum News {
     /// This agent leads once the barrier arrives.
-    Granted(Grant),
+    Granted(Takeover),
     /// It does not lead any more.
     Revoked,
     /// The silences are these.

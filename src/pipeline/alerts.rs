@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, select, tick, unbounded};
 
 use super::deliver::{Lease, NotifierFactory, Receivers};
 use super::{PULSE, Publisher, at, earliest, now};
-use crate::model::dispatcher::{DeliveryId, Dispatcher, Effect, Identity, Profile};
+use crate::model::dispatcher::{AttemptId, Dispatcher, Effect, Input, Profile, Speaker};
 use crate::model::ledger::{Write, Written};
 use crate::model::news::News;
 use crate::model::receiver::{self, Outcome};
@@ -61,7 +61,7 @@ pub struct Outlets {
 }
 
 /// Runs until the daemon ends, and then for as long as it takes to park what is under way.
-pub fn alert(identity: Identity, make: NotifierFactory, lease: Lease, inlets: &Inlets, outlets: Outlets) {
+pub fn alert(identity: Speaker, make: NotifierFactory, lease: Lease, inlets: &Inlets, outlets: Outlets) {
     let (outcome_sender, outcomes) = unbounded();
     let mut shell = Shell {
         dispatcher: Dispatcher::new(identity, Duration::ZERO),
@@ -91,7 +91,7 @@ pub fn alert(identity: Identity, make: NotifierFactory, lease: Lease, inlets: &I
             recv(inlets.written) -> written => if let Ok((id, written)) = written { shell.written(id, written) },
             recv(stop) -> _ => {
                 parking = Some(now().mono + PARK);
-                let effects = shell.dispatcher.park(now());
+                let effects = shell.dispatcher.handle(Input::Park, now());
                 shell.perform(effects);
             }
             recv(at(deadline)) -> _ => {}
@@ -123,44 +123,44 @@ impl Shell {
             if let Some(settings) = inlets.settings.try_iter().last() {
                 self.receivers.replace(&settings.receivers);
                 let profiles = settings.receivers.iter().map(profile).collect();
-                let effects = self.dispatcher.on_receivers(profiles, settings.group_wait, now());
+                let effects = self.dispatcher.handle(Input::Receivers(profiles, settings.group_wait), now());
                 self.perform(effects);
                 self.publisher.changed = true;
             }
         }
-        let effects = self.dispatcher.on_judged(judged, now());
+        let effects = self.dispatcher.handle(Input::Judged(judged), now());
         self.perform(effects);
     }
 
     fn news(&mut self, news: News) {
         let effects = match news {
-            News::Granted(grant) => self.dispatcher.on_lease(grant, now()),
-            News::Revoked => self.dispatcher.on_lease_lost(now()),
-            News::Silences(silences) => self.dispatcher.on_silences(silences, now()),
+            News::Granted(grant) => self.dispatcher.handle(Input::Granted(grant), now()),
+            News::Revoked => self.dispatcher.handle(Input::Revoked, now()),
+            News::Silences(silences) => self.dispatcher.handle(Input::Silences(silences), now()),
         };
         self.perform(effects);
     }
 
-    fn landed(&mut self, id: DeliveryId, outcome: Outcome) {
+    fn landed(&mut self, id: AttemptId, outcome: Outcome) {
         self.flying -= 1;
         self.outlets.in_flight.publish(self.flying);
-        let effects = self.dispatcher.on_outcome(id, outcome, now());
+        let effects = self.dispatcher.handle(Input::Outcome(id, outcome), now());
         self.perform(effects);
     }
 
     fn written(&mut self, id: u64, written: Written) {
-        let effects = self.dispatcher.on_written(id, written, now());
+        let effects = self.dispatcher.handle(Input::Written(id, written), now());
         self.perform(effects);
     }
 
     fn tick(&mut self) {
         let now = now();
         if self.dispatcher.epoch().is_some_and(|epoch| !self.lease.holds(epoch, now.mono)) {
-            let effects = self.dispatcher.on_lease_lost(now);
+            let effects = self.dispatcher.handle(Input::Revoked, now);
             self.perform(effects);
         }
         if self.dispatcher.next_deadline().is_some_and(|at| at <= now.mono) {
-            let effects = self.dispatcher.on_tick(now);
+            let effects = self.dispatcher.handle(Input::Tick, now);
             self.perform(effects);
         }
         if self.in_effect != self.dispatcher.epoch() {
@@ -180,7 +180,7 @@ impl Shell {
             match effect {
                 // Fails only while the daemon ends; the write is then not answered, and the attempt not made.
                 Effect::Write(write) => drop(self.outlets.writes.send(write)),
-                Effect::Deliver(delivery) => {
+                Effect::Attempt(delivery) => {
                     self.flying += 1;
                     self.outlets.in_flight.publish(self.flying);
                     self.receivers.deliver(delivery);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 use super::now;
-use crate::model::dispatcher::{Delivery, DeliveryId};
+use crate::model::dispatcher::{Attempt, AttemptId};
 use crate::model::receiver::{self, Notifier, Outcome, ReceiverId};
 use crate::model::status::{Cluster, Connection, is_alerting, lease_holds};
 use crate::published::Reader;
@@ -52,17 +52,17 @@ pub struct Receivers {
     known: HashMap<ReceiverId, Known>,
     make: NotifierFactory,
     lease: Lease,
-    outcomes: Sender<(DeliveryId, Outcome)>,
+    outcomes: Sender<(AttemptId, Outcome)>,
 }
 
 struct Known {
     settings: receiver::Receiver,
-    queue: Option<Sender<Delivery>>,
+    queue: Option<Sender<Attempt>>,
 }
 
 impl Receivers {
     /// Without any receiver. What becomes of attempts goes to `outcomes`.
-    pub fn new(make: NotifierFactory, lease: Lease, outcomes: Sender<(DeliveryId, Outcome)>) -> Self {
+    pub fn new(make: NotifierFactory, lease: Lease, outcomes: Sender<(AttemptId, Outcome)>) -> Self {
         Self { known: HashMap::new(), make, lease, outcomes }
     }
 
@@ -80,7 +80,7 @@ impl Receivers {
     }
 
     /// Has an attempt made. The answer comes as an outcome, whatever happens.
-    pub fn deliver(&mut self, delivery: Delivery) {
+    pub fn deliver(&mut self, delivery: Attempt) {
         let id = delivery.id;
         let failed = match self.queue(&delivery.receiver) {
             // The dispatcher has one attempt a receiver under way, so there is room.
@@ -97,7 +97,7 @@ impl Receivers {
         }
     }
 
-    fn queue(&mut self, id: &ReceiverId) -> Result<&Sender<Delivery>, String> {
+    fn queue(&mut self, id: &ReceiverId) -> Result<&Sender<Attempt>, String> {
         let known = self.known.get_mut(id).ok_or("the receiver is not configured any more")?;
         let queue = match known.queue.take() {
             Some(queue) => queue,
@@ -112,8 +112,8 @@ fn start(
     settings: &receiver::Receiver,
     make: &NotifierFactory,
     lease: &Lease,
-    outcomes: &Sender<(DeliveryId, Outcome)>,
-) -> io::Result<Sender<Delivery>> {
+    outcomes: &Sender<(AttemptId, Outcome)>,
+) -> io::Result<Sender<Attempt>> {
     let (queue, deliveries) = bounded(1);
     let (settings, make) = (settings.clone(), Arc::clone(make));
     let (lease, outcomes) = (lease.clone(), outcomes.clone());
@@ -129,8 +129,8 @@ fn work(
     settings: &receiver::Receiver,
     make: &NotifierFactory,
     lease: &Lease,
-    deliveries: &Receiver<Delivery>,
-    outcomes: &Sender<(DeliveryId, Outcome)>,
+    deliveries: &Receiver<Attempt>,
+    outcomes: &Sender<(AttemptId, Outcome)>,
 ) {
     let mut notifier = None;
     loop {
@@ -156,7 +156,7 @@ fn work(
 }
 
 /// One attempt. A fault of a library must not cost the receiver its thread, and with it every later alert.
-fn attempt(notifier: &mut dyn Notifier, delivery: &Delivery) -> Outcome {
+fn attempt(notifier: &mut dyn Notifier, delivery: &Attempt) -> Outcome {
     catch_unwind(AssertUnwindSafe(|| notifier.send(&delivery.notification)))
         .unwrap_or_else(|_| Outcome::Ambiguous { reason: "the attempt panicked; see the log".to_owned() })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use zk_monitor::model::children::Left;
-use zk_monitor::model::dispatcher::{Delivery, Dispatcher, Identity, Profile};
+use zk_monitor::model::dispatcher::{Attempt, Dispatcher, Profile, Speaker};
 use zk_monitor::model::rule::{Rule, RuleSet, Terms};
 use zk_monitor::model::status::AlertPhase;
 use zk_monitor::model::transition::{Judged, State as Judgement, Transition};
@@ -54,7 +54,7 @@ pub struct Agent {
     pub first_since: Millis,
     pub slow_until: Millis,
     pub barrier: u64,
-    pub flying: Vec<Delivery>,
+    pub flying: Vec<Attempt>,
     /// Sessions before, whose lock nodes are to be removed.
     pub ghosts: Vec<u64>,
     pub rules: Arc<RuleSet>,
@@ -108,7 +108,7 @@ pub fn profiles() -> Vec<Profile> {
 
 impl Agent {
     pub fn new(number: usize, life: u32, fickle: bool) -> Self {
-        let identity = Identity {
+        let identity = Speaker {
             cluster: "c".into(),
             agent: format!("agent{number}").into(),
             instance: format!("{number}.{life}").into(),

@@ -15,7 +15,7 @@ pub type Process = (usize, u32);
 
 /// One attempt, as an outside observer sees it.
 #[derive(Clone, Debug)]
-pub struct Attempt {
+pub struct Tried {
     pub process: Process,
     pub receiver: usize,
     pub start: Millis,
@@ -42,7 +42,7 @@ type Key = (Arc<str>, usize);
 
 #[derive(Debug, Default)]
 pub struct Oracle {
-    pub attempts: Vec<Attempt>,
+    pub attempts: Vec<Tried>,
     pub violations: Vec<Violation>,
     /// When the ledger first said that a receiver was told.
     firing_noted: BTreeMap<Key, Millis>,
@@ -132,7 +132,7 @@ impl Oracle {
     }
 
     /// An attempt begins: its process found that it holds the lease. `leads` is whether the lock is truly its.
-    pub fn attempt(&mut self, attempt: Attempt, epoch: u64, leads: bool) -> usize {
+    pub fn attempt(&mut self, attempt: Tried, epoch: u64, leads: bool) -> usize {
         let (process, now, receiver) = (attempt.process, attempt.start, attempt.receiver);
         if *self.epochs.entry(epoch).or_insert(process) != process {
             self.fail(format!("one_sender: two processes attempt in epoch {epoch}"));
@@ -180,7 +180,7 @@ impl Oracle {
     }
 
     /// Attempts to tell one end of an incident.
-    fn tries(&self, incident: &Arc<str>, receiver: usize, firing: bool) -> impl Iterator<Item = &Attempt> {
+    fn tries(&self, incident: &Arc<str>, receiver: usize, firing: bool) -> impl Iterator<Item = &Tried> {
         let key = (Arc::clone(incident), receiver);
         let attempts = self.by_key.get(&key).into_iter().flatten().map(|index| &self.attempts[*index]);
         let key = key.0;
@@ -207,7 +207,7 @@ impl Oracle {
         let key = (Arc::clone(&item.incident), receiver);
         let noted = if firing { &self.firing_noted } else { &self.resolved_noted };
         let noted = noted.get(&key).is_some_and(|at| *at < now);
-        let known = |attempt: &Attempt| {
+        let known = |attempt: &Tried| {
             attempt.known == Some(Outcome::Accepted) && (noted || attempt.process == process)
         };
         // Receivers with a key are told the end twice after a takeover.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use zk_monitor::model::dispatcher::{Delivery, DeliveryId, Effect, Grant};
+use zk_monitor::model::dispatcher::{Attempt, AttemptId, Effect, Input, Takeover};
 use zk_monitor::model::ledger::{Change, Stored, Written};
 use zk_monitor::model::receiver::{Outcome, ReceiverId};
 use zk_monitor::model::status::Silence;
@@ -17,7 +17,7 @@ use zk_monitor::model::time::Now;
 use zk_monitor::model::transition::{Judged, State as Judgement};
 
 use crate::agent::{Agent, Client, Timers, hold, profiles, rules};
-use crate::oracle::{Attempt, FICKLE, Oracle, ordinal};
+use crate::oracle::{FICKLE, Oracle, Tried, ordinal};
 use crate::random::Random;
 use crate::schedule::{Fault, HORIZON, Mood, What};
 use crate::zookeeper::{Answer, Request, ZooKeeper};
@@ -73,11 +73,11 @@ enum Local {
     View(u64),
     Judge,
     Tick,
-    Grant(u64, Box<Grant>),
-    Attempt(DeliveryId),
+    Grant(u64, Box<Takeover>),
+    Attempt(AttemptId),
     Arrive(usize),
-    Outcome(DeliveryId, usize, Outcome),
-    NotTried(DeliveryId),
+    Outcome(AttemptId, usize, Outcome),
+    NotTried(AttemptId),
     Exit,
 }
 
@@ -247,7 +247,7 @@ impl World {
             Local::Tick => {
                 self.agents[agent].tick = None;
                 let now = self.moment();
-                let effects = self.agents[agent].dispatcher.on_tick(now);
+                let effects = self.agents[agent].dispatcher.handle(Input::Tick, now);
                 self.perform(agent, effects);
             }
             Local::Attempt(delivery) => self.attempt(agent, delivery),

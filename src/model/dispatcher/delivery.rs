@@ -1,309 +1,617 @@
-//! From a queue to an attempt: choosing what leaves, noting the intents, and putting the message together.
+//! One receiver and one incident: what the receiver surely knows, and how far the next message to it is.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::effect::{Delivery, DeliveryId, Effect, Event};
-use super::outbox::{Flight, Outbox, Refresh};
-use super::share::{Need, Place};
-use super::{DIGEST, Dispatcher, STORM};
-use crate::model::ledger::Mark;
-use crate::model::message::{Item, Kind, Notification};
-use crate::model::receiver::ReceiverId;
-use crate::model::time::Now;
+use super::PATIENCE;
+use crate::model::ledger::{Entry, Mark, Progress};
+use crate::model::message::Kind;
+use crate::model::receiver::Outcome;
 
-/// What leaves together.
-#[derive(Default)]
-struct Choice {
-    /// Places in the queue and paths.
-    items: Vec<(u64, Arc<str>)>,
-    /// The storm that they are told as.
-    storm: Option<Arc<str>>,
-    /// Whether more could have left, had there been room.
-    full: bool,
+/// How long after a recovery it is told once more to a receiver that an overtaken alert may have reached since.
+const ONCE_MORE: Duration = Duration::from_secs(60);
+
+/// One receiver's part in an incident.
+///
+/// The marks in `progress` are what this process knows. While an attempt is prepared or under way the ledger says
+/// `Ambiguous` instead ([`Delivery::noted`]), so that an attempt that comes to nothing needs no undoing here.
+///
+/// `progress.incident` is the incident that the marks speak of. If it is not the open one the receiver is behind:
+/// it either has yet to hear of the end of that one, or never heard of it at all (`firing` is `Pending`).
+#[derive(Clone, Debug)]
+pub(super) struct Delivery {
+    pub progress: Progress,
+    stage: Stage,
+    pub due: Due,
+    /// The incident before, whose end this process told it.
+    closed: Option<Arc<str>>,
+    /// Whether it never heard of an earlier violation, which was merged into the open one.
+    pub missed: bool,
+    /// Whether it would have been told of the open incident by now, were it not behind.
+    pub waits: bool,
+    /// The last reminder that was sent.
+    pub reminded: u32,
+    /// How many of the incident's notices it has been told.
+    pub noticed: usize,
+    overtaken: Overtaken,
 }
 
-/// What the choice for a receiver without digests goes by.
-#[derive(Clone, PartialEq, Eq)]
-struct Class {
-    ending: Option<Ending>,
-    storm: Option<Arc<str>>,
+/// Where the next message is on its way to the receiver. It changes through [`Delivery::apply`] alone:
+///
+/// | stage | step → next |
+/// |---|---|
+/// | Idle | Needed → Queued |
+/// | Queued | Chosen → Noting; Unneeded, Withdrawn → Idle; Ahead, NotAhead → Queued |
+/// | Noting | Acked → Noted; NotWritten, Parked, Withdrawn → Idle |
+/// | Noted | StillNeeded → Sending; Outdated, Parked, Withdrawn → Idle |
+/// | Sending | Ended → Idle |
+///
+/// Every other step leaves the stage as it is. An attempt under way cannot be called back, so only its end leaves
+/// Sending: not the end of the lease, nor that of the incident. And a message that is being noted is not called
+/// back because there is no need any more: whether there is, is decided when it leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nothing is on its way.
+    Idle,
+    /// In the receiver's queue. `ahead` is what the ledger says of it already, so that its turn needs no write.
+    Queued { ticket: u64, ahead: Option<Kind> },
+    /// Part of a batch that waits for the ledger to take the intent.
+    Noting(Kind),
+    /// Part of a batch; the ledger holds the intent.
+    Noted(Kind),
+    /// The attempt is under way. It tells so many of the incident's notices.
+    Sending { kind: Kind, notices: usize },
 }
 
-/// How an item that is over ends for the receiver.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    /// It was told, and has to be taken back under the key that it was told under.
-    Resolved,
-    /// It was never told.
-    Late,
+/// What can happen to a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// There is something to tell; this is its place in the queue.
+    Needed(u64),
+    /// There is nothing to tell any more, or it has to wait.
+    Unneeded,
+    /// The write that is about to be made is to hold this intent, though the delivery's turn is yet to come.
+    Ahead(Kind),
+    /// Its turn will not come soon after all.
+    NotAhead,
+    /// It is part of the next batch.
+    Chosen(Kind),
+    /// The ledger holds the intent.
+    Acked,
+    /// The ledger did not take the intent.
+    NotWritten,
+    /// The batch leaves, and tells this.
+    StillNeeded { kind: Kind, notices: usize },
+    /// The batch leaves, and there is nothing to tell any more.
+    Outdated,
+    /// The process is about to end, and starts no more attempts.
+    Parked,
+    /// The lease or the incident ends. The entry is written anew, or left to the next leader, as a whole.
+    Withdrawn,
+    /// The attempt has ended.
+    Ended,
 }
 
-impl Dispatcher {
-    /// Starts no more attempts: the process is about to end. Outcomes are still noted, and so is that what was
-    /// prepared was not tried.
-    pub fn park(&mut self, now: Now) -> Vec<Effect> {
-        self.core.parked = true;
-        for (receiver, outbox) in &mut self.core.outboxes {
-            let Some(flight) = outbox.flight.take_if(|flight| !flight.emitted) else { continue };
-            for path in flight.paths {
-                let Some(case) = self.cases.get_mut(&path) else { continue };
-                let incident = case.incident.as_mut();
-                let Some(share) = incident.and_then(|incident| incident.shares.get_mut(receiver)) else {
-                    continue;
-                };
-                share.land();
-                case.record.wanted = true;
-                self.core.touched.insert(path);
-            }
+/// What a step changed outside of the delivery. Queue, batch and ledger follow this, and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Moved {
+    /// Nothing.
+    Stayed,
+    /// It stands in the queue.
+    Entered(u64),
+    /// It left the queue; `noted` if the ledger may say something of it that has to be taken back.
+    Left { ticket: u64, noted: bool },
+    /// What the ledger has to say of it has changed, in its place in the queue.
+    Renoted,
+    /// It left the queue for the batch.
+    Joined(u64),
+    /// The batch waits for it no longer; it is part of it.
+    Ready,
+    /// It is no part of the batch any more; `noted` as above.
+    Dropped { noted: bool },
+    /// Its attempt has begun.
+    Started,
+    /// Its attempt has ended.
+    Ended,
+}
+
+impl Moved {
+    /// Whether the ledger has to hear of it.
+    pub fn wants_write(self) -> bool {
+        match self {
+            Self::Left { noted, .. } | Self::Dropped { noted } => noted,
+            Self::Renoted | Self::Joined(_) | Self::Ended => true,
+            Self::Stayed | Self::Entered(_) | Self::Ready | Self::Started => false,
         }
-        let receivers: Vec<ReceiverId> = self.core.outboxes.keys().cloned().collect();
-        receivers.iter().for_each(|receiver| self.unplan(receiver));
-        self.run(now)
+    }
+}
+
+/// Since when the receiver should have been told what it has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// It need not have been.
+    No,
+    Since(Instant),
+    /// The alert may have reached it, and is not tried any more.
+    GivenUp,
+}
+
+/// Whether another agent's attempt may still be under way, and arrive after the recovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Overtaken {
+    No,
+    Possibly,
+    /// The recovery was told, and is told once more at this time.
+    Again(Instant),
+}
+
+/// What it depends on whether a receiver has to be told something.
+#[derive(Clone, Debug)]
+pub(super) struct Situation {
+    /// The incident that is open, or was last.
+    pub incident: Arc<str>,
+    pub firing: bool,
+    pub over: bool,
+    pub silenced: bool,
+    /// How many repeat intervals have passed.
+    pub reminder: u32,
+    /// How many notices there are.
+    pub notices: usize,
+    pub now: Instant,
+}
+
+impl Delivery {
+    /// The receiver has heard nothing of the incident.
+    pub fn new(incident: &Arc<str>) -> Self {
+        let progress = Progress {
+            incident: Arc::clone(incident),
+            storm: None,
+            past: None,
+            firing: Mark::Pending,
+            resolved: Mark::Pending,
+        };
+        Self {
+            progress,
+            stage: Stage::Idle,
+            due: Due::No,
+            closed: None,
+            missed: false,
+            waits: false,
+            reminded: 0,
+            noticed: 0,
+            overtaken: Overtaken::No,
+        }
     }
 
-    /// Starts whatever may leave for one receiver.
-    pub(super) fn pump(&mut self, receiver: &ReceiverId, now: Now) {
-        while self.core.sends() {
-            let Some(outbox) = self.core.outboxes.get(receiver) else { return };
-            match &outbox.flight {
-                Some(flight) if flight.emitted || flight.waiting > 0 => return,
-                Some(_) => self.emit(receiver, now),
-                None if outbox.opens_at().is_some_and(|gate| gate.is_open(now.mono)) => {
-                    self.prepare(receiver, now);
-                }
-                None if outbox.refreshes_at().is_some_and(|gate| gate.is_open(now.mono)) => {
-                    self.refresh(receiver, now);
-                }
-                None => return,
-            }
-        }
+    /// The receiver has heard of the end of an earlier incident, and turns to the open one.
+    pub fn next(&self, incident: &Arc<str>, now: Instant) -> Self {
+        let closed = Some(Arc::clone(&self.progress.incident));
+        let due = if self.waits { Due::Since(now) } else { Due::No };
+        Self { closed, missed: self.missed, due, ..Self::new(incident) }
     }
 
-    /// Chooses what leaves next, and asks the ledger to take the intents.
-    fn prepare(&mut self, receiver: &ReceiverId, now: Now) {
-        let Some(outbox) = self.core.outboxes.get_mut(receiver) else { return };
-        if outbox.queue_len() == 0 {
+    /// Takes over what the ledger says, written by somebody else, and adds what this process knows (`mine`) from an
+    /// earlier lease of its own.
+    pub fn adopted(
+        progress: &Progress,
+        entry: &Entry,
+        mine: Option<&Self>,
+        reminder: u32,
+        now: Instant,
+    ) -> Self {
+        let overtaken = match progress.firing {
+            Mark::Ambiguous => Overtaken::Possibly,
+            Mark::Pending | Mark::Sent | Mark::Refused => Overtaken::No,
+        };
+        let mut adopted = Self {
+            progress: progress.clone(),
+            // Which receivers missed them the entry does not say.
+            missed: entry.missed > 0 && progress.firing.is_open(),
+            waits: progress.firing != Mark::Pending && progress.incident != entry.incident,
+            // There is an entry, so the alert had been due before: if it is over, it is told late.
+            due: Due::Since(now),
+            reminded: reminder,
+            overtaken,
+            ..Self::new(&progress.incident)
+        };
+        if let Some(mine) = mine {
+            adopted.recall(mine);
+        }
+        adopted
+    }
+
+    fn recall(&mut self, mine: &Self) {
+        let progress = &mut self.progress;
+        if mine.closed.as_ref() == Some(&progress.incident) {
+            (progress.firing, progress.resolved) = (Mark::Sent, Mark::Sent);
+        }
+        if progress.incident != mine.progress.incident {
             return;
         }
-        let room = outbox.depart(now.mono);
-        let digest = outbox.profile.digest;
-        let choice = if digest { self.digest(receiver, room) } else { self.alone(receiver) };
-        let many = choice.items.len() > 1;
-        let mut paths = Vec::with_capacity(choice.items.len());
-        for (place, path) in choice.items {
-            if let Some(outbox) = self.core.outboxes.get_mut(receiver) {
-                outbox.remove(place);
+        let known = |stored: Mark, mine: Mark| if mine == Mark::Sent { Mark::Sent } else { stored };
+        progress.firing = known(progress.firing, mine.progress.firing);
+        progress.resolved = known(progress.resolved, mine.progress.resolved);
+        // The notices that it tells are not this incident's any more.
+        if let Stage::Sending { kind, .. } = mine.stage {
+            self.stage = Stage::Sending { kind, notices: 0 };
+        }
+    }
+
+    /// Takes one step of the table at [`Stage`].
+    pub fn apply(&mut self, step: Step) -> Moved {
+        let (stage, moved) = match (self.stage, step) {
+            (Stage::Idle, Step::Needed(ticket)) => {
+                (Stage::Queued { ticket, ahead: None }, Moved::Entered(ticket))
             }
-            if !self.gave_up(receiver, &path, now) && self.plan(receiver, &path, choice.storm.as_ref(), now) {
-                if many {
-                    self.plan_ahead(&path, now);
+            (Stage::Queued { ticket, .. }, Step::Chosen(kind)) => {
+                (Stage::Noting(kind), Moved::Joined(ticket))
+            }
+            (Stage::Queued { ticket, ahead }, Step::Unneeded) => {
+                (Stage::Idle, Moved::Left { ticket, noted: ahead.is_some() })
+            }
+            (Stage::Queued { ticket, .. }, Step::Withdrawn) => {
+                (Stage::Idle, Moved::Left { ticket, noted: false })
+            }
+            (Stage::Queued { ticket, .. }, Step::Ahead(kind)) => {
+                (Stage::Queued { ticket, ahead: Some(kind) }, Moved::Renoted)
+            }
+            (Stage::Queued { ticket, ahead: Some(_) }, Step::NotAhead) => {
+                (Stage::Queued { ticket, ahead: None }, Moved::Renoted)
+            }
+            (Stage::Noting(kind), Step::Acked) => (Stage::Noted(kind), Moved::Ready),
+            (Stage::Noting(_), Step::NotWritten) => (Stage::Idle, Moved::Dropped { noted: true }),
+            (Stage::Noted(_), Step::StillNeeded { kind, notices }) => {
+                (Stage::Sending { kind, notices }, Moved::Started)
+            }
+            (Stage::Noted(_), Step::Outdated) => (Stage::Idle, Moved::Dropped { noted: true }),
+            (Stage::Noting(_) | Stage::Noted(_), Step::Parked) => {
+                (Stage::Idle, Moved::Dropped { noted: true })
+            }
+            (Stage::Noting(_) | Stage::Noted(_), Step::Withdrawn) => {
+                (Stage::Idle, Moved::Dropped { noted: false })
+            }
+            (Stage::Sending { .. }, Step::Ended) => (Stage::Idle, Moved::Ended),
+            (stage, _) => (stage, Moved::Stayed),
+        };
+        self.stage = stage;
+        moved
+    }
+
+    /// Whether nothing is on its way.
+    pub fn is_idle(&self) -> bool {
+        self.stage == Stage::Idle
+    }
+
+    /// Whether the ledger may say something of it before its turn has come.
+    pub fn is_noted_ahead(&self) -> bool {
+        matches!(self.stage, Stage::Queued { ahead: Some(_), .. })
+    }
+
+    /// Whether a batch waits for the ledger to take its intent.
+    pub fn is_noting(&self) -> bool {
+        matches!(self.stage, Stage::Noting(_))
+    }
+
+    /// Whether an attempt is under way.
+    pub fn is_sending(&self) -> bool {
+        matches!(self.stage, Stage::Sending { .. })
+    }
+
+    /// Whether it has yet to hear of the end of an incident before the open one.
+    pub fn is_behind(&self, incident: &Arc<str>) -> bool {
+        let may_know = matches!(self.progress.firing, Mark::Sent | Mark::Ambiguous);
+        self.progress.incident != *incident && may_know
+    }
+
+    /// What to tell, apart from storms.
+    pub fn need(&self, view: &Situation) -> Option<Kind> {
+        let Progress { firing, resolved, .. } = &self.progress;
+        if self.is_behind(&view.incident) {
+            return resolved.is_open().then_some(Kind::Resolved);
+        }
+        match (firing, view.over) {
+            (Mark::Sent | Mark::Ambiguous, true) => {
+                let again = matches!(self.overtaken, Overtaken::Again(at) if at <= view.now);
+                (again || resolved.is_open()).then_some(Kind::Resolved)
+            }
+            (Mark::Pending, true) => {
+                let tell = matches!(self.due, Due::Since(_)) && !view.silenced;
+                tell.then_some(Kind::Late)
+            }
+            (Mark::Pending | Mark::Ambiguous, false) => {
+                (view.firing && !view.silenced && self.due != Due::GivenUp).then_some(Kind::Firing)
+            }
+            (Mark::Sent, false) if view.firing && !view.silenced => {
+                if self.noticed < view.notices {
+                    Some(Kind::Notice)
+                } else {
+                    (view.reminder > self.reminded).then_some(Kind::Reminder(view.reminder))
                 }
-                paths.push(path);
             }
+            (Mark::Sent, false) | (Mark::Refused, _) => None,
         }
-        let id = DeliveryId(self.core.number());
-        let group_wait = self.core.group_wait;
-        let Some(outbox) = self.core.outboxes.get_mut(receiver) else { return };
-        if paths.is_empty() {
-            // Nothing left after all: the next may leave at once.
-            return outbox.departed(group_wait, true, now.mono);
+    }
+
+    /// It is part of a batch that is put together. An alert tells the open incident, as part of a storm or by itself.
+    pub fn choose(&mut self, kind: Kind, storm: Option<&Arc<str>>, view: &Situation) -> Step {
+        if matches!(kind, Kind::Firing | Kind::Late) {
+            self.progress.incident = Arc::clone(&view.incident);
+            self.progress.storm = storm.cloned();
         }
-        let waiting = paths.len();
-        outbox.departed(group_wait, choice.full, now.mono);
-        outbox.flight = Some(Flight { id, paths: paths.clone(), waiting, emitted: false, refresh: false });
-        // Written once all receivers have chosen: one write then holds the intents of all that chose the same path.
-        for path in paths {
-            if let Some(case) = self.cases.get_mut(&path) {
-                case.record.wanted = true;
-                self.core.touched.insert(path);
+        Step::Chosen(kind)
+    }
+
+    /// What is to be noted ahead of its turn; nothing if that is not of the open incident.
+    pub fn ahead(&self, view: &Situation) -> Option<Step> {
+        let need = self.need(view).filter(|_| self.progress.incident == view.incident);
+        need.map(Step::Ahead)
+    }
+
+    /// The batch leaves. An alert whose path came back in spec meanwhile is told late: its intent says no less.
+    pub fn leave(&self, view: &Situation) -> Option<Step> {
+        let Stage::Noted(planned) = self.stage else { return None };
+        let need = self.need(view).filter(|need| match (planned, need) {
+            (Kind::Firing, Kind::Firing | Kind::Late) | (Kind::Late, Kind::Late) => {
+                self.progress.incident == view.incident
             }
-        }
-    }
-
-    /// The oldest that have room in one message.
-    fn digest(&self, receiver: &ReceiverId, room: usize) -> Choice {
-        let queue = self.core.outboxes.get(receiver).into_iter().flat_map(Outbox::queued);
-        let items: Vec<_> = queue.map(|(place, path)| (place, Arc::clone(path))).take(room.max(1)).collect();
-        Choice { full: items.len() == DIGEST, items, storm: None }
-    }
-
-    /// One, unless there are too many: then all that can be told as one event.
-    fn alone(&mut self, receiver: &ReceiverId) -> Choice {
-        let Some(outbox) = self.core.outboxes.get(receiver) else { return Choice::default() };
-        let Some((place, path)) = outbox.queued().next().map(|(place, path)| (place, Arc::clone(path)))
-        else {
-            return Choice::default();
-        };
-        let class = self.class(receiver, &path);
-        // What was told by itself has to be taken back by itself.
-        let alone = class.storm.is_none() && class.ending == Some(Ending::Resolved);
-        if alone || (class.storm.is_none() && outbox.queue_len() <= STORM) {
-            return Choice { items: vec![(place, path)], ..Choice::default() };
-        }
-        let same = outbox.queued().filter(|(_, path)| self.class(receiver, path) == class);
-        let items: Vec<_> = same.map(|(place, path)| (place, Arc::clone(path))).collect();
-        if class.storm.is_none() && items.len() <= STORM {
-            return Choice { items: vec![(place, path)], ..Choice::default() };
-        }
-        let storm = class.storm.unwrap_or_else(|| self.core.incident_id());
-        Choice { items, storm: Some(storm), full: false }
-    }
-
-    fn class(&self, receiver: &ReceiverId, path: &Arc<str>) -> Class {
-        let incident = self.cases.get(path).and_then(|case| case.incident.as_ref());
-        let share = incident.and_then(|incident| Some((incident, incident.shares.get(receiver)?)));
-        let Some((incident, share)) = share else { return Class { ending: Some(Ending::Late), storm: None } };
-        let over = incident.until.is_some() || share.is_behind(&incident.id);
-        let ending = if share.firing == Mark::Pending { Ending::Late } else { Ending::Resolved };
-        Class { ending: over.then_some(ending), storm: share.storm.clone() }
-    }
-
-    /// Marks one path's share as about to be told.
-    fn plan(&mut self, receiver: &ReceiverId, path: &Arc<str>, storm: Option<&Arc<str>>, now: Now) -> bool {
-        let Some(case) = self.cases.get_mut(path) else { return false };
-        let view = case.view(path, &self.core, now);
-        let Some(incident) = &mut case.incident else { return false };
-        let Some(share) = incident.shares.get_mut(receiver) else { return false };
-        let need = share.need(&incident.id, &view);
-        share.place = need.map_or(Place::Idle, Place::Intent);
-        match need {
-            Some(Need::Firing | Need::Late) => {
-                share.told = Arc::clone(&incident.id);
-                share.storm = storm.cloned();
-            }
-            Some(Need::Resolved | Need::Reminder(_) | Need::Notice) | None => {}
-        }
-        need.is_some()
-    }
-
-    /// Has the write that is about to be made hold the intents of the receivers that will come to this path soon.
-    /// In a storm each would need a write of its own, since they do not keep step.
-    fn plan_ahead(&mut self, path: &Arc<str>, now: Now) {
-        let Some(case) = self.cases.get_mut(path) else { return };
-        let view = case.view(path, &self.core, now);
-        let Some(incident) = &mut case.incident else { return };
-        for (receiver, share) in &mut incident.shares {
-            let soon = self.core.outboxes.get(receiver).is_some_and(Outbox::takes_digests);
-            if soon && share.told == incident.id && matches!(share.place, Place::Queued(_)) {
-                share.ahead = share.need(&incident.id, &view);
-            }
-        }
-    }
-
-    /// A receiver will not come to its queue soon after all: what was noted ahead is taken back.
-    pub(super) fn unplan(&mut self, receiver: &ReceiverId) {
-        let Some(outbox) = self.core.outboxes.get(receiver) else { return };
-        for (_, path) in outbox.queued() {
-            let Some(case) = self.cases.get_mut(path) else { continue };
-            let share = case.incident.as_mut().and_then(|incident| incident.shares.get_mut(receiver));
-            if share.is_some_and(|share| share.ahead.take().is_some()) {
-                case.record.wanted = true;
-                self.core.touched.insert(Arc::clone(path));
-            }
-        }
-    }
-
-    /// Gives up what was tried for too long; says whether it was.
-    fn gave_up(&mut self, receiver: &ReceiverId, path: &Arc<str>, now: Now) -> bool {
-        let Some(case) = self.cases.get_mut(path) else { return false };
-        let view = case.view(path, &self.core, now);
-        let Some(incident) = &mut case.incident else { return false };
-        let Some(share) = incident.shares.get_mut(receiver) else { return false };
-        let need = share.need(&incident.id, &view);
-        if !share.is_hopeless(now.mono) || matches!(need, Some(Need::Reminder(_) | Need::Notice) | None) {
-            return false;
-        }
-        share.place = Place::Idle;
-        share.give_up(need);
-        case.record.wanted = true;
-        self.core.touched.insert(Arc::clone(path));
-        let Some(outbox) = self.core.outboxes.get_mut(receiver) else { return true };
-        outbox.status.refused += 1;
-        let name = Arc::clone(&outbox.profile.name);
-        if need == Some(Need::Firing) {
-            incident.notice(receiver, &format!("{name} could not be told for a day"));
-        }
-        self.core.log(Event::GaveUp(name, Arc::clone(path)));
-        true
-    }
-
-    /// Makes the attempt whose intents the ledger has taken. What is not to be told any more is left out.
-    fn emit(&mut self, receiver: &ReceiverId, now: Now) {
-        let Some(epoch) = self.core.lease else { return };
-        let Some(outbox) = self.core.outboxes.get_mut(receiver) else { return };
-        let Some(mut flight) = outbox.flight.take() else { return };
-        let mut items = Vec::with_capacity(flight.paths.len());
-        flight.paths.retain(|path| {
-            let item = self.item(receiver, path, now);
-            let told = item.is_some();
-            items.extend(item);
-            told
+            (Kind::Reminder(_), Kind::Reminder(_)) => true,
+            (planned, need) => planned == *need,
         });
-        self.launch(receiver, flight, items, epoch);
+        Some(need.map_or(Step::Outdated, |kind| Step::StillNeeded { kind, notices: view.notices }))
     }
 
-    /// Tells again what a receiver would forget.
-    fn refresh(&mut self, receiver: &ReceiverId, now: Now) {
-        let Some(epoch) = self.core.lease else { return };
-        let Some(outbox) = self.core.outboxes.get_mut(receiver) else { return };
-        let Some(refresh) = &mut outbox.refresh else { return };
-        let after = refresh.after.take();
-        let every = outbox.profile.refresh;
-        let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
-        let range = self.cases.range::<Arc<str>, _>((from, std::ops::Bound::Unbounded));
-        let told = range.filter_map(|(path, case)| {
-            let incident = case.incident.as_ref().filter(|incident| incident.until.is_none())?;
-            let share = incident.shares.get(receiver)?;
-            let firing = share.firing == Mark::Sent && share.told == incident.id && !case.alert.is_inactive();
-            firing.then(|| (Arc::clone(path), case.describe(path, Kind::Refresh, receiver)))
-        });
-        let (paths, items): (Vec<_>, Vec<_>) = told.take(DIGEST).unzip();
-        let last = paths.last().filter(|_| paths.len() == DIGEST).cloned();
-        let at =
-            if last.is_some() { Some(now.mono) } else { every.and_then(|every| now.mono.checked_add(every)) };
-        outbox.refresh = at.map(|at| Refresh { at, after: last });
-        let id = DeliveryId(self.core.number());
-        let flight = Flight { id, paths, waiting: 0, emitted: false, refresh: true };
-        self.launch(receiver, flight, items.into_iter().flatten().collect(), epoch);
+    /// Whether the incident, which is over, has no more use for this delivery. What a silence holds back is still
+    /// to be told when that ends.
+    pub fn is_done(&self, view: &Situation) -> bool {
+        let waits = matches!(self.overtaken, Overtaken::Again(_)) && self.progress.firing != Mark::Pending;
+        let view = Situation { silenced: false, ..view.clone() };
+        self.is_idle() && !waits && self.need(&view).is_none()
     }
 
-    fn launch(&mut self, receiver: &ReceiverId, flight: Flight, items: Vec<Item>, epoch: u64) {
-        let Some(outbox) = self.core.outboxes.get_mut(receiver).filter(|_| !items.is_empty()) else { return };
-        let id = flight.id;
-        outbox.flight = Some(Flight { emitted: true, ..flight });
-        let identity = &self.core.identity;
-        let (cluster, agent) = (Arc::clone(&identity.cluster), Arc::clone(&identity.agent));
-        let notification = Notification { cluster, agent, items };
-        self.core.effects.push(Effect::Deliver(Delivery {
-            id,
-            epoch,
-            receiver: receiver.clone(),
-            notification,
-        }));
+    /// When it has been tried for so long that it is given up.
+    pub fn hopeless_at(&self) -> Option<Instant> {
+        match self.due {
+            Due::Since(due) => due.checked_add(PATIENCE),
+            Due::No | Due::GivenUp => None,
+        }
     }
 
-    /// One item of a message, if it still has to be told as was planned.
-    fn item(&mut self, receiver: &ReceiverId, path: &Arc<str>, now: Now) -> Option<Item> {
-        let case = self.cases.get_mut(path)?;
-        let view = case.view(path, &self.core, now);
-        let incident = case.incident.as_mut()?;
-        let share = incident.shares.get_mut(receiver)?;
-        let Place::Ready(planned) = share.place else { return None };
-        let Some(need) = share.still(planned, &incident.id, &view) else {
-            share.place = Place::Idle;
-            case.record.wanted = true;
-            self.core.touched.insert(Arc::clone(path));
-            return None;
+    /// Whether it has been tried for so long that it is given up.
+    pub fn is_hopeless(&self, now: Instant) -> bool {
+        self.hopeless_at().is_some_and(|at| at <= now)
+    }
+
+    /// When the recovery is told once more.
+    pub fn again_at(&self) -> Option<Instant> {
+        match self.overtaken {
+            Overtaken::Again(at) if self.is_idle() => Some(at),
+            Overtaken::Again(_) | Overtaken::No | Overtaken::Possibly => None,
+        }
+    }
+
+    /// What the ledger has to say of it.
+    pub fn noted(&self) -> Progress {
+        let mut progress = self.progress.clone();
+        let kind = match self.stage {
+            Stage::Idle => None,
+            Stage::Queued { ahead, .. } => ahead,
+            Stage::Noting(kind) | Stage::Noted(kind) | Stage::Sending { kind, .. } => Some(kind),
         };
-        share.place = Place::Flying(need);
-        share.noticing = view.notices;
-        let kind = match need {
-            Need::Firing => Kind::Firing,
-            Need::Resolved => Kind::Resolved,
-            Need::Late => Kind::Late,
-            Need::Reminder(number) => Kind::Reminder(number),
-            Need::Notice => Kind::Notice,
+        let (firing, resolved) = intent(kind);
+        if firing {
+            progress.firing = Mark::Ambiguous;
+        }
+        if resolved {
+            progress.resolved = Mark::Ambiguous;
+        }
+        progress
+    }
+
+    /// Whether that is what the ledger does say.
+    pub fn is_noted(&self, stored: &Progress) -> bool {
+        let Stage::Noting(kind) = self.stage else { return false };
+        let (firing, resolved) = intent(Some(kind));
+        let same = (&stored.incident, &stored.storm) == (&self.progress.incident, &self.progress.storm);
+        same && (!firing || stored.firing == Mark::Ambiguous)
+            && (!resolved || stored.resolved == Mark::Ambiguous)
+    }
+
+    /// Notes what became of the attempt under way; `None` if there is none.
+    pub fn conclude(&mut self, outcome: &Outcome, keyed: bool, now: Instant) -> Option<Step> {
+        let Stage::Sending { kind, notices } = self.stage else { return None };
+        match outcome {
+            Outcome::Accepted => self.accepted(kind, notices, keyed, now),
+            Outcome::Ambiguous { .. } => self.unanswered(kind, notices),
+            Outcome::Refused { .. } => self.refused(kind, notices),
+            Outcome::Failed { .. } | Outcome::NotTried => {
+                if self.progress.firing == Mark::Pending {
+                    self.progress.storm = None;
+                }
+            }
+        }
+        Some(Step::Ended)
+    }
+
+    fn accepted(&mut self, kind: Kind, notices: usize, keyed: bool, now: Instant) {
+        match kind {
+            Kind::Firing => {
+                self.progress.firing = Mark::Sent;
+                (self.noticed, self.missed) = (notices, false);
+            }
+            Kind::Late => (self.progress.firing, self.progress.resolved) = (Mark::Sent, Mark::Sent),
+            Kind::Resolved => {
+                self.progress.resolved = Mark::Sent;
+                self.overtaken = match self.overtaken {
+                    Overtaken::Possibly if keyed => {
+                        now.checked_add(ONCE_MORE).map_or(Overtaken::No, Overtaken::Again)
+                    }
+                    Overtaken::Possibly | Overtaken::No | Overtaken::Again(_) => Overtaken::No,
+                };
+            }
+            Kind::Reminder(_) | Kind::Notice | Kind::Refresh | Kind::Test => self.mentioned(kind, notices),
+        }
+    }
+
+    fn unanswered(&mut self, kind: Kind, notices: usize) {
+        let progress = &mut self.progress;
+        match kind {
+            Kind::Firing => progress.firing = Mark::Ambiguous,
+            Kind::Late => (progress.firing, progress.resolved) = (Mark::Ambiguous, Mark::Ambiguous),
+            Kind::Resolved if progress.resolved.is_open() => progress.resolved = Mark::Ambiguous,
+            Kind::Resolved => {}
+            Kind::Reminder(_) | Kind::Notice | Kind::Refresh | Kind::Test => self.mentioned(kind, notices),
+        }
+    }
+
+    fn refused(&mut self, kind: Kind, notices: usize) {
+        match kind {
+            Kind::Firing | Kind::Late | Kind::Resolved => self.give_up(kind),
+            Kind::Reminder(_) | Kind::Notice | Kind::Refresh | Kind::Test => self.mentioned(kind, notices),
+        }
+    }
+
+    /// A reminder or notice is not repeated, whatever became of it: the alert itself was told.
+    fn mentioned(&mut self, kind: Kind, notices: usize) {
+        match kind {
+            Kind::Reminder(number) => self.reminded = number,
+            Kind::Notice => self.noticed = notices,
+            Kind::Firing | Kind::Late | Kind::Resolved | Kind::Refresh | Kind::Test => {}
+        }
+    }
+
+    /// It was refused, or tried for too long.
+    pub fn give_up(&mut self, kind: Kind) {
+        match kind {
+            // An earlier attempt may have reached it, so that it gets the recovery.
+            Kind::Firing if self.progress.firing == Mark::Ambiguous => self.due = Due::GivenUp,
+            Kind::Firing | Kind::Late => self.progress.firing = Mark::Refused,
+            Kind::Resolved => (self.progress.resolved, self.overtaken) = (Mark::Refused, Overtaken::No),
+            Kind::Reminder(_) | Kind::Notice | Kind::Refresh | Kind::Test => {}
+        }
+    }
+
+    /// What was refused or given up is tried again.
+    pub fn try_again(&mut self, now: Instant) {
+        if self.progress.firing == Mark::Refused {
+            (self.progress.firing, self.due) = (Mark::Pending, Due::Since(now));
+        } else if self.due == Due::GivenUp {
+            self.due = Due::Since(now);
+        }
+    }
+}
+
+/// Which ends of the incident a message may tell: alert, recovery.
+fn intent(kind: Option<Kind>) -> (bool, bool) {
+    match kind {
+        Some(Kind::Firing) => (true, false),
+        Some(Kind::Late) => (true, true),
+        Some(Kind::Resolved) => (false, true),
+        Some(Kind::Reminder(_) | Kind::Notice | Kind::Refresh | Kind::Test) | None => (false, false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIND: Kind = Kind::Firing;
+    const STAGES: [Stage; 6] = [
+        Stage::Idle,
+        Stage::Queued { ticket: 7, ahead: None },
+        Stage::Queued { ticket: 7, ahead: Some(KIND) },
+        Stage::Noting(KIND),
+        Stage::Noted(KIND),
+        Stage::Sending { kind: KIND, notices: 1 },
+    ];
+    const STEPS: [Step; 12] = [
+        Step::Needed(7),
+        Step::Unneeded,
+        Step::Ahead(KIND),
+        Step::NotAhead,
+        Step::Chosen(KIND),
+        Step::Acked,
+        Step::NotWritten,
+        Step::StillNeeded { kind: KIND, notices: 1 },
+        Step::Outdated,
+        Step::Parked,
+        Step::Withdrawn,
+        Step::Ended,
+    ];
+
+    /// The name of a stage or step, without what it holds.
+    fn name(of: impl std::fmt::Debug) -> String {
+        format!("{of:?}").chars().take_while(|c| c.is_alphanumeric()).collect()
+    }
+
+    /// The next stage that the table in the docs of [`Stage`] has; none if the step leaves the stage as it is.
+    fn documented(stage: &str, step: &str) -> Option<String> {
+        let rows = include_str!("delivery.rs").lines().filter_map(|line| line.strip_prefix("/// | "));
+        let row = rows.filter_map(|row| row.split_once(" | ")).find(|(name, _)| *name == stage);
+        let (_, cells) = row.expect("each stage has a row");
+        cells.trim_end_matches(" |").split("; ").find_map(|cell| {
+            let (steps, next) = cell.split_once(" → ").expect("a cell is steps → stage");
+            steps.split(", ").any(|known| known == step).then(|| next.to_owned())
+        })
+    }
+
+    fn after(stage: Stage, step: Step) -> (Stage, Moved) {
+        let mut delivery = Delivery { stage, ..Delivery::new(&"i".into()) };
+        let moved = delivery.apply(step);
+        (delivery.stage, moved)
+    }
+
+    #[test]
+    fn each_step_leads_from_each_stage_where_the_table_says() {
+        for (stage, step) in STAGES.iter().flat_map(|stage| STEPS.map(|step| (*stage, step))) {
+            let (next, moved) = after(stage, step);
+            match documented(&name(stage), &name(step)) {
+                Some(expected) => assert_eq!(name(next), expected, "{stage:?} {step:?}"),
+                None => assert_eq!((next, moved), (stage, Moved::Stayed), "{stage:?} {step:?}"),
+            }
+        }
+        let leads = |step: &str| STAGES.iter().any(|stage| documented(&name(*stage), step).is_some());
+        assert!(STEPS.iter().all(|step| leads(&name(*step))), "each step has a place in the table");
+    }
+
+    /// Queue and batch know nothing but what [`Moved`] says, so it has to say all.
+    #[test]
+    fn what_moved_is_what_the_queue_and_the_batch_have_to_follow() {
+        let queued = |stage: Stage| matches!(stage, Stage::Queued { .. });
+        let noting = |stage: Stage| matches!(stage, Stage::Noting(_));
+        for (stage, step) in STAGES.iter().flat_map(|stage| STEPS.map(|step| (*stage, step))) {
+            let (next, moved) = after(stage, step);
+            let (enters, leaves) = (!queued(stage) && queued(next), queued(stage) && !queued(next));
+            let what = format!("{stage:?} {step:?}: {moved:?}");
+            assert_eq!(enters, moved == Moved::Entered(7), "{what}");
+            let left = matches!(moved, Moved::Left { ticket: 7, .. } | Moved::Joined(7));
+            assert_eq!(leaves, left, "{what}");
+            assert_eq!(!noting(stage) && noting(next), moved == Moved::Joined(7), "{what}");
+            let cleared = matches!(moved, Moved::Ready | Moved::Dropped { .. });
+            assert!(cleared || !noting(stage) || noting(next), "{what}");
+        }
+    }
+
+    #[test]
+    fn the_ledger_says_that_what_is_on_its_way_may_have_been_told() {
+        let check = |stage: Stage, expected: (Mark, Mark)| {
+            let noted = Delivery { stage, ..Delivery::new(&"i".into()) }.noted();
+            assert_eq!((noted.firing, noted.resolved), expected, "{stage:?}");
         };
-        case.describe(path, kind, receiver)
+        let (ambiguous, pending) = (Mark::Ambiguous, Mark::Pending);
+        check(Stage::Idle, (pending, pending));
+        check(Stage::Queued { ticket: 7, ahead: None }, (pending, pending));
+        check(Stage::Queued { ticket: 7, ahead: Some(Kind::Firing) }, (ambiguous, pending));
+        for kind in [Kind::Firing, Kind::Late, Kind::Resolved, Kind::Notice, Kind::Reminder(1)] {
+            let expected = match kind {
+                Kind::Firing => (ambiguous, pending),
+                Kind::Late => (ambiguous, ambiguous),
+                Kind::Resolved => (pending, ambiguous),
+                Kind::Reminder(_) | Kind::Notice | Kind::Refresh | Kind::Test => (pending, pending),
+            };
+            for stage in [Stage::Noting(kind), Stage::Noted(kind), Stage::Sending { kind, notices: 0 }] {
+                check(stage, expected);
+            }
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! One open incident: its two ends, and how far each receiver is.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use super::hindsight::Ended;
-use super::share::{Place, Share, View, is_open};
+use super::delivery::{Delivery, Due, Situation};
+use super::unreported::Episode;
 use crate::model::ledger::{Entry, Mark, Past};
 use crate::model::receiver::ReceiverId;
 use crate::model::small_map::SmallMap;
@@ -13,29 +13,48 @@ use crate::model::time::Now;
 /// An incident, as the agent that leads, or led, knows it. It is forgotten once its entry is gone.
 #[derive(Clone, Debug)]
 pub(super) struct Incident {
-    pub id: Arc<str>,
-    pub since: SystemTime,
-    pub until: Option<SystemTime>,
-    pub message: Arc<str>,
-    pub shares: SmallMap<ReceiverId, Share>,
-    pub missed: u32,
-    pub extra: Box<str>,
+    /// What the ledger holds, or would, with all that this process knows of the receivers.
+    pub entry: Entry<Delivery>,
     /// What to tell the others: who refused, and the words.
-    pub notices: Vec<(ReceiverId, Arc<str>)>,
+    notices: Vec<(ReceiverId, Arc<str>)>,
 }
 
 impl Incident {
-    pub fn new(id: Arc<str>, since: SystemTime, message: Arc<str>, receivers: &[ReceiverId]) -> Self {
-        let shares = receivers.iter().map(|receiver| (receiver.clone(), Share::new(&id))).collect();
-        Self { id, since, until: None, message, shares, missed: 0, extra: "".into(), notices: Vec::new() }
+    pub fn new(
+        path: &Arc<str>,
+        id: Arc<str>,
+        since: SystemTime,
+        message: Arc<str>,
+        receivers: &[ReceiverId],
+    ) -> Self {
+        let deliveries = receivers.iter().map(|receiver| (receiver.clone(), Delivery::new(&id)));
+        let entry = Entry {
+            epoch: 0,
+            receivers: deliveries.collect(),
+            incident: id,
+            path: Arc::clone(path),
+            since,
+            until: None,
+            message,
+            missed: 0,
+            extra: "".into(),
+        };
+        Self { entry, notices: Vec::new() }
     }
 
     /// One that is over already, and that nobody was told of.
-    pub fn untold(id: Arc<str>, ended: &Ended, receivers: &[ReceiverId], now: Instant) -> Self {
-        let mut incident = Self::new(id, ended.since.wall, Arc::clone(&ended.message), receivers);
-        (incident.until, incident.missed) = (Some(ended.until.wall), ended.missed);
-        for share in incident.shares.values_mut() {
-            (share.due, share.missed) = (Some(now), ended.missed > 0);
+    pub fn unreported(
+        path: &Arc<str>,
+        id: Arc<str>,
+        episode: &Episode,
+        receivers: &[ReceiverId],
+        now: Instant,
+    ) -> Self {
+        let message = Arc::clone(&episode.message);
+        let mut incident = Self::new(path, id, episode.since.wall, message, receivers);
+        (incident.entry.until, incident.entry.missed) = (Some(episode.until.wall), episode.missed);
+        for delivery in incident.entry.receivers.values_mut() {
+            (delivery.due, delivery.missed) = (Due::Since(now), episode.missed > 0);
         }
         incident
     }
@@ -49,37 +68,31 @@ impl Incident {
         reminder: u32,
         now: Instant,
     ) -> Self {
-        match mine {
-            Some(mut mine) if mine_is_newest => {
-                mine.shares.values_mut().for_each(Share::land);
-                mine
-            }
-            mine => {
-                let mut adopted = Self::from_entry(entry, reminder, now);
-                for (receiver, known) in mine.iter().flat_map(|mine| &mine.shares) {
-                    if let Some(share) = adopted.shares.get_mut(receiver) {
-                        share.recall(known);
-                    }
-                }
-                adopted
-            }
+        if let (Some(mine), true) = (&mine, mine_is_newest) {
+            return mine.clone();
         }
+        let known = mine.as_ref().map(|mine| &mine.entry.receivers);
+        let adopted = entry.with_receivers(|receiver, progress| {
+            let mine = known.and_then(|known| known.get(receiver));
+            Delivery::adopted(progress, entry, mine, reminder, now)
+        });
+        Self { entry: adopted, notices: Vec::new() }
     }
 
-    fn from_entry(entry: &Entry, reminder: u32, now: Instant) -> Self {
-        let shares = entry.receivers.iter();
-        Self {
-            id: Arc::clone(&entry.incident),
-            since: entry.since,
-            until: entry.until,
-            message: Arc::clone(&entry.message),
-            shares: shares
-                .map(|(id, progress)| (id.clone(), Share::adopted(progress, entry, reminder, now)))
-                .collect(),
-            missed: entry.missed,
-            extra: entry.extra.clone(),
-            notices: Vec::new(),
-        }
+    pub fn id(&self) -> &Arc<str> {
+        &self.entry.incident
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.entry.until.is_some()
+    }
+
+    pub fn deliveries(&self) -> &SmallMap<ReceiverId, Delivery> {
+        &self.entry.receivers
+    }
+
+    pub fn deliveries_mut(&mut self) -> &mut SmallMap<ReceiverId, Delivery> {
+        &mut self.entry.receivers
     }
 
     /// A new violation of the same path begins before all receivers have heard of the end of the last one.
@@ -87,102 +100,145 @@ impl Incident {
     /// A receiver that is owed the recovery of an earlier one gets that first. One that never heard of the
     /// earlier one at all is told of the new one alone, and that it missed some.
     pub fn reopen(&mut self, id: Arc<str>, since: SystemTime, message: Arc<str>, receivers: &[ReceiverId]) {
-        let until = self.until.unwrap_or(since);
-        let past = Past { message: Arc::clone(&self.message), since: self.since, until };
+        let entry = &mut self.entry;
+        let until = entry.until.unwrap_or(since);
+        let past = Past { message: Arc::clone(&entry.message), since: entry.since, until };
         let mut missed = 0;
-        self.shares.retain(|receiver, share| {
-            if share.told != self.id {
+        entry.receivers.retain(|receiver, delivery| {
+            let (firing, resolved) = (delivery.progress.firing, delivery.progress.resolved);
+            if delivery.progress.incident != entry.incident {
                 // It has not come to the incident that ends here, and will never hear of that.
-                if share.waits || share.firing == Mark::Pending {
-                    (missed, share.missed, share.waits) = (1, true, false);
+                if delivery.waits || firing == Mark::Pending {
+                    (missed, delivery.missed, delivery.waits) = (1, true, false);
                 }
-                return share.firing != Mark::Pending || receivers.contains(receiver);
+                return firing != Mark::Pending || receivers.contains(receiver);
             }
-            let flies = matches!(share.place, Place::Flying(_));
-            let owed = match share.firing {
-                Mark::Pending => flies,
-                Mark::Sent | Mark::Ambiguous => is_open(share.resolved) || flies,
+            let owed = match firing {
+                Mark::Pending => delivery.is_sending(),
+                Mark::Sent | Mark::Ambiguous => resolved.is_open() || delivery.is_sending(),
                 Mark::Refused => false,
             };
-            let untold = share.firing == Mark::Pending && share.due.is_some() && !share.gave_up;
+            let untold = firing == Mark::Pending && matches!(delivery.due, Due::Since(_));
             if owed {
-                share.past = Some(past.clone());
+                delivery.progress.past = Some(past.clone());
             } else if untold {
-                (missed, share.missed) = (1, true);
+                (missed, delivery.missed) = (1, true);
             }
             owed || (untold && receivers.contains(receiver))
         });
         for receiver in receivers {
-            self.shares.insert_new(receiver.clone(), || Share::new(&id));
+            entry.receivers.insert_new(receiver.clone(), || Delivery::new(&id));
         }
-        (self.id, self.since, self.until, self.message) = (id, since, None, message);
-        self.missed = self.missed.saturating_add(missed);
+        (entry.incident, entry.since, entry.until, entry.message) = (id, since, None, message);
+        entry.missed = entry.missed.saturating_add(missed);
         self.notices.clear();
-        for share in self.shares.values_mut() {
-            (share.noticed, share.noticing, share.reminded) = (0, 0, 0);
+        for delivery in entry.receivers.values_mut() {
+            (delivery.noticed, delivery.reminded) = (0, 0);
         }
     }
 
     /// The path is back in spec.
     pub fn close(&mut self, until: SystemTime, now: Instant) {
-        self.until = Some(until);
-        for share in self.shares.values_mut().filter(|share| share.firing != Mark::Pending) {
-            share.due = Some(now);
+        self.entry.until = Some(until);
+        let deliveries = self.entry.receivers.values_mut();
+        for delivery in deliveries.filter(|delivery| delivery.progress.firing != Mark::Pending) {
+            delivery.due = Due::Since(now);
         }
     }
 
+    /// An attempt to tell the receiver has ended; returns how far it is with the alert.
+    pub fn on_outcome(&mut self, receiver: &ReceiverId) -> Option<Mark> {
+        let entry = &mut self.entry;
+        let delivery = entry.receivers.get_mut(receiver)?;
+        let firing = delivery.progress.firing;
+        // A new violation began while the attempt to tell of the last one was under way, and failed.
+        if firing == Mark::Pending && delivery.progress.incident != entry.incident && !delivery.missed {
+            delivery.missed = true;
+            entry.missed = entry.missed.saturating_add(1);
+        }
+        Some(firing)
+    }
+
     /// Receivers that have heard of the end of an earlier incident turn to the open one, if they belong to it.
-    pub fn catch_up(&mut self, receivers: &[ReceiverId], view: &View, known: impl Fn(&ReceiverId) -> bool) {
-        let id = &self.id;
-        self.shares.retain(|receiver, share| {
-            let told = match share.firing {
+    pub fn catch_up(
+        &mut self,
+        receivers: &[ReceiverId],
+        view: &Situation,
+        known: impl Fn(&ReceiverId) -> bool,
+    ) {
+        let id = &self.entry.incident;
+        self.entry.receivers.retain(|receiver, delivery| {
+            let told = match delivery.progress.firing {
                 Mark::Pending => false,
-                Mark::Sent | Mark::Ambiguous => !is_open(share.resolved),
+                Mark::Sent | Mark::Ambiguous => !delivery.progress.resolved.is_open(),
                 Mark::Refused => true,
             };
-            share.waits |= share.told != *id && view.firing && !view.silenced;
-            let done = told && share.told != *id && share.place == Place::Idle;
+            let other = delivery.progress.incident != *id;
+            delivery.waits |= other && view.firing && !view.silenced;
+            let done = told && other && delivery.is_idle();
             if done {
-                *share = share.next(id, view.now);
+                *delivery = delivery.next(id, view.now);
             }
             !done || (receivers.contains(receiver) && known(receiver))
         });
     }
 
     /// Whether nobody has to hear of it any more.
-    pub fn is_done(&self, view: &View) -> bool {
-        self.until.is_some() && self.shares.values().all(|share| share.is_done(&self.id, view))
+    pub fn is_done(&self, view: &Situation) -> bool {
+        self.is_over() && self.entry.receivers.values().all(|delivery| delivery.is_done(view))
     }
 
     /// What the ledger has to hold.
-    pub fn entry(&self, path: &Arc<str>, epoch: u64) -> Entry {
-        let receivers = self.shares.iter();
-        Entry {
-            epoch,
-            incident: Arc::clone(&self.id),
-            path: Arc::clone(path),
-            since: self.since,
-            until: self.until,
-            message: Arc::clone(&self.message),
-            receivers: receivers.map(|(id, share)| (id.clone(), share.progress())).collect(),
-            missed: self.missed,
-            extra: self.extra.clone(),
-        }
+    pub fn noted(&self, epoch: u64) -> Entry {
+        Entry { epoch, ..self.entry.with_receivers(|_, delivery| delivery.noted()) }
     }
 
     /// Its beginning on both clocks.
     pub fn began(&self, now: Now) -> Now {
-        Now { mono: now.mono_at(self.since), wall: self.since }
+        Now { mono: now.mono_at(self.entry.since), wall: self.entry.since }
+    }
+
+    /// How many repeat intervals have passed since it began.
+    pub fn reminder(&self, interval: Option<Duration>, now: Now) -> u32 {
+        reminder(self.entry.since, interval, now)
+    }
+
+    /// Something to tell the other receivers.
+    pub fn notice(&mut self, receiver: &ReceiverId, words: &str) {
+        self.notices.push((receiver.clone(), words.into()));
+    }
+
+    pub fn notices(&self) -> usize {
+        self.notices.len()
+    }
+
+    /// What a receiver is told beside the violation itself.
+    pub fn notes(&self, receiver: &ReceiverId, delivery: &Delivery) -> Vec<String> {
+        let missed = (delivery.missed && self.entry.missed > 0).then(|| {
+            format!(
+                "Earlier violations of this path ended before every receiver could be told: {}",
+                self.entry.missed
+            )
+        });
+        let others = self.notices.iter().filter(|(other, _)| other != receiver);
+        missed.into_iter().chain(others.map(|(_, words)| words.to_string())).collect()
+    }
+
+    /// The message, beginning and end of the incident that a receiver has to hear of.
+    pub fn told_to<'a>(&'a self, delivery: &'a Delivery) -> (&'a Arc<str>, SystemTime, Option<SystemTime>) {
+        let entry = &self.entry;
+        match (&delivery.progress.past, delivery.is_behind(self.id())) {
+            (Some(past), true) => (&past.message, past.since, Some(past.until)),
+            // Its own ends are not known any more; it was over before the open one began.
+            (None, true) => (&entry.message, entry.since, Some(entry.since)),
+            (_, false) => (&entry.message, entry.since, entry.until),
+        }
     }
 }
 
-impl Share {
-    /// Whatever was prepared for it is not any more; an attempt under way goes on.
-    pub fn land(&mut self) {
-        self.ahead = None;
-        match self.place {
-            Place::Queued(_) | Place::Intent(_) | Place::Ready(_) => self.place = Place::Idle,
-            Place::Idle | Place::Flying(_) => {}
-        }
-    }
+/// How many intervals have passed since then.
+pub(super) fn reminder(since: SystemTime, interval: Option<Duration>, now: Now) -> u32 {
+    let Some(interval) = interval else { return 0 };
+    let age = now.wall.duration_since(since).unwrap_or_default();
+    u32::try_from(age.as_millis() / interval.as_millis().max(1)).unwrap_or(u32::MAX)
 }

@@ -1,11 +1,13 @@
 //! What the dispatcher tells, and when.
 
-mod hindsight;
 mod protocol;
 mod told;
+mod unreported;
 mod world;
 
 use self::world::{World, ambiguous, failed, id, profile, refused, rule, secs, words};
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::model::ledger::{Entry, Mark, Stored};
 use crate::model::message::{Kind, Notification};
@@ -21,8 +23,8 @@ fn an_alert_and_its_recovery_reach_every_receiver_once() {
     assert_eq!(world.told(), [""; 0]);
     world.ok("/0");
     assert_eq!(world.told(), ["a Resolved /0", "b Resolved /0"]);
-    assert!(world.ledger.is_empty() && world.dispatcher.cases.is_empty());
-    assert!(world.dispatcher.compliant.contains("/0"));
+    assert!(world.ledger.is_empty() && world.dispatcher.paths.iter().next().is_none());
+    assert!(world.dispatcher.paths.compliant.contains("/0"));
 }
 
 #[test]
@@ -40,12 +42,12 @@ fn the_lease_counts_from_its_barrier_whichever_comes_first() {
     for barrier_first in [false, true] {
         let mut world = World::follower(vec![rule("/0", &["a"])], &["a"], BTreeMap::new());
         world.error("/0");
-        let grant = Grant { barrier: 9, epoch: 3, ..Grant::default() };
+        let grant = Takeover { barrier: 9, epoch: 3, ..Takeover::default() };
         if barrier_first {
             world.judged(Judged::Barrier(9));
             assert_eq!(world.dispatcher.epoch(), None);
         }
-        let effects = world.dispatcher.on_lease(grant, world.now);
+        let effects = world.dispatcher.handle(Input::Granted(grant), world.now);
         world.perform(effects);
         if !barrier_first {
             assert_eq!((world.dispatcher.epoch(), world.waiting.len()), (None, 0));
@@ -118,7 +120,8 @@ fn what_was_refused_is_not_tried_again_until_a_reload() {
     let refuses = |receiver: &str| if receiver == "a" { refused() } else { Outcome::Accepted };
     let told = words(&world.answer(secs(3600), refuses));
     assert_eq!(told, ["a Firing /0", "b Firing /0", "b Notice /0"]);
-    let effects = world.dispatcher.on_receivers(vec![profile("a"), profile("b")], secs(2), world.now);
+    let effects =
+        world.dispatcher.handle(Input::Receivers(vec![profile("a"), profile("b")], secs(2)), world.now);
     world.perform(effects);
     assert_eq!(world.told(), ["a Firing /0"]);
     world.ok("/0");

@@ -218,7 +218,7 @@ impl Election {
         self.publish();
         self.outlets
             .news
-            .send(News::Granted(dispatcher::Grant {
+            .send(News::Granted(dispatcher::Takeover {
                 barrier: self.barrier,
                 epoch: own.number,
                 entries: loaded.entries,

@@ -32,7 +32,7 @@ impl World {
         }
         let now = self.moment();
         let before = self.agents[agent].timers();
-        let effects = self.agents[agent].dispatcher.on_judged(judged, now);
+        let effects = self.agents[agent].dispatcher.handle(Input::Judged(judged), now);
         self.check_office(agent, &before);
         self.perform(agent, effects);
     }
@@ -50,7 +50,7 @@ impl World {
                         self.local(agent, 1, Local::Answer(session, answer, 0, 0));
                     }
                 }
-                Effect::Deliver(delivery) => {
+                Effect::Attempt(delivery) => {
                     let id = delivery.id;
                     self.agents[agent].flying.push(delivery);
                     let after = self.random.between(0, 5);
@@ -73,16 +73,16 @@ impl World {
         }
     }
 
-    pub(super) fn outcome(&mut self, agent: usize, delivery: DeliveryId, outcome: Outcome) {
+    pub(super) fn outcome(&mut self, agent: usize, delivery: AttemptId, outcome: Outcome) {
         self.agents[agent].flying.retain(|flying| flying.id != delivery);
         let now = self.moment();
-        let effects = self.agents[agent].dispatcher.on_outcome(delivery, outcome, now);
+        let effects = self.agents[agent].dispatcher.handle(Input::Outcome(delivery, outcome), now);
         self.perform(agent, effects);
         self.exorcise(agent);
     }
 
     /// The receiver's thread has the delivery: it checks the lease, and makes the attempt.
-    pub(super) fn attempt(&mut self, agent: usize, id: DeliveryId) {
+    pub(super) fn attempt(&mut self, agent: usize, id: AttemptId) {
         let found = &self.agents[agent];
         let Some(delivery) = found.flying.iter().find(|flying| flying.id == id).cloned() else { return };
         if !found.holds(delivery.epoch, self.now) && !self.mutant.lease_unchecked {
@@ -107,7 +107,7 @@ impl World {
         self.local(agent, answers, Local::Outcome(id, attempt.0, outcome));
     }
 
-    pub(super) fn begin(&mut self, agent: usize, delivery: &Delivery, leads: bool) -> (usize, usize) {
+    pub(super) fn begin(&mut self, agent: usize, delivery: &Attempt, leads: bool) -> (usize, usize) {
         let receiver = (0..RECEIVERS).find(|receiver| receiver_id(*receiver) == delivery.receiver);
         let receiver = receiver.expect("a receiver of the simulation");
         self.say(|| {
@@ -117,7 +117,7 @@ impl World {
                 .collect();
             format!("agent {agent} tries receiver {receiver}: {}", items.join(", "))
         });
-        let attempt = Attempt {
+        let attempt = Tried {
             process: (agent, self.agents[agent].life),
             receiver,
             start: self.now,

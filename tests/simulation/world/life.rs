@@ -5,7 +5,8 @@ use super::*;
 impl World {
     pub(super) fn boot(&mut self, agent: usize) {
         let now = self.moment();
-        let effects = self.agents[agent].dispatcher.on_receivers(profiles(), Duration::from_secs(2), now);
+        let effects =
+            self.agents[agent].dispatcher.handle(Input::Receivers(profiles(), Duration::from_secs(2)), now);
         self.perform(agent, effects);
         let rules = Arc::clone(&self.agents[agent].rules);
         self.tell(agent, Judged::Rules(rules));
@@ -46,7 +47,7 @@ impl World {
             What::Stop(agent, down) if self.agents[agent].up => {
                 self.agents[agent].stopping = true;
                 let moment = self.moment();
-                let effects = self.agents[agent].dispatcher.park(moment);
+                let effects = self.agents[agent].dispatcher.handle(Input::Park, moment);
                 self.perform(agent, effects);
                 self.send(agent, Request::Close, 1_000);
                 self.local(agent, 1_000, Local::Exit);
@@ -91,7 +92,8 @@ impl World {
         found.seen[FICKLE] = None;
         let rules = Arc::clone(&found.rules);
         let now = self.moment();
-        let effects = self.agents[agent].dispatcher.on_receivers(profiles(), Duration::from_secs(2), now);
+        let effects =
+            self.agents[agent].dispatcher.handle(Input::Receivers(profiles(), Duration::from_secs(2)), now);
         self.perform(agent, effects);
         self.tell(agent, Judged::Rules(rules));
         self.view(agent);

@@ -187,7 +187,7 @@ impl World {
             self.oracle.disturbed = self.oracle.disturbed.max(self.now);
         }
         let now = self.moment();
-        let effects = self.agents[agent].dispatcher.on_lease_lost(now);
+        let effects = self.agents[agent].dispatcher.handle(Input::Revoked, now);
         self.perform(agent, effects);
         self.tell(agent, Judged::Stale);
         let after = self.random.between(50, 1_000);
@@ -222,7 +222,7 @@ impl World {
         if self.agents[agent].silences != state.silences.len() {
             self.agents[agent].silences = state.silences.len();
             let now = self.moment();
-            let effects = self.agents[agent].dispatcher.on_silences(state.silences.clone(), now);
+            let effects = self.agents[agent].dispatcher.handle(Input::Silences(state.silences.clone()), now);
             self.perform(agent, effects);
         }
         if lock.is_some() && state.locks.keys().next().copied() == lock {
@@ -257,7 +257,7 @@ impl World {
         }
         self.agents[agent].barrier += 1;
         let barrier = self.agents[agent].barrier;
-        let grant = Grant {
+        let grant = Takeover {
             barrier,
             epoch: lock,
             entries: state.ledger.values().cloned().collect(),
@@ -267,7 +267,7 @@ impl World {
         };
         if self.mutant.lease_overtakes {
             let now = self.moment();
-            let effects = self.agents[agent].dispatcher.on_judged(Judged::Barrier(barrier), now);
+            let effects = self.agents[agent].dispatcher.handle(Input::Judged(Judged::Barrier(barrier)), now);
             self.perform(agent, effects);
         } else {
             self.tell(agent, Judged::Barrier(barrier));
@@ -276,7 +276,7 @@ impl World {
         self.local(agent, after, Local::Grant(session, Box::new(grant)));
     }
 
-    pub(super) fn grant(&mut self, agent: usize, grant: Grant) {
+    pub(super) fn grant(&mut self, agent: usize, grant: Takeover) {
         self.say(|| {
             format!("agent {agent} is granted epoch {} with {} entries", grant.epoch, grant.entries.len())
         });
@@ -285,7 +285,7 @@ impl World {
         }
         let now = self.moment();
         let before = self.agents[agent].timers();
-        let effects = self.agents[agent].dispatcher.on_lease(grant, now);
+        let effects = self.agents[agent].dispatcher.handle(Input::Granted(grant), now);
         self.check_office(agent, &before);
         self.perform(agent, effects);
     }
@@ -315,7 +315,7 @@ impl World {
 
     pub(super) fn written(&mut self, agent: usize, id: u64, written: Written) {
         let now = self.moment();
-        let effects = self.agents[agent].dispatcher.on_written(id, written, now);
+        let effects = self.agents[agent].dispatcher.handle(Input::Written(id, written), now);
         self.perform(agent, effects);
     }
 }

@@ -18,7 +18,7 @@ fn what_this_process_knows_outranks_the_ledger() {
     let mut world = World::new(1, &["a"]);
     world.error("/0");
     let delivery = world.waiting.pop().expect("an attempt");
-    let effects = world.dispatcher.on_lease_lost(world.now);
+    let effects = world.dispatcher.handle(Input::Revoked, world.now);
     world.perform(effects);
     world.outcome(&delivery, Outcome::Accepted);
     assert_eq!(world.mark("/0", "a"), Some((Mark::Ambiguous, Mark::Pending)));
@@ -77,7 +77,7 @@ fn silences_hold_alerts_back_and_never_a_recovery() {
     assert_eq!(world.told(), ["a Firing /0"]);
     let until = world.now.wall + secs(100);
     let silence = Silence { id: "s".into(), path: "/*".into(), until, comment: "".into(), by: "".into() };
-    let effects = world.dispatcher.on_silences(vec![silence], world.now);
+    let effects = world.dispatcher.handle(Input::Silences(vec![silence]), world.now);
     world.perform(effects);
     world.ok("/0");
     world.error("/1");
@@ -93,7 +93,7 @@ fn a_removed_rule_closes_its_incident_and_nobody_is_told() {
     assert_eq!(world.ledger.len(), 1);
     world.judged(Judged::Rules(Arc::default()));
     assert_eq!(world.told(), [""; 0]);
-    assert!(world.ledger.is_empty() && world.dispatcher.cases.is_empty());
+    assert!(world.ledger.is_empty() && world.dispatcher.paths.iter().next().is_none());
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn reminders_come_by_the_interval_and_alertmanager_is_refreshed() {
 fn a_parked_agent_starts_nothing_and_notes_what_ends() {
     let mut world = World::new(2, &["a"]);
     world.error("/0");
-    let effects = world.dispatcher.park(world.now);
+    let effects = world.dispatcher.handle(Input::Park, world.now);
     world.perform(effects);
     world.error("/1");
     assert!(world.dispatcher.is_busy());
@@ -140,7 +140,7 @@ fn a_parked_agent_starts_nothing_and_notes_what_ends() {
 fn compliant_paths_cost_nothing() {
     let mut world = World::new(1000, &["a"]);
     (0..1000).for_each(|n| world.ok(&format!("/{n}")));
-    assert!(world.dispatcher.cases.is_empty() && world.dispatcher.next_deadline().is_none());
+    assert!(world.dispatcher.paths.iter().next().is_none() && world.dispatcher.next_deadline().is_none());
 }
 
 /// The removal by an older lease that came late: its holder had told everybody of both ends.
@@ -158,7 +158,7 @@ fn an_entry_that_the_leader_before_removed_late_is_over() {
     world.release();
     world.held = None;
     assert_eq!(world.told(), [""; 0]);
-    assert!(world.events.contains(&Event::Conflict("/0".into())) && world.ledger.is_empty());
+    assert!(world.events.contains(&Report::Conflict("/0".into())) && world.ledger.is_empty());
     world.error("/0");
     assert_eq!(world.told(), ["a Firing /0"]);
 }
@@ -175,7 +175,7 @@ fn a_conflict_is_decided_anew() {
     world.ledger = other.ledger.clone();
     world.error("/0");
     let told = world.answer(secs(10), |_| Outcome::Accepted);
-    assert!(world.events.contains(&Event::Conflict("/0".into())));
+    assert!(world.events.contains(&Report::Conflict("/0".into())));
     assert_eq!(words(&told), ["b Firing /0"], "a has it already");
     assert_eq!(told[0].1.items[0].incident, other.ledger["/0"].entry.incident);
 }

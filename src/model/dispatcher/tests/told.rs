@@ -22,7 +22,7 @@ fn a_thousand_violations_a_minute_apart_are_a_thousand_mails_each_way() {
         (0..1_000).flat_map(|n| [format!("a Firing /{n}"), format!("a Resolved /{n}")]).collect();
     expected.sort();
     assert_eq!(words(&told), expected);
-    assert!(world.ledger.is_empty() && world.dispatcher.cases.is_empty());
+    assert!(world.ledger.is_empty() && world.dispatcher.paths.iter().next().is_none());
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! A ledger that always answers at once, and receivers that answer as told.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use super::super::*;
 use crate::model::children::Left;
-use crate::model::ledger::{Change, Mark, Stored, Write};
+use crate::model::ledger::{Change, Mark, Stored, Write, Written};
 use crate::model::message::Notification;
 use crate::model::rule::{Rule, Terms};
 
@@ -20,8 +21,8 @@ pub struct World {
     pub writable: bool,
     /// Writes that a slow ledger has yet to answer; `None` is a ledger that answers at once.
     pub held: Option<Vec<Write>>,
-    pub waiting: Vec<Delivery>,
-    pub events: Vec<Event>,
+    pub waiting: Vec<Attempt>,
+    pub events: Vec<Report>,
     pub writes: usize,
     pub barrier: u64,
     pub rules: Arc<RuleSet>,
@@ -71,7 +72,7 @@ impl World {
     }
 
     pub fn follower(rules: Vec<Rule>, receivers: &[&str], ledger: BTreeMap<Arc<str>, Stored>) -> Self {
-        let identity = Identity {
+        let identity = Speaker {
             cluster: "test".into(),
             agent: "agent".into(),
             instance: format!("i{}", ledger.len()).into(),
@@ -91,7 +92,7 @@ impl World {
             rules: Arc::clone(&rules),
         };
         let profiles = receivers.iter().map(|name| profile(name)).collect();
-        let effects = world.dispatcher.on_receivers(profiles, secs(2), world.now);
+        let effects = world.dispatcher.handle(Input::Receivers(profiles, secs(2)), world.now);
         world.perform(effects);
         world.judged(Judged::Rules(rules));
         world
@@ -99,20 +100,20 @@ impl World {
 
     pub fn lead(&mut self, epoch: u64) {
         self.barrier += 1;
-        let grant = Grant {
+        let grant = Takeover {
             barrier: self.barrier,
             epoch,
             entries: self.ledger.values().cloned().collect(),
             vacancy: VACANCY,
-            ..Grant::default()
+            ..Takeover::default()
         };
-        let effects = self.dispatcher.on_lease(grant, self.now);
+        let effects = self.dispatcher.handle(Input::Granted(grant), self.now);
         self.perform(effects);
         self.judged(Judged::Barrier(self.barrier));
     }
 
     pub fn judged(&mut self, judged: Judged) {
-        let effects = self.dispatcher.on_judged(judged, self.now);
+        let effects = self.dispatcher.handle(Input::Judged(judged), self.now);
         self.perform(effects);
     }
 
@@ -134,11 +135,11 @@ impl World {
         let end = self.now.after(duration);
         while let Some(at) = self.dispatcher.next_deadline().filter(|at| *at <= end.mono) {
             self.now = self.now.after(at.saturating_duration_since(self.now.mono));
-            let effects = self.dispatcher.on_tick(self.now);
+            let effects = self.dispatcher.handle(Input::Tick, self.now);
             self.perform(effects);
         }
         self.now = end;
-        let effects = self.dispatcher.on_tick(self.now);
+        let effects = self.dispatcher.handle(Input::Tick, self.now);
         self.perform(effects);
     }
 
@@ -154,9 +155,9 @@ impl World {
                     }
                     let id = write.id;
                     let written = self.write(write);
-                    effects.extend(self.dispatcher.on_written(id, written, self.now));
+                    effects.extend(self.dispatcher.handle(Input::Written(id, written), self.now));
                 }
-                Effect::Deliver(delivery) => self.waiting.push(delivery),
+                Effect::Attempt(delivery) => self.waiting.push(delivery),
                 Effect::Log(event) => self.events.push(event),
             }
         }
@@ -168,7 +169,7 @@ impl World {
         {
             let id = write.id;
             let written = self.write(write);
-            let effects = self.dispatcher.on_written(id, written, self.now);
+            let effects = self.dispatcher.handle(Input::Written(id, written), self.now);
             self.perform(effects);
         }
     }
@@ -196,13 +197,13 @@ impl World {
         }
     }
 
-    pub fn outcome(&mut self, delivery: &Delivery, outcome: Outcome) {
-        let effects = self.dispatcher.on_outcome(delivery.id, outcome, self.now);
+    pub fn outcome(&mut self, delivery: &Attempt, outcome: Outcome) {
+        let effects = self.dispatcher.handle(Input::Outcome(delivery.id, outcome), self.now);
         self.perform(effects);
     }
 
     /// Answers the delivery that a receiver waits for.
-    pub fn land(&mut self, receiver: &str, outcome: Outcome) -> Delivery {
+    pub fn land(&mut self, receiver: &str, outcome: Outcome) -> Attempt {
         let place = self.waiting.iter().position(|delivery| *delivery.receiver.0 == *receiver);
         let delivery = self.waiting.remove(place.expect("a delivery is asked for"));
         self.outcome(&delivery, outcome);

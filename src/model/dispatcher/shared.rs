@@ -1,58 +1,64 @@
-//! What all cases and receivers share.
+//! What all paths and receivers share.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::effect::{Effect, Event, Identity};
-use super::hindsight::Hindsight;
+use super::delivery::Moved;
+use super::io::{Effect, Profile, Report, Speaker};
 use super::jitter::Jitter;
-use super::outbox::Outbox;
-use super::record::NOTES;
+use super::queue::Queue;
+use super::unreported::Unreported;
 use crate::model::ledger::{Change, Write};
 use crate::model::receiver::ReceiverId;
 use crate::model::rule::{RuleSet, glob_matches};
 use crate::model::status::Silence;
 use crate::model::time::Now;
 
+/// What became of attempts is noted while fewer writes than this are under way. In a storm the intents go first,
+/// since messages wait for them, and what waits meanwhile becomes one note where it would have been several.
+const NOTES: usize = 32;
+
 #[derive(Debug)]
-pub(super) struct Core {
-    pub identity: Identity,
+pub(super) struct Shared {
+    pub speaker: Speaker,
     pub group_wait: Duration,
     pub rules: Arc<RuleSet>,
-    pub outboxes: BTreeMap<ReceiverId, Outbox>,
+    pub queues: BTreeMap<ReceiverId, Queue>,
     pub silences: Vec<Silence>,
     /// When the next silence ends.
     pub silence_ends: Option<Instant>,
-    pub hindsight: Hindsight,
+    pub unreported: Unreported,
     /// The epoch of the lease in effect.
     pub lease: Option<u64>,
     /// The epoch of the last lease that this process had before.
     pub last_epoch: Option<u64>,
     pub parked: bool,
-    /// Cases that may have something to do.
-    pub touched: BTreeSet<Arc<str>>,
+    /// Paths that may have something to do.
+    touched: BTreeSet<Arc<str>>,
     /// The paths of writes that were not answered yet.
     pub writes: HashMap<u64, Arc<str>>,
-    /// Cases whose note waits until fewer writes are under way. There are none unless so many are.
+    /// Paths whose note waits until fewer writes are under way. There are none unless so many are.
     pub postponed: BTreeSet<Arc<str>>,
     pub effects: Vec<Effect>,
     pub jitter: Jitter,
+    /// Changes whenever something that a snapshot shows may have changed.
     pub version: u64,
     numbers: u64,
+    tickets: u64,
 }
 
-impl Core {
-    pub fn new(identity: Identity, group_wait: Duration) -> Self {
+impl Shared {
+    pub fn new(speaker: Speaker, group_wait: Duration) -> Self {
         Self {
-            jitter: Jitter::new(identity.seed),
-            identity,
+            jitter: Jitter::new(speaker.seed),
+            speaker,
             group_wait,
             rules: Arc::default(),
-            outboxes: BTreeMap::new(),
+            queues: BTreeMap::new(),
             silences: Vec::new(),
             silence_ends: None,
-            hindsight: Hindsight::default(),
+            unreported: Unreported::default(),
             lease: None,
             last_epoch: None,
             parked: false,
@@ -62,6 +68,7 @@ impl Core {
             effects: Vec::new(),
             version: 0,
             numbers: 0,
+            tickets: 0,
         }
     }
 
@@ -70,8 +77,8 @@ impl Core {
         self.lease.is_some() && !self.parked
     }
 
-    pub fn log(&mut self, event: Event) {
-        self.effects.push(Effect::Log(event));
+    pub fn log(&mut self, report: Report) {
+        self.effects.push(Effect::Log(report));
     }
 
     /// A number that was not used before.
@@ -80,19 +87,60 @@ impl Core {
         self.numbers
     }
 
+    /// A place at the end of any queue.
+    pub fn ticket(&mut self) -> u64 {
+        self.tickets += 1;
+        self.tickets
+    }
+
     /// The id of a new incident or storm.
     pub fn incident_id(&mut self) -> Arc<str> {
         let number = self.number();
-        format!("{}-{number}", self.identity.instance).into()
+        format!("{}-{number}", self.speaker.instance).into()
     }
 
-    /// The next case to bring up to date: one that may have something to do, or else one whose note can be written.
+    /// The path is looked at before the run ends.
+    pub fn touch(&mut self, path: Arc<str>) {
+        self.touched.insert(path);
+    }
+
+    pub fn is_settled(&self) -> bool {
+        self.touched.is_empty()
+    }
+
+    /// The next path to look at: one that may have something to do, or else one whose note can be written.
     pub fn next_touched(&mut self) -> Option<Arc<str>> {
         let room = self.writes.len() < NOTES;
         self.touched.pop_first().or_else(|| if room { self.postponed.pop_first() } else { None })
     }
 
-    /// Asks for a change of the ledger, under the lease in effect; returns its id.
+    /// Has the receiver's queue and batch follow what a delivery of this path did. A receiver that is not
+    /// configured has none.
+    pub fn follow(&mut self, receiver: &ReceiverId, path: &Arc<str>, moved: Moved) {
+        if let Some(queue) = self.queues.get_mut(receiver) {
+            queue.follow(path, moved);
+        }
+    }
+
+    /// The receiver is to be told from now on.
+    pub fn enlist(&mut self, profile: Profile, now: Now) {
+        let queue = self.queues.entry(profile.id.clone()).or_insert_with(|| Queue::new(profile.clone()));
+        queue.enlist(profile, now.mono);
+    }
+
+    /// The receiver has left the configuration.
+    pub fn retire(&mut self, receiver: &ReceiverId) {
+        if self.queues.get_mut(receiver).is_some_and(Queue::retire) {
+            self.queues.remove(receiver);
+        }
+    }
+
+    /// Whether a note can be written now, or has to wait for others.
+    pub fn has_room(&self) -> bool {
+        self.writes.len() < NOTES
+    }
+
+    /// Asks for a change of the ledger, under the lease in effect; returns the write's number.
     pub fn write(&mut self, path: &Arc<str>, epoch: u64, change: Change) -> u64 {
         let id = self.number();
         self.writes.insert(id, Arc::clone(path));
@@ -100,7 +148,7 @@ impl Core {
         id
     }
 
-    pub fn silenced(&self, path: &str, now: Now) -> bool {
+    pub fn is_silenced(&self, path: &str, now: Now) -> bool {
         self.silences.iter().any(|silence| silence.until > now.wall && glob_matches(&silence.path, path))
     }
 

@@ -16,27 +16,33 @@ const KEEP: Duration = Duration::from_secs(120);
 
 /// A violation that fired and ended while this agent did not lead.
 #[derive(Clone, Debug)]
-pub(super) struct Ended {
+pub(super) struct Episode {
     pub since: Now,
     pub until: Now,
     pub message: Arc<str>,
     /// Earlier ones of the same path, of which it holds as well that nobody was told.
     pub missed: u32,
     /// The state of the listing when it began; `None` if nobody should be told.
-    listing: Option<u64>,
+    pub listing: Option<u64>,
+}
+
+impl Episode {
+    fn is_old(&self, now: Now) -> bool {
+        now.mono.saturating_duration_since(self.until.mono) >= KEEP
+    }
 }
 
 /// The memory of them.
 #[derive(Debug, Default)]
-pub(super) struct Hindsight {
+pub(super) struct Unreported {
     /// Counts the changes of the listing; `None` while it is not watched.
     listing: Option<u64>,
     changes: u64,
-    ended: BTreeMap<Arc<str>, Ended>,
+    ended: BTreeMap<Arc<str>, Episode>,
     sweep_at: Option<Instant>,
 }
 
-impl Hindsight {
+impl Unreported {
     /// The listing has changed, or may have.
     pub fn ledger_changed(&mut self) {
         self.changes += 1;
@@ -44,7 +50,7 @@ impl Hindsight {
     }
 
     /// Changes of the listing may go unseen from now on.
-    pub fn blind(&mut self) {
+    pub fn stop_watching(&mut self) {
         self.listing = None;
     }
 
@@ -53,24 +59,16 @@ impl Hindsight {
         self.listing
     }
 
-    /// A violation that began at this state of the listing has ended.
-    pub fn note(
-        &mut self,
-        path: &Arc<str>,
-        since: Now,
-        until: Now,
-        message: &Arc<str>,
-        listing: Option<u64>,
-    ) {
-        let earlier = self.ended.get(path).filter(|ended| self.is_untold(ended));
+    /// A violation has ended.
+    pub fn note(&mut self, path: &Arc<str>, episode: Episode) {
+        let earlier = self.ended.get(path).filter(|ended| self.is_unreported(ended));
         // One that was silenced does not hide an earlier one that was not.
-        if listing.is_none() && earlier.is_some() {
+        if episode.listing.is_none() && earlier.is_some() {
             return;
         }
         let missed = earlier.map_or(0, |ended| ended.missed.saturating_add(1));
-        let ended = Ended { since, until, message: Arc::clone(message), missed, listing };
-        self.ended.insert(Arc::clone(path), ended);
-        self.sweep_at = self.sweep_at.or_else(|| until.mono.checked_add(KEEP));
+        self.sweep_at = self.sweep_at.or_else(|| episode.until.mono.checked_add(KEEP));
+        self.ended.insert(Arc::clone(path), Episode { missed, ..episode });
     }
 
     /// Forgets what was over long ago.
@@ -78,30 +76,26 @@ impl Hindsight {
         if self.sweep_at.take_if(|at| *at <= now.mono).is_none() {
             return;
         }
-        self.ended.retain(|_, ended| !is_old(ended, now));
+        self.ended.retain(|_, ended| !ended.is_old(now));
         if !self.ended.is_empty() {
             self.sweep_at = now.mono.checked_add(KEEP);
         }
     }
 
     /// What was seen to end of a path that has an entry.
-    pub fn recall(&mut self, path: &str, now: Now) -> Option<Ended> {
-        self.ended.remove(path).filter(|ended| !is_old(ended, now))
+    pub fn recall(&mut self, path: &str, now: Now) -> Option<Episode> {
+        self.ended.remove(path).filter(|ended| !ended.is_old(now))
     }
 
     /// What ended within that time and nobody was told of. Whoever asks tells it, so it is forgotten here. An agent
     /// that led before may not have seen the rest as this one did, or not have wanted to tell of it.
-    pub fn untold(&mut self, within: Duration, now: Now) -> Vec<(Arc<str>, Ended)> {
-        let recent = |ended: &Ended| now.mono.saturating_duration_since(ended.until.mono) < within;
+    pub fn take(&mut self, within: Duration, now: Now) -> Vec<(Arc<str>, Episode)> {
+        let recent = |ended: &Episode| now.mono.saturating_duration_since(ended.until.mono) < within;
         let all = std::mem::take(&mut self.ended);
-        all.into_iter().filter(|(_, ended)| self.is_untold(ended) && recent(ended)).collect()
+        all.into_iter().filter(|(_, ended)| self.is_unreported(ended) && recent(ended)).collect()
     }
 
-    fn is_untold(&self, ended: &Ended) -> bool {
+    fn is_unreported(&self, ended: &Episode) -> bool {
         ended.listing.is_some() && ended.listing == self.listing
     }
-}
-
-fn is_old(ended: &Ended, now: Now) -> bool {
-    now.mono.saturating_duration_since(ended.until.mono) >= KEEP
 }

@@ -28,8 +28,10 @@ fn what_came_and_went_while_nobody_led_is_told_late() {
     assert_eq!(words(&told), ["a Late /0", "b Late /0"]);
     let item = &told[0].1.items[0];
     assert_eq!((item.since, item.until), (began, Some(began + secs(1))));
-    assert!(item.notes.is_empty() && world.ledger.is_empty() && world.dispatcher.cases.is_empty());
-    assert!(world.events.contains(&Event::Missed("/0".into())));
+    assert!(
+        item.notes.is_empty() && world.ledger.is_empty() && world.dispatcher.paths.iter().next().is_none()
+    );
+    assert!(world.events.contains(&Report::Missed("/0".into())));
 }
 
 #[test]
@@ -70,7 +72,7 @@ fn what_may_have_been_told_is_not_told_again() {
     check("it was silenced", |world| {
         let until = world.now.wall + secs(2);
         let silence = Silence { id: "s".into(), path: "/0".into(), until, comment: "".into(), by: "".into() };
-        world.dispatcher.on_silences(vec![silence], world.now);
+        world.dispatcher.handle(Input::Silences(vec![silence]), world.now);
         blink(world);
         world.wait(secs(3));
     });
@@ -80,9 +82,9 @@ fn what_may_have_been_told_is_not_told_again() {
 fn a_stranger_who_held_the_lock_meant_silence() {
     let mut world = follower();
     blink(&mut world);
-    let grant = Grant { barrier: 1, epoch: 1, vacancy: Duration::ZERO, ..Grant::default() };
+    let grant = Takeover { barrier: 1, epoch: 1, vacancy: Duration::ZERO, ..Takeover::default() };
     world.judged(Judged::Barrier(1));
-    let effects = world.dispatcher.on_lease(grant, world.now);
+    let effects = world.dispatcher.handle(Input::Granted(grant), world.now);
     world.perform(effects);
     assert_eq!(world.told(), [""; 0]);
 }
@@ -93,7 +95,7 @@ fn it_is_told_once_though_each_follower_saw_it() {
     blink(&mut first);
     first.lead(1);
     assert_eq!(first.told(), ["a Late /0", "b Late /0"]);
-    let effects = first.dispatcher.on_lease_lost(first.now);
+    let effects = first.dispatcher.handle(Input::Revoked, first.now);
     first.perform(effects);
     first.lead(2);
     assert_eq!(first.told(), [""; 0]);

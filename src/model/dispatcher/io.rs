@@ -3,14 +3,40 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::ledger::{Stored, Write};
+use crate::model::ledger::{Stored, Write, Written};
 use crate::model::message::Notification;
-use crate::model::receiver::ReceiverId;
+use crate::model::receiver::{Outcome, ReceiverId};
 use crate::model::status::Silence;
+use crate::model::transition::Judged;
+
+/// What the dispatcher hears.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The configuration was read: the receivers are these from now on, and this is `group_wait`. What they refused
+    /// is tried again. The rules follow as [`Judged::Rules`], once the watching side has them.
+    Receivers(Vec<Profile>, Duration),
+    /// The evaluator told something.
+    Judged(Judged),
+    /// The election granted the lease. It is in effect once its barrier has arrived, which may be now.
+    Granted(Takeover),
+    /// The lease is over: no attempt is asked for, and no write, until the next.
+    Revoked,
+    /// The silences are these from now on.
+    Silences(Vec<Silence>),
+    /// An attempt ended.
+    Outcome(AttemptId, Outcome),
+    /// The ledger answered the write of this number.
+    Written(u64, Written),
+    /// The process is about to end: no more attempts are started. Outcomes are still noted, and so is that what was
+    /// prepared was not tried.
+    Park,
+    /// Time has passed.
+    Tick,
+}
 
 /// Who speaks, and how.
 #[derive(Clone, Debug)]
-pub struct Identity {
+pub struct Speaker {
     /// The cluster's name.
     pub cluster: Arc<str>,
     /// This agent's name.
@@ -42,7 +68,7 @@ pub struct Profile {
 
 /// The right to lead, as the election hands it over. It counts from the moment at which the barrier arrives.
 #[derive(Clone, Debug, Default)]
-pub struct Grant {
+pub struct Takeover {
     /// The barrier that was sent after the ledger had been read. Later barriers have greater numbers.
     pub barrier: u64,
     /// The sequence number of the lock.
@@ -58,18 +84,18 @@ pub struct Grant {
     pub vacancy: Duration,
 }
 
-/// The name of one delivery, unique in this process.
+/// The number of one attempt, unique in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DeliveryId(pub u64);
+pub struct AttemptId(pub u64);
 
 /// One attempt to be made.
 #[derive(Clone, Debug)]
-pub struct Delivery {
-    /// Its name; the outcome bears the same.
-    pub id: DeliveryId,
+pub struct Attempt {
+    /// Its number; the outcome bears the same.
+    pub id: AttemptId,
     /// The lease under which it may be made; to be checked right before it is.
     pub epoch: u64,
-    /// The receiver. It has no other delivery under way.
+    /// The receiver. It has no other attempt under way.
     pub receiver: ReceiverId,
     /// What to tell it.
     pub notification: Notification,
@@ -78,17 +104,17 @@ pub struct Delivery {
 /// What the shell has to do.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Change the ledger, and answer with `on_written`.
+    /// Change the ledger, and answer with [`Input::Written`].
     Write(Write),
-    /// Make an attempt, and answer with `on_outcome`.
-    Deliver(Delivery),
+    /// Make an attempt, and answer with [`Input::Outcome`].
+    Attempt(Attempt),
     /// Tell the operator.
-    Log(Event),
+    Log(Report),
 }
 
 /// What an operator may want to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum Report {
     /// A path fell out of spec, and waits for its hold-down.
     Pending(Arc<str>),
     /// It came back in spec before that.

@@ -1,0 +1,142 @@
+//! What the ledger holds of one path, and the one write that may be under way: a compare-and-set by version.
+
+use std::time::{Duration, Instant};
+
+use super::jitter::Jitter;
+use crate::model::ledger::{Change, Entry, Stored, Written};
+
+/// The first pause after a write that failed; it doubles with each.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause.
+const LAST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Keeps one znode in step with what is known. It does not know what that is.
+#[derive(Debug, Default)]
+pub(super) struct EntrySync {
+    /// What the znode holds, as far as this lease knows.
+    stored: Option<Entry>,
+    /// The znode's version; `None` if there is none. There is a version without an entry if what the znode
+    /// held could not be understood.
+    version: Option<i32>,
+    /// The write under way, and what the znode holds after it.
+    in_flight: Option<(u64, Option<Entry>)>,
+    /// Whether what is known now has to be written.
+    pub wanted: bool,
+    failures: u32,
+    retry_at: Option<Instant>,
+}
+
+/// What the ledger's answer means.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// The znode holds what it was to hold, or nothing if that was to be.
+    Done { gone: bool },
+    /// It may or may not have been written, for this reason; it is tried again.
+    Failed(String),
+    /// The znode holds something else that is this lease's own, or lost what this lease had written.
+    Stepped,
+    /// The entry that was taken over was removed: the leader before had told everybody of both ends.
+    Closed,
+    /// Another lease's entry has to be taken over.
+    Overruled(Entry),
+}
+
+impl EntrySync {
+    /// What was read at takeover; no entry if it could not be understood.
+    pub fn read(entry: Option<Entry>, version: i32) -> Self {
+        Self { stored: entry, version: Some(version), ..Self::default() }
+    }
+
+    /// Whether the ledger holds, or may come to hold, anything.
+    pub fn is_needed(&self) -> bool {
+        self.version.is_some() || self.in_flight.is_some()
+    }
+
+    /// What the znode holds, and will go on to hold, if this lease has written it.
+    pub fn settled(&self, epoch: u64) -> Option<&Entry> {
+        self.stored.as_ref().filter(|entry| entry.epoch == epoch && self.in_flight.is_none())
+    }
+
+    /// Whether a write failed so recently that none is tried.
+    pub fn is_blocked(&self, now: Instant) -> bool {
+        self.retry_at.is_some_and(|at| at > now)
+    }
+
+    pub fn retry_at(&self) -> Option<Instant> {
+        self.retry_at
+    }
+
+    /// Whether a write is wanted and may be made now. The pause after a failed one ends here.
+    pub fn is_due(&mut self, now: Instant) -> bool {
+        if self.is_blocked(now) || self.in_flight.is_some() {
+            return false;
+        }
+        self.retry_at = None;
+        self.wanted
+    }
+
+    /// The change after which the znode holds this; none if it does.
+    pub fn change_to(&self, entry: Option<&Entry>) -> Option<Change> {
+        match (entry, self.version) {
+            (None, None) => None,
+            (Some(_), _) if entry == self.stored.as_ref() => None,
+            (None, Some(version)) => Some(Change::Delete(version)),
+            (Some(entry), None) => Some(Change::Create(entry.clone())),
+            (Some(entry), Some(version)) => Some(Change::Set(entry.clone(), version)),
+        }
+    }
+
+    /// The write of this number is under way; the znode holds this after it.
+    pub fn began(&mut self, write: u64, entry: Option<Entry>) {
+        self.in_flight = Some((write, entry));
+    }
+
+    /// The ledger answered; `None` if that was not the write under way.
+    pub fn on_written(
+        &mut self,
+        write: u64,
+        written: Written,
+        epoch: u64,
+        jitter: &mut Jitter,
+        now: Instant,
+    ) -> Option<Reply> {
+        let (_, entry) = self.in_flight.take_if(|(under_way, _)| *under_way == write)?;
+        Some(match written {
+            Written::Done(version) => {
+                let gone = entry.is_none();
+                self.failures = 0;
+                (self.version, self.stored) = ((!gone).then_some(version), entry);
+                Reply::Done { gone }
+            }
+            Written::Failed(reason) => {
+                self.failures = self.failures.saturating_add(1);
+                self.retry_at = now.checked_add(jitter.pause(FIRST_PAUSE, LAST_PAUSE, self.failures));
+                self.wanted = true;
+                Reply::Failed(reason)
+            }
+            Written::Conflict(stored) => {
+                self.wanted = true;
+                self.on_conflict(stored, epoch)
+            }
+        })
+    }
+
+    /// The znode is not as expected: an answer was lost, or a write of an earlier lease came late.
+    fn on_conflict(&mut self, found: Option<Stored>, epoch: u64) -> Reply {
+        let before = self.stored.as_ref().map(|entry| entry.epoch);
+        let stamped = before == Some(epoch);
+        let Some(Stored { entry, version }) = found else {
+            (self.stored, self.version) = (None, None);
+            return if before.is_some() && !stamped { Reply::Closed } else { Reply::Stepped };
+        };
+        self.version = Some(version);
+        self.stored = Some(entry.clone());
+        // What bears this lease's epoch is this agent's own; so is what was stamped before under this lease, and
+        // a late write of an older one has no say over it.
+        if entry.epoch != epoch && (!stamped || entry.epoch > epoch) {
+            Reply::Overruled(entry)
+        } else {
+            Reply::Stepped
+        }
+    }
+}

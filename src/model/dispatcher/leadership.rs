@@ -1,0 +1,142 @@
+//! Taking the lease over, and losing it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::PATIENCE;
+use super::incident::Incident;
+use super::io::{Report, Takeover};
+use super::paths::Paths;
+use super::queue::Queue;
+use super::shared::Shared;
+use super::unreported::Episode;
+use crate::model::ledger::{Change, Entry, Stored, Written};
+use crate::model::rule::Rule;
+use crate::model::time::Now;
+
+/// Whether this agent leads, and what it found in the ledger that is not its own.
+#[derive(Debug, Default)]
+pub(super) struct Leadership {
+    /// The lease that was granted, and whose barrier has yet to arrive.
+    coming: Option<Takeover>,
+    /// The last barrier that arrived.
+    barrier: Option<u64>,
+    orphans: BTreeMap<Arc<str>, Orphan>,
+    /// When the orphans are removed.
+    collect_at: Option<Instant>,
+}
+
+/// An entry of a path that no rule of this agent knows. Another agent's may: files differ during a rollout. So
+/// it is left alone for a day of one lease, and then removed.
+#[derive(Debug)]
+struct Orphan {
+    /// `None` if it could not be understood.
+    entry: Option<Entry>,
+    version: i32,
+}
+
+impl Leadership {
+    /// The lease counts once its barrier has arrived.
+    pub fn grant(&mut self, takeover: Takeover) {
+        self.coming = Some(takeover);
+    }
+
+    /// Everything that rang before this barrier was set has been told.
+    pub fn on_barrier(&mut self, barrier: u64) {
+        self.barrier = self.barrier.max(Some(barrier));
+    }
+
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.collect_at
+    }
+
+    /// Makes a granted lease count if its barrier has arrived.
+    pub fn become_leader(&mut self, paths: &mut Paths, shared: &mut Shared, now: Now) {
+        let Some(takeover) = self.coming.take_if(|takeover| self.barrier >= Some(takeover.barrier)) else {
+            return;
+        };
+        shared.log(Report::Leading(takeover.epoch, takeover.entries.len()));
+        shared.lease = Some(takeover.epoch);
+        shared.silences = takeover.silences;
+        shared.arm_silences(now);
+        let known: BTreeSet<_> = takeover.entries.iter().map(|stored| &stored.entry.path).collect();
+        paths.touch_each(shared, |tracked, _| tracked.become_leader(known.contains(tracked.path())));
+        for Stored { entry, version } in takeover.entries {
+            let path = Arc::clone(&entry.path);
+            self.take_over(path, Orphan { entry: Some(entry), version }, paths, shared, now);
+        }
+        for (path, version) in takeover.unreadable {
+            shared.log(Report::Unreadable(Arc::clone(&path)));
+            self.take_over(path, Orphan { entry: None, version }, paths, shared, now);
+        }
+        for (path, episode) in shared.unreported.take(takeover.vacancy, now) {
+            report_late(&path, &episode, paths, shared, now);
+        }
+        shared.unreported.stop_watching();
+        self.collect_at = now.mono.checked_add(PATIENCE).filter(|_| !self.orphans.is_empty());
+        shared.queues.values_mut().for_each(|queue| queue.refresh_now(now.mono));
+    }
+
+    /// No attempt is asked for, and no write, until the next lease.
+    pub fn step_down(&mut self, paths: &mut Paths, shared: &mut Shared, now: Now) {
+        self.coming = None;
+        // The election says so whether this agent led or not.
+        let Some(epoch) = shared.lease.take() else { return };
+        shared.log(Report::Following(epoch));
+        shared.last_epoch = Some(epoch);
+        shared.writes.clear();
+        shared.postponed.clear();
+        self.orphans.clear();
+        self.collect_at = None;
+        paths.touch_each(shared, |tracked, shared| tracked.step_down(shared, now));
+        shared.queues.values_mut().for_each(Queue::step_down);
+    }
+
+    /// Takes one entry of the ledger over, or sets it aside if no rule knows its path.
+    fn take_over(&mut self, path: Arc<str>, found: Orphan, paths: &mut Paths, shared: &mut Shared, now: Now) {
+        let Some(rule) = shared.rules.for_path(&path).cloned() else {
+            self.orphans.insert(path, found);
+            return;
+        };
+        let mut touched = paths.track(&path, &rule, shared, now);
+        let (tracked, shared) = touched.parts();
+        tracked.take_over(found.entry, found.version, shared, now);
+    }
+
+    /// Takes those entries over that the new rules know.
+    pub fn adopt_orphans(&mut self, paths: &mut Paths, shared: &mut Shared, now: Now) {
+        for (path, orphan) in std::mem::take(&mut self.orphans) {
+            self.take_over(path, orphan, paths, shared, now);
+        }
+    }
+
+    /// Removes the entries that no rule knew for a day.
+    pub fn collect_orphans(&mut self, shared: &mut Shared, now: Now) {
+        let (Some(epoch), Some(_)) = (shared.lease, self.collect_at.take_if(|at| *at <= now.mono)) else {
+            return;
+        };
+        for (path, orphan) in std::mem::take(&mut self.orphans) {
+            shared.write(&path, epoch, Change::Delete(orphan.version));
+        }
+    }
+}
+
+/// Opens an incident for what fired and was over while nobody led.
+fn report_late(path: &Arc<str>, episode: &Episode, paths: &mut Paths, shared: &mut Shared, now: Now) {
+    let rule: Option<Arc<Rule>> = shared.rules.for_path(path).cloned();
+    let told = rule.filter(|rule| !rule.terms.receivers.is_empty() && !shared.is_silenced(path, now));
+    let Some(rule) = told else { return };
+    let id = shared.incident_id();
+    let incident = Incident::unreported(path, id, episode, &rule.terms.receivers, now.mono);
+    paths.track(path, &rule, shared, now).incident = Some(incident);
+    shared.log(Report::Missed(Arc::clone(path)));
+}
+
+/// The ledger answered the removal of an orphan. One that changed meanwhile is somebody's.
+pub(super) fn on_collected(path: Arc<str>, written: &Written, shared: &mut Shared) {
+    match written {
+        Written::Done(_) => shared.log(Report::Collected(path)),
+        Written::Conflict(_) | Written::Failed(_) => {}
+    }
+}

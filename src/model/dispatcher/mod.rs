@@ -1,0 +1,291 @@
+//! Who must be told what, and what surely happened: the alert protocol as a pure machine.
+//!
+//! [`Dispatcher::handle`] takes one [`Input`] (a judgement, the lease, an outcome, an answer of the ledger, time) and
+//! returns the [`Effect`]s that the shell has to carry out. Every agent feeds its dispatcher the same judgements, so
+//! that every alert's timers run everywhere; only under a lease does it ask for attempts and for writes.
+//!
+//! # From a transition to a mail
+//!
+//! 1. The evaluator tells a transition: the path is out of spec. The path is tracked from now on (`tracked.rs`), and
+//!    its [`Alert`](super::alert::Alert) waits for its `cancel_timeout`.
+//! 2. The alert fires. If this agent leads, an incident opens (`incident.rs`), with a delivery for each receiver of
+//!    the rule (`delivery.rs`, which has the table of a delivery's stages). On any other agent that is all.
+//! 3. Whoever changes a path marks it as touched, and before `handle` returns each touched path is brought up to date
+//!    (`settle`): each delivery finds out whether there is anything to tell, and if so takes a place in its receiver's
+//!    queue (`queue.rs`).
+//! 4. When the queue may open, a batch is put together (`batch.rs`): one item, a digest, or a storm (`storm.rs`). It
+//!    does not leave yet: first the ledger has to say of each item that it may have been told. Each path writes its
+//!    entry with `ambiguous` for the receiver (`entry_sync.rs`); the batch waits for the set of paths that have not.
+//! 5. When it waits for none it leaves, as an [`Effect::Attempt`] under the epoch of the lease. What need not be told
+//!    any more by now stays behind.
+//! 6. The outcome is noted: `sent` if the receiver took it, `pending` again if it surely did not, `refused`, or still
+//!    `ambiguous` if the answer was lost. After a failure and after a lost answer the delivery goes back to its queue,
+//!    which pauses. Recoveries and reminders take the same way. When nobody has to hear of anything any more the
+//!    entry is removed, and the incident is forgotten.
+//!
+//! # When the leader dies in the middle of a mail
+//!
+//! Its lock goes with its session, and the next in line is granted a lease with all that the ledger holds
+//! (`leadership.rs`). By step 4 the entry says `ambiguous` of that receiver, so the new leader, whose own alert has
+//! been running all the time, tells it again, under the same incident's id: once too often perhaps, and never not at
+//! all. If the path is back in spec by then the receiver is told of the recovery, since it may know of the alert. What
+//! was `sent` is not repeated; what was never tried has `pending` or no entry at all, and is told as ever. Its
+//! entries bear the dead leader's epoch until this lease writes them, by compare-and-set: a write of the dead
+//! that arrives late makes that fail, and the entry is then read and decided on anew.
+//!
+//! What came and went while nobody led has no entry. Followers remember it, and the next leader tells it
+//! (`unreported.rs`). A leader that lost its lease and gets it back remembers what became of its own attempts, and
+//! that outranks an `ambiguous` in the ledger.
+
+mod batch;
+mod delivery;
+mod entry_sync;
+mod incident;
+mod io;
+mod jitter;
+mod leadership;
+mod paths;
+mod queue;
+mod shared;
+mod storm;
+#[cfg(test)]
+mod tests;
+mod tracked;
+mod unreported;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use io::{Attempt, AttemptId, Effect, Input, Profile, Report, Speaker, Takeover};
+
+use self::batch::{Batch, Turn};
+use self::leadership::Leadership;
+use self::paths::Paths;
+use self::queue::{Opening, Queue};
+use self::shared::Shared;
+use super::ledger::Written;
+use super::receiver::{Outcome, ReceiverId};
+use super::rule::RuleSet;
+use super::status::{AlertStatus, ReceiverStatus, Silence};
+use super::time::Now;
+use super::transition::{Judged, State, Transition};
+
+/// How long a receiver is tried for one item before it is given up.
+pub const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How many items one message may hold.
+pub const DIGEST: usize = 500;
+/// Above how many waiting items a receiver that takes no digests gets one event for all.
+pub const STORM: usize = 50;
+
+/// The machine. See the module.
+#[derive(Debug)]
+pub struct Dispatcher {
+    paths: Paths,
+    leadership: Leadership,
+    shared: Shared,
+}
+
+impl Dispatcher {
+    /// A machine without rules or receivers.
+    pub fn new(speaker: Speaker, group_wait: Duration) -> Self {
+        Self {
+            paths: Paths::default(),
+            leadership: Leadership::default(),
+            shared: Shared::new(speaker, group_wait),
+        }
+    }
+
+    /// Takes one input in, does what is to be done by now, and returns what the shell has to do.
+    pub fn handle(&mut self, input: Input, now: Now) -> Vec<Effect> {
+        let Self { paths, leadership, shared } = self;
+        match input {
+            Input::Receivers(profiles, group_wait) => self.on_receivers(profiles, group_wait, now),
+            Input::Judged(judged) => self.on_judged(judged, now),
+            Input::Granted(takeover) => {
+                leadership.step_down(paths, shared, now);
+                leadership.grant(takeover);
+            }
+            Input::Revoked => leadership.step_down(paths, shared, now),
+            Input::Silences(silences) => {
+                shared.silences = silences;
+                paths.touch_all(shared);
+            }
+            Input::Outcome(attempt, outcome) => self.on_outcome(attempt, &outcome, now),
+            Input::Written(write, written) => self.on_written(write, written, now),
+            Input::Park => {
+                shared.parked = true;
+                self.each_turn(now, |mut turn| turn.park());
+            }
+            Input::Tick => {}
+        }
+        self.run(now)
+    }
+
+    fn on_receivers(&mut self, profiles: Vec<Profile>, group_wait: Duration, now: Now) {
+        let Self { paths, shared, .. } = self;
+        shared.group_wait = group_wait;
+        let keep: BTreeSet<ReceiverId> = profiles.iter().map(|profile| profile.id.clone()).collect();
+        profiles.into_iter().for_each(|profile| shared.enlist(profile, now));
+        let gone: Vec<_> = shared.queues.keys().filter(|id| !keep.contains(id)).cloned().collect();
+        paths.touch_each(shared, |tracked, shared| tracked.on_receivers(&gone, shared, now));
+        gone.iter().for_each(|receiver| shared.retire(receiver));
+    }
+
+    fn on_judged(&mut self, judged: Judged, now: Now) {
+        let Self { paths, leadership, shared } = self;
+        match judged {
+            Judged::Rules(rules) => self.on_rules(rules, now),
+            Judged::Transition(transition) => self.on_transition(transition, now),
+            Judged::Forgotten(path, _) => {
+                paths.compliant.remove(&path);
+                self.close(&path);
+            }
+            Judged::Stale => {
+                paths.compliant.clear();
+                paths.compliant.shrink_to_fit();
+                shared.unreported.stop_watching();
+                paths.touch_each(shared, |tracked, _| tracked.alert.stale());
+            }
+            Judged::StalePath(path) => {
+                paths.compliant.remove(&path);
+                paths.touch(&path, shared).into_iter().for_each(|mut touched| touched.alert.stale());
+            }
+            // What comes and goes under our own lease is our own doing.
+            Judged::LedgerChanged if shared.lease.is_none() => shared.unreported.ledger_changed(),
+            Judged::LedgerChanged => {}
+            Judged::Barrier(barrier) => leadership.on_barrier(barrier),
+        }
+    }
+
+    fn on_rules(&mut self, rules: Arc<RuleSet>, now: Now) {
+        let Self { paths, leadership, shared } = self;
+        shared.rules = Arc::clone(&rules);
+        paths.compliant.retain(|path| rules.for_path(path).is_some());
+        paths.touch_each(shared, |tracked, shared| match rules.for_path(tracked.path()) {
+            // Whether a judgement still holds is the evaluator's to say.
+            Some(rule) => tracked.rule = Arc::clone(rule),
+            None => tracked.abandon(shared),
+        });
+        leadership.adopt_orphans(paths, shared, now);
+    }
+
+    fn on_transition(&mut self, transition: Transition, now: Now) {
+        let Self { paths, shared, .. } = self;
+        let Transition { path, rule, state, children } = transition;
+        if state == State::Ok && paths.get(&path).is_none() {
+            paths.compliant.insert(path);
+            return;
+        }
+        let mut touched = paths.track(&path, &rule, shared, now);
+        let (tracked, shared) = touched.parts();
+        tracked.rule = rule;
+        tracked.judge(state, children, shared, now);
+    }
+
+    /// Forgets a path that is not watched for any more. Its incident is closed, and nobody is told.
+    fn close(&mut self, path: &str) {
+        if let Some(mut touched) = self.paths.touch(path, &mut self.shared) {
+            let (tracked, shared) = touched.parts();
+            tracked.abandon(shared);
+        }
+    }
+
+    fn on_outcome(&mut self, attempt: AttemptId, outcome: &Outcome, now: Now) {
+        let mut queues = self.shared.queues.iter_mut();
+        let found: Option<(ReceiverId, Batch)> =
+            queues.find_map(|(receiver, queue)| Some((receiver.clone(), queue.take_attempt(attempt)?)));
+        // Each attempt is answered once: a second answer would have no batch.
+        let Some((receiver, batch)) = found else { return };
+        self.turn(&receiver, now).conclude(&batch, outcome);
+    }
+
+    fn on_written(&mut self, write: u64, written: Written, now: Now) {
+        let Self { paths, shared, .. } = self;
+        // A write of an earlier lease is not waited for any more.
+        let Some(path) = shared.writes.remove(&write) else { return };
+        if paths.get(&path).is_none() {
+            return leadership::on_collected(path, &written, shared);
+        }
+        if let Some(mut touched) = paths.touch(&path, shared) {
+            let (tracked, shared) = touched.parts();
+            tracked.on_written(write, written, shared, now);
+        }
+    }
+
+    fn turn<'a>(&'a mut self, receiver: &'a ReceiverId, now: Now) -> Turn<'a> {
+        Turn { receiver, paths: &mut self.paths, shared: &mut self.shared, now }
+    }
+
+    fn each_turn(&mut self, now: Now, mut act: impl FnMut(Turn)) {
+        let receivers: Vec<ReceiverId> = self.shared.queues.keys().cloned().collect();
+        receivers.iter().for_each(|receiver| act(self.turn(receiver, now)));
+    }
+
+    /// Does what is to be done by now, and returns what the shell has to do.
+    fn run(&mut self, now: Now) -> Vec<Effect> {
+        let Self { paths, leadership, shared } = self;
+        leadership.become_leader(paths, shared, now);
+        leadership.collect_orphans(shared, now);
+        shared.unreported.sweep(now);
+        if shared.silence_ends.is_some_and(|end| end <= now.mono) {
+            paths.touch_all(shared);
+        }
+        shared.arm_silences(now);
+        paths.touch_due(shared, now);
+        loop {
+            while let Some(path) = self.shared.next_touched() {
+                self.paths.settle(path, &mut self.shared, now);
+            }
+            if self.shared.sends() {
+                self.each_turn(now, |mut turn| turn.pump());
+            }
+            if self.shared.is_settled() {
+                return std::mem::take(&mut self.shared.effects);
+            }
+        }
+    }
+
+    /// Whether an attempt is under way, or the ledger has yet to take what is known.
+    pub fn is_busy(&self) -> bool {
+        !self.shared.writes.is_empty() || self.shared.queues.values().any(Queue::is_sending)
+    }
+
+    /// When [`Input::Tick`] has something to do.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let queues = self.shared.queues.values().filter(|_| self.shared.sends()).filter_map(|queue| {
+            match queue.opens_at().or_else(|| queue.refreshes_at())? {
+                Opening::Now => None,
+                Opening::At(at) => Some(at),
+            }
+        });
+        let own = [self.paths.next_alarm(), self.leadership.next_deadline(), self.shared.silence_ends];
+        own.into_iter().flatten().chain(queues).min()
+    }
+
+    /// Changes whenever something that a snapshot shows may have changed.
+    pub fn version(&self) -> u64 {
+        self.shared.version
+    }
+
+    /// The epoch of the lease in effect.
+    pub fn epoch(&self) -> Option<u64> {
+        self.shared.lease
+    }
+
+    /// Every alert that is not inactive, by path.
+    pub fn alert_status(&self) -> impl Iterator<Item = (&Arc<str>, AlertStatus)> {
+        self.paths.iter().filter_map(|tracked| Some((tracked.path(), tracked.status()?)))
+    }
+
+    /// Every receiver of the configuration.
+    pub fn receiver_status(&self) -> impl Iterator<Item = (&ReceiverId, ReceiverStatus)> {
+        let queues = self.shared.queues.iter().filter(|(_, queue)| !queue.is_retired());
+        queues.map(|(id, queue)| (id, queue.status()))
+    }
+
+    /// The silences in force.
+    pub fn silences(&self, now: Now) -> impl Iterator<Item = &Silence> {
+        self.shared.silences.iter().filter(move |silence| silence.until > now.wall)
+    }
+}

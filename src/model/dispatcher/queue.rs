@@ -1,0 +1,281 @@
+//! What waits for one receiver, when it may leave, and how the receiver does.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::batch::Batch;
+use super::delivery::Moved;
+use super::io::{AttemptId, Profile, Report};
+use super::jitter::Jitter;
+use super::storm::Storms;
+use super::{DIGEST, STORM};
+use crate::model::receiver::Outcome;
+use crate::model::status::ReceiverStatus;
+use crate::model::time::Now;
+
+/// The first pause after a failed attempt; it doubles with each.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause.
+const LAST_PAUSE: Duration = Duration::from_secs(300);
+/// The pause after an attempt that the end of the lease forbade.
+const NOT_TRIED: Duration = Duration::from_secs(1);
+/// How much of a receiver's answer is kept, in bytes.
+const REASON: usize = 300;
+
+/// One receiver's queue of paths. What is told of a path is decided when it leaves, so that a path stands in it
+/// once at most.
+///
+/// A first item leaves at once, on credit. After it, what comes is gathered until the window ends.
+#[derive(Debug)]
+pub(super) struct Queue {
+    pub profile: Profile,
+    pub status: ReceiverStatus,
+    /// What leaves next, or is under way.
+    pub batch: Option<Batch>,
+    /// Whether the receiver has left the configuration, and only its last outcome is waited for.
+    retired: bool,
+    waiting: BTreeMap<u64, Arc<str>>,
+    /// Batches that may leave before the window ends.
+    credit: usize,
+    /// The end of the window in which items are gathered.
+    window: Option<Instant>,
+    /// How many attempts failed in a row.
+    failures: u32,
+    /// When the next attempt may be made after one that failed.
+    retry_at: Option<Instant>,
+    pub refresh: Option<Refresh>,
+    pub storms: Storms,
+}
+
+/// The rounds of telling again.
+#[derive(Debug)]
+pub(super) struct Refresh {
+    /// When the next round begins, or goes on.
+    pub at: Instant,
+    /// The last path told in this round.
+    pub after: Option<Arc<str>>,
+}
+
+/// When a batch may leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opening {
+    Now,
+    At(Instant),
+}
+
+impl Opening {
+    pub fn is_reached(self, now: Instant) -> bool {
+        match self {
+            Self::Now => true,
+            Self::At(at) => at <= now,
+        }
+    }
+}
+
+impl Queue {
+    pub fn new(profile: Profile) -> Self {
+        let status = ReceiverStatus { kind: profile.kind, ..ReceiverStatus::default() };
+        Self {
+            profile,
+            status,
+            batch: None,
+            retired: false,
+            waiting: BTreeMap::new(),
+            credit: 1,
+            window: None,
+            failures: 0,
+            retry_at: None,
+            refresh: None,
+            storms: Storms::default(),
+        }
+    }
+
+    /// The configuration says this of the receiver from now on.
+    pub fn enlist(&mut self, profile: Profile, now: Instant) {
+        let first = profile.refresh.and_then(|every| now.checked_add(every));
+        self.refresh = first.map(|at| self.refresh.take().unwrap_or(Refresh { at, after: None }));
+        (self.profile, self.retired) = (profile, false);
+    }
+
+    /// The receiver has left the configuration. Returns whether nothing is under way to it.
+    pub fn retire(&mut self) -> bool {
+        self.step_down();
+        self.retired = true;
+        self.batch.is_none()
+    }
+
+    pub fn is_retired(&self) -> bool {
+        self.retired
+    }
+
+    /// The lease is over: what was prepared does not leave. An attempt under way goes on.
+    pub fn step_down(&mut self) {
+        self.storms.clear();
+        self.batch.take_if(|batch| !batch.is_sending());
+    }
+
+    /// Follows a delivery of this path. Nothing else changes what waits here and what the batch waits for.
+    pub fn follow(&mut self, path: &Arc<str>, moved: Moved) {
+        match moved {
+            Moved::Entered(ticket) => drop(self.waiting.insert(ticket, Arc::clone(path))),
+            Moved::Left { ticket, .. } => drop(self.waiting.remove(&ticket)),
+            Moved::Joined(ticket) => {
+                self.waiting.remove(&ticket);
+                self.batch.iter_mut().for_each(|batch| batch.add(path));
+            }
+            Moved::Ready | Moved::Dropped { .. } => self.batch.iter_mut().for_each(|batch| batch.clear(path)),
+            Moved::Stayed | Moved::Renoted | Moved::Started | Moved::Ended => {}
+        }
+    }
+
+    /// The paths that wait, oldest first.
+    pub fn waiting(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.waiting.values()
+    }
+
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether it takes many items at a time, and took the last ones.
+    pub fn takes_digests(&self) -> bool {
+        self.profile.digest && self.failures == 0 && !self.retired
+    }
+
+    /// Whether an attempt is under way.
+    pub fn is_sending(&self) -> bool {
+        self.batch.as_ref().is_some_and(Batch::is_sending)
+    }
+
+    /// Takes the batch out if it is this attempt that is under way.
+    pub fn take_attempt(&mut self, attempt: AttemptId) -> Option<Batch> {
+        self.batch.take_if(|batch| batch.is_sending() && batch.id == attempt)
+    }
+
+    /// The next round of telling again begins now.
+    pub fn refresh_now(&mut self, now: Instant) {
+        if let Some(refresh) = &mut self.refresh {
+            *refresh = Refresh { at: now, after: None };
+        }
+    }
+
+    /// How the receiver does.
+    pub fn status(&self) -> ReceiverStatus {
+        let leaving = self.batch.as_ref().filter(|batch| !batch.is_refresh());
+        let queued = self.waiting.len() + leaving.map_or(0, |batch| batch.paths.len());
+        ReceiverStatus { queued: u64::try_from(queued).unwrap_or(u64::MAX), ..self.status.clone() }
+    }
+
+    /// When the next batch may leave; `None` while one is under way or nothing waits.
+    pub fn opens_at(&self) -> Option<Opening> {
+        if self.batch.is_some() || self.retired || self.waiting.is_empty() {
+            return None;
+        }
+        let window = if self.credit > 0 { None } else { self.window };
+        Some(self.retry_at.max(window).map_or(Opening::Now, Opening::At))
+    }
+
+    /// When the next round of telling again may go on; only while nothing else waits.
+    pub fn refreshes_at(&self) -> Option<Opening> {
+        let refresh = self.refresh.as_ref()?;
+        let idle = self.batch.is_none() && !self.retired && self.waiting.is_empty();
+        idle.then(|| Opening::At(self.retry_at.map_or(refresh.at, |retry| retry.max(refresh.at))))
+    }
+
+    /// A batch is about to be put together. How many items it may hold.
+    pub fn open(&mut self, now: Instant) -> usize {
+        if self.credit == 0 && self.window.is_none_or(|window| window <= now) {
+            // The window has ended: what it gathered leaves in one digest, or, for a receiver that takes no
+            // digests, one by one or as a storm.
+            let alone = !self.profile.digest && self.waiting.len() <= STORM;
+            self.credit = if alone { self.waiting.len() } else { 1 };
+        }
+        self.credit = self.credit.saturating_sub(1);
+        // A receiver that is down is probed with one item: a digest would cost two ledger writes an item each time.
+        if self.failures > 0 { 1 } else { DIGEST }
+    }
+
+    /// A batch has been put together. What it could not hold need not wait.
+    pub fn close(&mut self, group_wait: Duration, full: bool, now: Instant) {
+        if full {
+            self.credit = self.credit.max(1);
+        }
+        if self.credit == 0 {
+            self.window = now.checked_add(group_wait);
+        }
+    }
+
+    /// Keeps account of how the receiver does, and says what an operator may want to know.
+    pub fn on_outcome(
+        &mut self,
+        outcome: &Outcome,
+        batch: &Batch,
+        jitter: &mut Jitter,
+        now: Now,
+    ) -> Vec<Report> {
+        let name = Arc::clone(&self.profile.name);
+        let items = batch.paths.len();
+        let count = if batch.is_refresh() { 0 } else { u64::try_from(items).unwrap_or(u64::MAX) };
+        match outcome {
+            Outcome::Accepted => {
+                self.status.sent += count;
+                self.status.last_error = None;
+                let up = Some(self.on_success()).filter(|failed| *failed > 0);
+                let up = up.map(|failed| Report::Up(Arc::clone(&name), failed));
+                up.into_iter().chain((!batch.is_refresh()).then_some(Report::Told(name, items))).collect()
+            }
+            Outcome::Failed { reason, retry_after } => {
+                let first = self.on_failure(reason, *retry_after, jitter, now);
+                first.then(|| Report::Down(name, brief(reason))).into_iter().collect()
+            }
+            Outcome::Ambiguous { reason } => {
+                let first = self.on_failure(reason, None, jitter, now);
+                first.then(|| Report::Down(name, brief(reason))).into_iter().collect()
+            }
+            Outcome::Refused { reason } => {
+                self.status.refused += count;
+                self.status.last_error = Some((now.wall, brief(reason).into()));
+                self.on_success();
+                vec![Report::Refused(name, items, brief(reason))]
+            }
+            Outcome::NotTried => {
+                self.on_skipped(now.mono);
+                Vec::new()
+            }
+        }
+    }
+
+    /// The receiver answered. Returns how many attempts had failed before.
+    fn on_success(&mut self) -> u32 {
+        self.retry_at = None;
+        std::mem::take(&mut self.failures)
+    }
+
+    /// An attempt failed. Returns whether the one before had not.
+    fn on_failure(
+        &mut self,
+        why: &str,
+        retry_after: Option<Duration>,
+        jitter: &mut Jitter,
+        now: Now,
+    ) -> bool {
+        self.status.failed += 1;
+        self.status.last_error = Some((now.wall, brief(why).into()));
+        self.failures = self.failures.saturating_add(1);
+        let pause = jitter.pause(FIRST_PAUSE, LAST_PAUSE, self.failures);
+        self.retry_at = now.mono.checked_add(retry_after.map_or(pause, |asked| asked.max(pause)));
+        self.failures == 1
+    }
+
+    /// An attempt was not made.
+    fn on_skipped(&mut self, now: Instant) {
+        self.retry_at = self.retry_at.max(now.checked_add(NOT_TRIED));
+        self.credit = self.credit.max(1);
+    }
+}
+
+/// A reason, cut to what fits a line.
+pub(super) fn brief(reason: &str) -> String {
+    reason[..reason.floor_char_boundary(REASON)].to_owned()
+}

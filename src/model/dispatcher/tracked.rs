@@ -1,0 +1,591 @@
+//! One path that is not simply in spec: its alert, its incident, and what the ledger holds of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::PATIENCE;
+use super::delivery::{Delivery, Due, Moved, Situation, Step};
+use super::entry_sync::{EntrySync, Reply};
+use super::incident::{Incident, reminder};
+use super::io::Report;
+use super::queue::{Queue, brief};
+use super::shared::Shared;
+use super::unreported::Episode;
+use crate::model::alert::{Alert, Change, Phase};
+use crate::model::children::Left;
+use crate::model::ledger::{Entry, Mark, Written};
+use crate::model::message::{Item, Kind};
+use crate::model::receiver::{Outcome, ReceiverId};
+use crate::model::rule::Rule;
+use crate::model::status::AlertStatus;
+use crate::model::time::Now;
+use crate::model::transition::State;
+
+#[derive(Debug)]
+pub(super) struct Tracked {
+    path: Arc<str>,
+    pub rule: Arc<Rule>,
+    pub alert: Alert,
+    /// The violation in words, as it is now or was last.
+    message: Arc<str>,
+    left: Left,
+    children: Option<u32>,
+    /// The state of the ledger's listing when the violation began.
+    listing: Option<u64>,
+    /// Under a lease: the open incident. Without one: what this process knows of the last one it led.
+    pub incident: Option<Incident>,
+    sync: EntrySync,
+    /// When knowledge from an earlier lease is dropped.
+    forget_at: Option<Instant>,
+    /// When it is to be looked at, as [`super::paths::Paths`] has it.
+    pub alarm: Option<Instant>,
+}
+
+impl Tracked {
+    pub fn new(path: Arc<str>, rule: Arc<Rule>) -> Self {
+        Self {
+            path,
+            rule,
+            alert: Alert::default(),
+            message: "".into(),
+            left: Left::default(),
+            children: None,
+            listing: None,
+            incident: None,
+            sync: EntrySync::default(),
+            forget_at: None,
+            alarm: None,
+        }
+    }
+
+    pub fn path(&self) -> &Arc<str> {
+        &self.path
+    }
+
+    /// Whether there is anything to remember.
+    pub fn is_needed(&self) -> bool {
+        !self.alert.is_inactive() || self.incident.is_some() || self.sync.is_needed()
+    }
+
+    pub fn status(&self) -> Option<AlertStatus> {
+        let (phase, since) = self.alert.status()?;
+        let incident = self.incident.as_ref().map(|incident| Arc::clone(incident.id()));
+        Some(AlertStatus { phase, since: since.wall, incident })
+    }
+
+    // What is seen of the path.
+
+    /// The path was judged.
+    pub fn judge(&mut self, state: State, children: Option<u32>, shared: &mut Shared, now: Now) {
+        self.children = children;
+        let change = match state {
+            State::Error { message, left } => {
+                if self.alert.is_inactive() {
+                    self.listing = shared.unreported.listing();
+                }
+                (self.message, self.left) = (message, left);
+                self.alert.violated(&self.rule, now)
+            }
+            State::Ok => self.alert.complied(self.open_since(shared, now), &self.rule, now),
+        };
+        self.on_change(change, shared, now);
+    }
+
+    /// When the open incident began, if one is open and this agent leads.
+    fn open_since(&self, shared: &Shared, now: Now) -> Option<Now> {
+        let open = self.incident.as_ref().filter(|incident| shared.lease.is_some() && !incident.is_over());
+        open.map(|incident| incident.began(now))
+    }
+
+    /// The alert did something, or nothing.
+    fn on_change(&mut self, change: Option<Change>, shared: &mut Shared, now: Now) {
+        let Some(change) = change else { return };
+        let path = Arc::clone(&self.path);
+        shared.log(match change {
+            Change::Began => Report::Pending(path),
+            Change::Cancelled => Report::Cancelled(path),
+            Change::Fired => Report::Firing(path, Arc::clone(&self.message)),
+            Change::Recovering => Report::Recovering(path),
+            Change::Relapsed => Report::Relapsed(path),
+            Change::Resolved { .. } => Report::Resolved(path),
+        });
+        match change {
+            Change::Resolved { compliant, .. } if shared.lease.is_some() => {
+                self.close_incident(compliant, shared, now);
+            }
+            Change::Resolved { since, compliant } => {
+                let listing = self.listing.filter(|_| !shared.is_silenced(&self.path, now));
+                let message = Arc::clone(&self.message);
+                let episode = Episode { since, until: compliant, message, missed: 0, listing };
+                shared.unreported.note(&self.path, episode);
+            }
+            Change::Began | Change::Cancelled | Change::Fired | Change::Recovering | Change::Relapsed => {}
+        }
+    }
+
+    /// The open incident, if there is one, is over.
+    fn close_incident(&mut self, compliant: Now, shared: &mut Shared, now: Now) {
+        let Some(incident) = self.incident.as_mut().filter(|incident| !incident.is_over()) else { return };
+        incident.close(compliant.wall, now.mono);
+        for (receiver, delivery) in incident.deliveries() {
+            if let (Some(storm), Some(queue)) = (&delivery.progress.storm, shared.queues.get_mut(receiver)) {
+                queue.storms.resolve(storm, &self.path).into_iter().for_each(|path| shared.touch(path));
+            }
+        }
+    }
+
+    // What follows from it.
+
+    /// Brings everything up to date.
+    pub fn settle(&mut self, shared: &mut Shared, now: Now) {
+        let change = self.alert.tick(&self.rule, now);
+        self.on_change(change, shared, now);
+        let Some(epoch) = shared.lease else {
+            if self.forget_at.is_some_and(|at| at <= now.mono) {
+                (self.incident, self.forget_at) = (None, None);
+            }
+            return;
+        };
+        self.open_incident(shared);
+        if let Some(view) = self.situation(shared, now) {
+            self.settle_deliveries(&view, shared);
+        }
+        self.flush(epoch, shared, now);
+    }
+
+    /// Opens an incident for an alert that fires.
+    fn open_incident(&mut self, shared: &mut Shared) {
+        let Phase::Firing { since } = self.alert.phase() else { return };
+        let open = self.incident.as_ref().is_some_and(|incident| !incident.is_over());
+        if open || !self.alert.is_fresh() || self.rule.terms.receivers.is_empty() {
+            return;
+        }
+        self.step_each(shared, |_, _, _| Some(Step::Withdrawn));
+        self.leave_open_storms(shared);
+        let (id, message) = (shared.incident_id(), Arc::clone(&self.message));
+        let receivers = &self.rule.terms.receivers;
+        match &mut self.incident {
+            None => {
+                self.incident = Some(Incident::new(&self.path, id, since.wall, message, receivers));
+            }
+            Some(incident) => incident.reopen(id, since.wall, message, receivers),
+        }
+    }
+
+    /// A new violation begins while a storm that this path was part of goes on with others: their end will be told
+    /// as the storm's end, so this path leaves it and is told anew.
+    fn leave_open_storms(&mut self, shared: &mut Shared) {
+        let Some(incident) = &mut self.incident else { return };
+        incident.deliveries_mut().retain(|receiver, delivery| {
+            let queue = shared.queues.get_mut(receiver);
+            let (Some(storm), Some(queue)) = (&delivery.progress.storm, queue) else { return true };
+            if !queue.storms.is_open(storm) || !delivery.is_idle() {
+                return true;
+            }
+            queue.storms.leave(storm, &self.path).into_iter().for_each(|path| shared.touch(path));
+            false
+        });
+    }
+
+    /// What the receivers' needs depend on, if there is an incident.
+    fn situation(&self, shared: &Shared, now: Now) -> Option<Situation> {
+        let incident = self.incident.as_ref()?;
+        Some(Situation {
+            incident: Arc::clone(incident.id()),
+            firing: self.alert.is_firing(),
+            over: incident.is_over(),
+            silenced: shared.is_silenced(&self.path, now),
+            reminder: incident.reminder(self.rule.terms.repeat_interval, now),
+            notices: incident.notices(),
+            now: now.mono,
+        })
+    }
+
+    /// Queues what has to be told, and takes back what has not.
+    fn settle_deliveries(&mut self, view: &Situation, shared: &mut Shared) {
+        let Some(incident) = &mut self.incident else { return };
+        incident.catch_up(&self.rule.terms.receivers, view, |receiver| shared.queues.contains_key(receiver));
+        let blocked = self.sync.is_blocked(view.now);
+        self.step_each(shared, |receiver, delivery, shared| {
+            let need = delivery.need(view);
+            if need.is_some() && delivery.due == Due::No {
+                delivery.due = Due::Since(view.now);
+            }
+            let queue = shared.queues.get(receiver).filter(|queue| !queue.is_retired())?;
+            let storm = delivery.progress.storm.as_ref().filter(|_| need == Some(Kind::Resolved));
+            let waits = blocked || storm.is_some_and(|storm| queue.storms.is_open(storm));
+            let queued = need.is_some() && !waits;
+            Some(if queued { Step::Needed(shared.ticket()) } else { Step::Unneeded })
+        });
+        let Some(incident) = &mut self.incident else { return };
+        incident.deliveries_mut().retain(|receiver, delivery| {
+            shared.queues.contains_key(receiver) || !delivery.is_hopeless(view.now)
+        });
+        self.sync.wanted |= incident.is_done(view);
+    }
+
+    /// When there is something to do without anything happening.
+    pub fn next_deadline(&self, shared: &Shared, now: Now) -> Option<Instant> {
+        let alert = self.alert.deadline(&self.rule);
+        if shared.lease.is_none() {
+            return [alert, self.forget_at].into_iter().flatten().min();
+        }
+        let deliveries = self.incident.iter().flat_map(Incident::deliveries);
+        let deliveries = deliveries.filter_map(|(receiver, delivery)| {
+            let unknown = !shared.queues.contains_key(receiver);
+            let hopeless = delivery.hopeless_at().filter(|_| unknown);
+            hopeless.into_iter().chain(delivery.again_at()).min()
+        });
+        let own = [alert, self.sync.retry_at(), self.reminds_at(now)];
+        own.into_iter().flatten().chain(deliveries).min()
+    }
+
+    fn reminds_at(&self, now: Now) -> Option<Instant> {
+        let incident = self.incident.as_ref().filter(|_| self.alert.is_firing())?;
+        let interval = self.rule.terms.repeat_interval?;
+        let next = interval.checked_mul(incident.reminder(Some(interval), now).saturating_add(1))?;
+        let age = now.wall.duration_since(incident.entry.since).unwrap_or_default();
+        now.mono.checked_add(next.saturating_sub(age).max(Duration::from_millis(1)))
+    }
+
+    // The receivers. No delivery takes a step but here.
+
+    /// Has each delivery take the step that `choose` finds for it. Queue, batch and ledger follow.
+    fn step_each(
+        &mut self,
+        shared: &mut Shared,
+        mut choose: impl FnMut(&ReceiverId, &mut Delivery, &mut Shared) -> Option<Step>,
+    ) {
+        let Some(incident) = &mut self.incident else { return };
+        for (receiver, delivery) in incident.deliveries_mut() {
+            let step = choose(receiver, delivery, shared);
+            let moved = step.map_or(Moved::Stayed, |step| delivery.apply(step));
+            self.sync.wanted |= moved.wants_write();
+            shared.follow(receiver, &self.path, moved);
+        }
+    }
+
+    /// The same with the delivery of one receiver.
+    fn step_one(
+        &mut self,
+        receiver: &ReceiverId,
+        shared: &mut Shared,
+        mut choose: impl FnMut(&mut Delivery) -> Option<Step>,
+    ) {
+        self.step_each(shared, |other, delivery, _| if other == receiver { choose(delivery) } else { None });
+    }
+
+    /// The delivery of one receiver takes this step.
+    pub fn step(&mut self, receiver: &ReceiverId, step: Step, shared: &mut Shared) {
+        self.step_one(receiver, shared, |_| Some(step));
+    }
+
+    fn delivery(&self, receiver: &ReceiverId) -> Option<&Delivery> {
+        self.incident.as_ref()?.deliveries().get(receiver)
+    }
+
+    /// Whether the ledger may say something of a receiver whose turn has yet to come.
+    pub fn is_noted_ahead(&self, receiver: &ReceiverId) -> bool {
+        self.delivery(receiver).is_some_and(Delivery::is_noted_ahead)
+    }
+
+    /// Whether the receiver was told that the path is out of spec, and should go on to know it.
+    pub fn is_known_to(&self, receiver: &ReceiverId) -> bool {
+        let open = self.incident.as_ref().filter(|incident| !incident.is_over());
+        let known = open.zip(self.delivery(receiver)).is_some_and(|(incident, delivery)| {
+            delivery.progress.firing == Mark::Sent && delivery.progress.incident == *incident.id()
+        });
+        known && !self.alert.is_inactive()
+    }
+
+    /// The receiver's turn has come: this path is part of its next batch, in a storm or by itself. Returns whether
+    /// it is: there may be nothing to tell any more, or it may have been tried for too long.
+    pub fn choose(
+        &mut self,
+        receiver: &ReceiverId,
+        storm: Option<&Arc<str>>,
+        shared: &mut Shared,
+        now: Now,
+    ) -> bool {
+        let Some(view) = self.situation(shared, now) else { return false };
+        let mut chosen = None;
+        let mut given_up = None;
+        self.step_one(receiver, shared, |delivery| {
+            let ends = |kind: &Kind| matches!(kind, Kind::Firing | Kind::Late | Kind::Resolved);
+            let need = delivery.need(&view);
+            given_up = need.filter(|kind| ends(kind) && delivery.is_hopeless(now.mono));
+            chosen = need.filter(|_| given_up.is_none());
+            Some(match (chosen, given_up) {
+                (Some(kind), _) => delivery.choose(kind, storm, &view),
+                (None, Some(kind)) => {
+                    delivery.give_up(kind);
+                    Step::Unneeded
+                }
+                (None, None) => Step::Unneeded,
+            })
+        });
+        if let Some(kind) = given_up {
+            self.on_given_up(receiver, kind, shared);
+        }
+        chosen.is_some()
+    }
+
+    fn on_given_up(&mut self, receiver: &ReceiverId, kind: Kind, shared: &mut Shared) {
+        self.sync.wanted = true;
+        let Some(queue) = shared.queues.get_mut(receiver) else { return };
+        queue.status.refused += 1;
+        let name = Arc::clone(&queue.profile.name);
+        if let (Some(incident), Kind::Firing) = (&mut self.incident, kind) {
+            incident.notice(receiver, &format!("{name} could not be told for a day"));
+        }
+        shared.log(Report::GaveUp(name, Arc::clone(&self.path)));
+    }
+
+    /// Has the write that is about to be made hold the intents of the receivers that will come to this path soon.
+    /// In a storm each would need a write of its own, since they do not keep step.
+    pub fn note_ahead(&mut self, shared: &mut Shared, now: Now) {
+        let Some(view) = self.situation(shared, now) else { return };
+        self.step_each(shared, |receiver, delivery, shared| {
+            let soon = shared.queues.get(receiver).is_some_and(Queue::takes_digests);
+            if soon { delivery.ahead(&view) } else { None }
+        });
+    }
+
+    /// The receiver's batch leaves: the item to be told, if it still is.
+    pub fn leave(&mut self, receiver: &ReceiverId, shared: &mut Shared, now: Now) -> Option<Item> {
+        let view = self.situation(shared, now)?;
+        let mut kind = None;
+        self.step_one(receiver, shared, |delivery| {
+            let step = delivery.leave(&view)?;
+            if let Step::StillNeeded { kind: needed, .. } = step {
+                kind = Some(needed);
+            }
+            Some(step)
+        });
+        self.item(kind?, receiver)
+    }
+
+    /// What a receiver is told of this path.
+    pub fn item(&self, kind: Kind, receiver: &ReceiverId) -> Option<Item> {
+        let incident = self.incident.as_ref()?;
+        let delivery = incident.deliveries().get(receiver)?;
+        let (mut message, since, until) = incident.told_to(delivery);
+        if kind.is_firing() && !delivery.is_behind(incident.id()) && !self.message.is_empty() {
+            message = &self.message;
+        }
+        let progress = &delivery.progress;
+        Some(Item {
+            incident: Arc::clone(progress.storm.as_ref().unwrap_or(&progress.incident)),
+            path: Arc::clone(&self.path),
+            kind,
+            message: Arc::clone(message),
+            since,
+            until: until.filter(|_| !kind.is_firing()),
+            children: self.children,
+            left: self.left.clone(),
+            description: self.rule.terms.description.clone(),
+            notes: incident.notes(receiver, delivery),
+        })
+    }
+
+    /// An attempt ended that this path was an item of.
+    pub fn on_outcome(&mut self, receiver: &ReceiverId, outcome: &Outcome, shared: &mut Shared, now: Now) {
+        let (keyed, name) = match shared.queues.get(receiver) {
+            Some(queue) => (queue.profile.keyed, Arc::clone(&queue.profile.name)),
+            None => (false, Arc::clone(&receiver.0)),
+        };
+        // The incident may have been dropped while the attempt was under way.
+        let sending = self.delivery(receiver).filter(|delivery| delivery.is_sending());
+        let Some(before) = sending.map(|delivery| delivery.progress.firing) else { return };
+        self.step_one(receiver, shared, |delivery| delivery.conclude(outcome, keyed, now.mono));
+        self.follow_storm(receiver, shared);
+        let Some(incident) = &mut self.incident else { return };
+        let refused = incident.on_outcome(receiver) == Some(Mark::Refused) && before != Mark::Refused;
+        if let (Outcome::Refused { reason }, true) = (outcome, refused) {
+            incident.notice(receiver, &format!("{name} refused the alert: {}", brief(reason)));
+        }
+    }
+
+    /// The receiver was told of this path as part of a storm, or of its end.
+    fn follow_storm(&mut self, receiver: &ReceiverId, shared: &mut Shared) {
+        let Some(incident) = &self.incident else { return };
+        let Some(delivery) = incident.deliveries().get(receiver) else { return };
+        let (Some(storm), Some(queue)) = (&delivery.progress.storm, shared.queues.get_mut(receiver)) else {
+            return;
+        };
+        if delivery.progress.resolved.is_open() {
+            let over = incident.is_over() || delivery.progress.incident != *incident.id();
+            queue.storms.join(storm, &self.path, over);
+        } else {
+            queue.storms.leave(storm, &self.path);
+        }
+    }
+
+    /// The receivers `gone` have left the configuration; what the others refused is tried again.
+    pub fn on_receivers(&mut self, gone: &[ReceiverId], shared: &mut Shared, now: Now) {
+        if shared.lease.is_none() {
+            return;
+        }
+        gone.iter().for_each(|receiver| self.step(receiver, Step::Withdrawn, shared));
+        let Some(incident) = &mut self.incident else { return };
+        for receiver in gone {
+            self.sync.wanted |= incident.deliveries_mut().remove(receiver).is_some();
+        }
+        if !incident.is_over() {
+            incident.deliveries_mut().values_mut().for_each(|delivery| delivery.try_again(now.mono));
+        }
+    }
+
+    // The ledger.
+
+    /// Writes what is known, if that is wanted and differs from what the znode holds. An incident that is done
+    /// leaves nothing to hold.
+    fn flush(&mut self, epoch: u64, shared: &mut Shared, now: Now) {
+        self.acknowledge(epoch, shared);
+        if !self.sync.is_due(now.mono) {
+            return;
+        }
+        let entry = self.is_owed(shared, now).map(|incident| incident.noted(epoch));
+        let Some(change) = self.sync.change_to(entry.as_ref()) else {
+            self.sync.wanted = false;
+            return match entry {
+                Some(_) => self.acknowledge(epoch, shared),
+                None => self.incident = None,
+            };
+        };
+        if !self.has_intent() && !shared.has_room() {
+            shared.postponed.insert(Arc::clone(&self.path));
+            return;
+        }
+        self.sync.wanted = false;
+        let write = shared.write(&self.path, epoch, change);
+        self.sync.began(write, entry);
+    }
+
+    /// The incident, if anybody has to hear of it.
+    fn is_owed(&self, shared: &Shared, now: Now) -> Option<&Incident> {
+        let view = self.situation(shared, now)?;
+        self.incident.as_ref().filter(|incident| !incident.is_done(&view))
+    }
+
+    fn has_intent(&self) -> bool {
+        let mut deliveries = self.incident.iter().flat_map(|incident| incident.deliveries().values());
+        deliveries.any(Delivery::is_noting)
+    }
+
+    /// Lets those deliveries go on whose intents the ledger holds now.
+    fn acknowledge(&mut self, epoch: u64, shared: &mut Shared) {
+        let Some(entry) = self.sync.settled(epoch).filter(|_| self.has_intent()).cloned() else { return };
+        self.step_each(shared, |receiver, delivery, _| {
+            let noted = entry.receivers.get(receiver).is_some_and(|stored| delivery.is_noted(stored));
+            noted.then_some(Step::Acked)
+        });
+    }
+
+    /// The ledger answered a write.
+    pub fn on_written(&mut self, write: u64, written: Written, shared: &mut Shared, now: Now) {
+        let Some(epoch) = shared.lease else { return };
+        let reply = self.sync.on_written(write, written, epoch, &mut shared.jitter, now.mono);
+        // An older write than the one that is waited for may be answered late.
+        let Some(reply) = reply else { return };
+        match reply {
+            Reply::Done { gone } => {
+                if gone && self.is_owed(shared, now).is_none() {
+                    self.incident = None;
+                }
+                self.acknowledge(epoch, shared);
+                self.sync.wanted |= self.has_intent();
+            }
+            Reply::Failed(reason) => {
+                shared.log(Report::NotWritten(Arc::clone(&self.path), reason));
+                self.step_each(shared, |_, _, _| Some(Step::NotWritten));
+            }
+            Reply::Stepped => shared.log(Report::Conflict(Arc::clone(&self.path))),
+            Reply::Closed => {
+                shared.log(Report::Conflict(Arc::clone(&self.path)));
+                self.drop_incident(shared);
+            }
+            Reply::Overruled(entry) => {
+                shared.log(Report::Conflict(Arc::clone(&self.path)));
+                self.adopt(&entry, shared, now);
+            }
+        }
+    }
+
+    // Changes of leadership.
+
+    /// This agent leads. Its entry, if the path has one, follows with [`Self::take_over`]. Without one, what this
+    /// process knows of an incident is of no use: another agent closed it.
+    pub fn become_leader(&mut self, has_entry: bool) {
+        self.forget_at = None;
+        if !has_entry {
+            self.incident = None;
+        }
+    }
+
+    /// The lease is over. What was never written is forgotten; what may be in the ledger is remembered for a
+    /// day, because this process knows better than the ledger what became of its attempts.
+    pub fn step_down(&mut self, shared: &mut Shared, now: Now) {
+        self.step_each(shared, |_, _, _| Some(Step::Withdrawn));
+        if !std::mem::take(&mut self.sync).is_needed() {
+            self.incident = None;
+        }
+        self.forget_at = now.mono.checked_add(PATIENCE).filter(|_| self.incident.is_some());
+    }
+
+    /// The ledger holds this entry of the path, at this version; `None` if it could not be understood.
+    pub fn take_over(&mut self, entry: Option<Entry>, version: i32, shared: &mut Shared, now: Now) {
+        self.sync = EntrySync::read(entry.clone(), version);
+        match entry {
+            Some(entry) => self.adopt(&entry, shared, now),
+            // What cannot be understood is treated as absent. It is overwritten by the next incident, or goes
+            // now if the path is known to be in spec.
+            None => self.sync.wanted = self.alert.is_fresh() && self.alert.is_inactive(),
+        }
+    }
+
+    /// Takes over an entry of the ledger, together with what this process knows of the path.
+    fn adopt(&mut self, entry: &Entry, shared: &mut Shared, now: Now) {
+        let mine = self.drop_incident(shared);
+        let newest = shared.last_epoch == Some(entry.epoch);
+        let reminded = reminder(entry.since, self.rule.terms.repeat_interval, now);
+        let incident = Incident::adopt(entry, mine, newest, reminded, now.mono);
+        for (receiver, delivery) in incident.deliveries() {
+            if let (Some(storm), Some(queue)) = (&delivery.progress.storm, shared.queues.get_mut(receiver)) {
+                queue.storms.join(storm, &self.path, incident.is_over());
+            }
+        }
+        self.incident = Some(incident);
+        let seen = shared.unreported.recall(&self.path, now);
+        if !self.alert.is_fresh() || !self.alert.is_inactive() {
+            return;
+        }
+        // A path that is in spec by now recovers: as of when this agent saw that, or else from now on.
+        match seen.filter(|episode| entry.since <= episode.until.wall) {
+            Some(episode) => self.close_incident(episode.until, shared, now),
+            None => {
+                let change = self.alert.complied(self.open_since(shared, now), &self.rule, now);
+                self.on_change(change, shared, now);
+            }
+        }
+    }
+
+    /// Gives the path up: nobody is told, and its entry goes.
+    pub fn abandon(&mut self, shared: &mut Shared) {
+        self.alert = Alert::default();
+        self.drop_incident(shared);
+        self.sync.wanted = shared.lease.is_some();
+    }
+
+    /// Takes the incident out, with what was prepared for it. Attempts under way go on.
+    fn drop_incident(&mut self, shared: &mut Shared) -> Option<Incident> {
+        self.step_each(shared, |_, _, _| Some(Step::Withdrawn));
+        let incident = self.incident.take()?;
+        for (receiver, delivery) in incident.deliveries() {
+            if let (Some(storm), Some(queue)) = (&delivery.progress.storm, shared.queues.get_mut(receiver)) {
+                queue.storms.leave(storm, &self.path).into_iter().for_each(|path| shared.touch(path));
+            }
+        }
+        Some(incident)
+    }
+}
