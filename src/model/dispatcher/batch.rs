@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::delivery::Step;
+use super::delivery::{Delivery, Step};
 use super::io::{Attempt, AttemptId, Effect};
 use super::paths::Paths;
 use super::queue::{Queue, Refresh};
 use super::shared::Shared;
+use super::tracked::Tracked;
 use super::{DIGEST, STORM};
 use crate::model::ledger::Mark;
 use crate::model::message::{Item, Kind, Notification};
@@ -81,12 +82,8 @@ struct Choice {
     full: bool,
 }
 
-/// What the choice for a receiver without digests goes by.
-#[derive(Clone, PartialEq, Eq)]
-struct Class {
-    recovery: Option<Recovery>,
-    storm: Option<Arc<str>>,
-}
+/// What the choice for a receiver without digests goes by: how the item ends for it, and the storm it was told in.
+type Class = (Option<Recovery>, Option<Arc<str>>);
 
 /// How an item that is over ends for the receiver.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -139,11 +136,11 @@ impl Turn<'_> {
         queue.batch = Some(Batch::new(id));
         let many = choice.paths.len() > 1;
         for path in &choice.paths {
-            let Some(mut touched) = self.paths.touch(path, self.shared) else { continue };
-            let (tracked, shared) = touched.parts();
-            if tracked.choose(self.receiver, choice.storm.as_ref(), shared, self.now) && many {
-                tracked.note_ahead(shared, self.now);
-            }
+            self.paths.change(path, self.shared, |tracked, shared| {
+                if tracked.choose(self.receiver, choice.storm.as_ref(), shared, self.now) && many {
+                    tracked.note_ahead(shared, self.now);
+                }
+            });
         }
         let Some(queue) = self.queue() else { return false };
         // If nothing is left after all, the next may leave at once. Each that is not has been touched, so that its
@@ -158,30 +155,28 @@ impl Turn<'_> {
         let Some(queue) = self.shared.queues.get(self.receiver) else { return Choice::default() };
         let Some(first) = queue.waiting().next() else { return Choice::default() };
         let one = Choice { paths: vec![Arc::clone(first)], ..Choice::default() };
-        let class = self.class(first);
+        let (recovery, storm) = self.class(first);
         // What was told by itself has to be taken back by itself.
-        let owed = class.storm.is_none() && class.recovery == Some(Recovery::Owed);
-        if owed || (class.storm.is_none() && queue.len() <= STORM) {
+        if storm.is_none() && (recovery == Some(Recovery::Owed) || queue.len() <= STORM) {
             return one;
         }
-        let paths: Vec<_> = queue.waiting().filter(|path| self.class(path) == class).cloned().collect();
-        if class.storm.is_none() && paths.len() <= STORM {
+        let same = |path: &&Arc<str>| self.class(path) == (recovery, storm.clone());
+        let paths: Vec<_> = queue.waiting().filter(same).cloned().collect();
+        if storm.is_none() && paths.len() <= STORM {
             return one;
         }
-        let storm = class.storm.unwrap_or_else(|| self.shared.incident_id());
+        let storm = storm.unwrap_or_else(|| self.shared.incident_id());
         Choice { paths, storm: Some(storm), full: false }
     }
 
     fn class(&self, path: &str) -> Class {
         let incident = self.paths.get(path).and_then(|tracked| tracked.incident.as_ref());
-        let found = incident.and_then(|incident| Some((incident, incident.deliveries().get(self.receiver)?)));
-        let Some((incident, delivery)) = found else {
-            return Class { recovery: Some(Recovery::Late), storm: None };
-        };
+        let delivery = incident.and_then(|incident| incident.entry.receivers.get(self.receiver));
+        let Some((incident, delivery)) = incident.zip(delivery) else { return (Some(Recovery::Late), None) };
         let pending = delivery.progress.firing == Mark::Pending;
         let recovery = if pending { Recovery::Late } else { Recovery::Owed };
         let over = incident.is_over() || delivery.is_behind(incident.id());
-        Class { recovery: over.then_some(recovery), storm: delivery.progress.storm.clone() }
+        (over.then_some(recovery), delivery.progress.storm.clone())
     }
 
     /// The ledger holds all intents: makes the attempt. What is not to be told any more is left out.
@@ -189,10 +184,9 @@ impl Turn<'_> {
         let Some(mut batch) = self.queue().and_then(|queue| queue.batch.take()) else { return false };
         let mut items = Vec::with_capacity(batch.paths.len());
         batch.paths.retain(|path| {
-            let item = self.paths.touch(path, self.shared).and_then(|mut touched| {
-                let (tracked, shared) = touched.parts();
-                tracked.leave(self.receiver, shared, self.now)
-            });
+            let leave =
+                |tracked: &mut Tracked, shared: &mut _| tracked.leave(self.receiver, shared, self.now);
+            let item = self.paths.change(path, self.shared, leave).flatten();
             let told = item.is_some();
             items.extend(item);
             told
@@ -247,9 +241,9 @@ impl Turn<'_> {
         }
         for path in batch.paths.iter().filter(|_| !batch.is_refresh()) {
             // A path may have been forgotten while the attempt was under way.
-            let Some(mut touched) = self.paths.touch(path, self.shared) else { continue };
-            let (tracked, shared) = touched.parts();
-            tracked.on_outcome(self.receiver, outcome, shared, self.now);
+            self.paths.change(path, self.shared, |tracked, shared| {
+                tracked.on_outcome(self.receiver, outcome, shared, self.now);
+            });
         }
         if !self.queue().is_some_and(|queue| queue.takes_digests()) {
             self.take_back();
@@ -262,8 +256,8 @@ impl Turn<'_> {
     /// The receiver will not come to its queue soon after all: what was noted ahead is taken back.
     fn take_back(&mut self) {
         let waiting = self.shared.queues.get(self.receiver).into_iter().flat_map(Queue::waiting);
-        let noted = waiting
-            .filter(|path| self.paths.get(path).is_some_and(|tracked| tracked.is_noted_ahead(self.receiver)));
+        let delivery = |path: &str| self.paths.get(path)?.delivery(self.receiver);
+        let noted = waiting.filter(|path| delivery(path).is_some_and(Delivery::is_noted_ahead));
         self.step_each(&noted.cloned().collect::<Vec<_>>(), Step::NotAhead);
     }
 
@@ -278,9 +272,8 @@ impl Turn<'_> {
 
     fn step_each(&mut self, paths: &[Arc<str>], step: Step) {
         for path in paths {
-            let Some(mut touched) = self.paths.touch(path, self.shared) else { continue };
-            let (tracked, shared) = touched.parts();
-            tracked.step(self.receiver, step, shared);
+            let take = |tracked: &mut Tracked, shared: &mut _| tracked.step(self.receiver, step, shared);
+            self.paths.change(path, self.shared, take);
         }
     }
 }

@@ -74,15 +74,15 @@ pub(super) enum Step {
     Ahead(Kind),
     /// Its turn will not come soon after all.
     NotAhead,
-    /// It is part of the next batch.
     Chosen(Kind),
-    /// The ledger holds the intent.
+    /// The ledger holds the intent, or did not take it.
     Acked,
-    /// The ledger did not take the intent.
     NotWritten,
-    /// The batch leaves, and tells this.
-    StillNeeded { kind: Kind, notices: usize },
-    /// The batch leaves, and there is nothing to tell any more.
+    /// The batch leaves, and tells this, or has nothing to tell of it any more.
+    StillNeeded {
+        kind: Kind,
+        notices: usize,
+    },
     Outdated,
     /// The process is about to end, and starts no more attempts.
     Parked,
@@ -93,36 +93,33 @@ pub(super) enum Step {
 }
 
 /// What a step changed outside of the delivery. Queue, batch and ledger follow this, and nothing else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
-pub(super) enum Moved {
-    /// Nothing.
-    Stayed,
-    /// It stands in the queue.
-    Entered(u64),
-    /// It left the queue; `noted` if the ledger may say something of it that has to be taken back.
-    Left { ticket: u64, noted: bool },
-    /// What the ledger has to say of it has changed, in its place in the queue.
-    Renoted,
-    /// It left the queue for the batch.
-    Joined(u64),
-    /// The batch waits for it no longer; it is part of it.
-    Ready,
-    /// It is no part of the batch any more; `noted` as above.
-    Dropped { noted: bool },
-    /// Its attempt has begun.
-    Started,
-    /// Its attempt has ended.
-    Ended,
+pub(super) struct Moved {
+    /// The places that it left and took in the queue.
+    pub left: Option<u64>,
+    pub entered: Option<u64>,
+    /// Whether the batch waits for the ledger to take its intent from now on, or no longer.
+    pub joined: bool,
+    pub cleared: bool,
+    /// Whether the ledger has to hear of it.
+    pub wants_write: bool,
 }
 
-impl Moved {
-    /// Whether the ledger has to hear of it.
-    pub fn wants_write(self) -> bool {
+impl Stage {
+    fn ticket(self) -> Option<u64> {
         match self {
-            Self::Left { noted, .. } | Self::Dropped { noted } => noted,
-            Self::Renoted | Self::Joined(_) | Self::Ended => true,
-            Self::Stayed | Self::Entered(_) | Self::Ready | Self::Started => false,
+            Self::Queued { ticket, .. } => Some(ticket),
+            Self::Idle | Self::Noting(_) | Self::Noted(_) | Self::Sending { .. } => None,
+        }
+    }
+
+    /// What the ledger has to say may have been told.
+    fn noted(self) -> Option<Kind> {
+        match self {
+            Self::Idle => None,
+            Self::Queued { ahead, .. } => ahead,
+            Self::Noting(kind) | Self::Noted(kind) | Self::Sending { kind, .. } => Some(kind),
         }
     }
 }
@@ -215,9 +212,7 @@ impl Delivery {
             overtaken,
             ..Self::new(&progress.incident)
         };
-        if let Some(mine) = mine {
-            adopted.recall(mine);
-        }
+        mine.into_iter().for_each(|mine| adopted.recall(mine));
         adopted
     }
 
@@ -240,45 +235,37 @@ impl Delivery {
 
     /// Takes one step of the table at [`Stage`].
     pub fn apply(&mut self, step: Step) -> Moved {
-        let (stage, moved) = match (self.stage, step) {
-            (Stage::Idle, Step::Needed(ticket)) => {
-                (Stage::Queued { ticket, ahead: None }, Moved::Entered(ticket))
-            }
-            (Stage::Queued { ticket, .. }, Step::Chosen(kind)) => {
-                (Stage::Noting(kind), Moved::Joined(ticket))
-            }
-            (Stage::Queued { ticket, ahead }, Step::Unneeded) => {
-                (Stage::Idle, Moved::Left { ticket, noted: ahead.is_some() })
-            }
-            (Stage::Queued { ticket, .. }, Step::Withdrawn) => {
-                (Stage::Idle, Moved::Left { ticket, noted: false })
-            }
-            (Stage::Queued { ticket, .. }, Step::Ahead(kind)) => {
-                (Stage::Queued { ticket, ahead: Some(kind) }, Moved::Renoted)
-            }
-            (Stage::Queued { ticket, ahead: Some(_) }, Step::NotAhead) => {
-                (Stage::Queued { ticket, ahead: None }, Moved::Renoted)
-            }
-            (Stage::Noting(kind), Step::Acked) => (Stage::Noted(kind), Moved::Ready),
-            (Stage::Noting(_), Step::NotWritten) => (Stage::Idle, Moved::Dropped { noted: true }),
-            (Stage::Noted(_), Step::StillNeeded { kind, notices }) => {
-                (Stage::Sending { kind, notices }, Moved::Started)
-            }
-            (Stage::Noted(_), Step::Outdated) => (Stage::Idle, Moved::Dropped { noted: true }),
-            (Stage::Noting(_) | Stage::Noted(_), Step::Parked) => {
-                (Stage::Idle, Moved::Dropped { noted: true })
-            }
-            (Stage::Noting(_) | Stage::Noted(_), Step::Withdrawn) => {
-                (Stage::Idle, Moved::Dropped { noted: false })
-            }
-            (Stage::Sending { .. }, Step::Ended) => (Stage::Idle, Moved::Ended),
-            (stage, _) => (stage, Moved::Stayed),
+        use Stage::{Idle, Noted, Noting, Queued, Sending};
+        let before = self.stage;
+        self.stage = match (before, step) {
+            (Idle, Step::Needed(ticket)) => Queued { ticket, ahead: None },
+            (Queued { ticket, .. }, Step::Ahead(kind)) => Queued { ticket, ahead: Some(kind) },
+            (Queued { ticket, .. }, Step::NotAhead) => Queued { ticket, ahead: None },
+            (Queued { .. }, Step::Chosen(kind)) => Noting(kind),
+            (Queued { .. }, Step::Unneeded | Step::Withdrawn) => Idle,
+            (Noting(kind), Step::Acked) => Noted(kind),
+            (Noting(_), Step::NotWritten | Step::Parked | Step::Withdrawn) => Idle,
+            (Noted(_), Step::StillNeeded { kind, notices }) => Sending { kind, notices },
+            (Noted(_), Step::Outdated | Step::Parked | Step::Withdrawn) => Idle,
+            (Sending { .. }, Step::Ended) => Idle,
+            (stage, _) => stage,
         };
-        self.stage = stage;
-        moved
+        let (changed, is_noting) = (before != self.stage, matches!(self.stage, Noting(_)));
+        let wants_write = match self.stage {
+            // What was or is to be noted without the attempt that it stands for.
+            Idle | Queued { .. } => before.noted() != self.stage.noted(),
+            Noting(_) => changed,
+            Noted(_) | Sending { .. } => false,
+        };
+        Moved {
+            left: before.ticket().filter(|_| self.stage.ticket().is_none()),
+            entered: self.stage.ticket().filter(|_| before.ticket().is_none()),
+            joined: changed && is_noting,
+            cleared: changed && matches!(before, Noting(_) | Noted(_)),
+            wants_write: wants_write && step != Step::Withdrawn,
+        }
     }
 
-    /// Whether nothing is on its way.
     pub fn is_idle(&self) -> bool {
         self.stage == Stage::Idle
     }
@@ -288,14 +275,16 @@ impl Delivery {
         matches!(self.stage, Stage::Queued { ahead: Some(_), .. })
     }
 
-    /// Whether a batch waits for the ledger to take its intent.
     pub fn is_noting(&self) -> bool {
         matches!(self.stage, Stage::Noting(_))
     }
 
-    /// Whether an attempt is under way.
-    pub fn is_sending(&self) -> bool {
-        matches!(self.stage, Stage::Sending { .. })
+    /// What the attempt under way tells.
+    pub fn sending(&self) -> Option<Kind> {
+        match self.stage {
+            Stage::Sending { kind, .. } => Some(kind),
+            Stage::Idle | Stage::Queued { .. } | Stage::Noting(_) | Stage::Noted(_) => None,
+        }
     }
 
     /// Whether it has yet to hear of the end of an incident before the open one.
@@ -382,6 +371,11 @@ impl Delivery {
         self.hopeless_at().is_some_and(|at| at <= now)
     }
 
+    /// The same, if this tells one of the two ends. A reminder is not given up, it is superseded.
+    pub fn is_hopeless_to_tell(&self, kind: Kind, now: Instant) -> bool {
+        ends(Some(kind)) != (false, false) && self.is_hopeless(now)
+    }
+
     /// When the recovery is told once more.
     pub fn again_at(&self) -> Option<Instant> {
         match self.overtaken {
@@ -393,12 +387,7 @@ impl Delivery {
     /// What the ledger has to say of it.
     pub fn noted(&self) -> Progress {
         let mut progress = self.progress.clone();
-        let kind = match self.stage {
-            Stage::Idle => None,
-            Stage::Queued { ahead, .. } => ahead,
-            Stage::Noting(kind) | Stage::Noted(kind) | Stage::Sending { kind, .. } => Some(kind),
-        };
-        let (firing, resolved) = intent(kind);
+        let (firing, resolved) = ends(self.stage.noted());
         if firing {
             progress.firing = Mark::Ambiguous;
         }
@@ -408,75 +397,55 @@ impl Delivery {
         progress
     }
 
-    /// Whether that is what the ledger does say.
+    /// Whether the ledger says what the attempt that is prepared needs it to say.
     pub fn is_noted(&self, stored: &Progress) -> bool {
-        let Stage::Noting(kind) = self.stage else { return false };
-        let (firing, resolved) = intent(Some(kind));
+        let (firing, resolved) = ends(self.stage.noted());
         let same = (&stored.incident, &stored.storm) == (&self.progress.incident, &self.progress.storm);
-        same && (!firing || stored.firing == Mark::Ambiguous)
-            && (!resolved || stored.resolved == Mark::Ambiguous)
+        let marks = (!firing || stored.firing == Mark::Ambiguous)
+            && (!resolved || stored.resolved == Mark::Ambiguous);
+        self.is_noting() && same && marks
     }
 
     /// Notes what became of the attempt under way; `None` if there is none.
     pub fn conclude(&mut self, outcome: &Outcome, keyed: bool, now: Instant) -> Option<Step> {
         let Stage::Sending { kind, notices } = self.stage else { return None };
         match outcome {
-            Outcome::Accepted => self.accepted(kind, notices, keyed, now),
-            Outcome::Ambiguous { .. } => self.unanswered(kind, notices),
-            Outcome::Refused { .. } => self.refused(kind, notices),
+            Outcome::Accepted => self.mark(kind, Mark::Sent),
+            Outcome::Ambiguous { .. } => self.mark(kind, Mark::Ambiguous),
+            Outcome::Refused { .. } => self.give_up(kind),
             Outcome::Failed { .. } | Outcome::NotTried => {
                 if self.progress.firing == Mark::Pending {
                     self.progress.storm = None;
                 }
+                return Some(Step::Ended);
             }
+        }
+        let accepted = *outcome == Outcome::Accepted;
+        match kind {
+            Kind::Firing if accepted => (self.noticed, self.missed) = (notices, false),
+            Kind::Resolved if accepted => {
+                let again = now.checked_add(ONCE_MORE).filter(|_| keyed);
+                self.overtaken = match self.overtaken {
+                    Overtaken::Possibly => again.map_or(Overtaken::No, Overtaken::Again),
+                    Overtaken::No | Overtaken::Again(_) => Overtaken::No,
+                };
+            }
+            // These are not repeated, whatever became of them: the alert itself was told.
+            Kind::Reminder(number) => self.reminded = number,
+            Kind::Notice => self.noticed = notices,
+            Kind::Firing | Kind::Resolved | Kind::Late | Kind::Refresh | Kind::Test => {}
         }
         Some(Step::Ended)
     }
 
-    fn accepted(&mut self, kind: Kind, notices: usize, keyed: bool, now: Instant) {
-        match kind {
-            Kind::Firing => {
-                self.progress.firing = Mark::Sent;
-                (self.noticed, self.missed) = (notices, false);
-            }
-            Kind::Late => (self.progress.firing, self.progress.resolved) = (Mark::Sent, Mark::Sent),
-            Kind::Resolved => {
-                self.progress.resolved = Mark::Sent;
-                self.overtaken = match self.overtaken {
-                    Overtaken::Possibly if keyed => {
-                        now.checked_add(ONCE_MORE).map_or(Overtaken::No, Overtaken::Again)
-                    }
-                    Overtaken::Possibly | Overtaken::No | Overtaken::Again(_) => Overtaken::No,
-                };
-            }
-            Kind::Reminder(_) | Kind::Notice | Kind::Refresh | Kind::Test => self.mentioned(kind, notices),
+    fn mark(&mut self, kind: Kind, mark: Mark) {
+        let (firing, resolved) = ends(Some(kind));
+        if firing {
+            self.progress.firing = mark;
         }
-    }
-
-    fn unanswered(&mut self, kind: Kind, notices: usize) {
-        let progress = &mut self.progress;
-        match kind {
-            Kind::Firing => progress.firing = Mark::Ambiguous,
-            Kind::Late => (progress.firing, progress.resolved) = (Mark::Ambiguous, Mark::Ambiguous),
-            Kind::Resolved if progress.resolved.is_open() => progress.resolved = Mark::Ambiguous,
-            Kind::Resolved => {}
-            Kind::Reminder(_) | Kind::Notice | Kind::Refresh | Kind::Test => self.mentioned(kind, notices),
-        }
-    }
-
-    fn refused(&mut self, kind: Kind, notices: usize) {
-        match kind {
-            Kind::Firing | Kind::Late | Kind::Resolved => self.give_up(kind),
-            Kind::Reminder(_) | Kind::Notice | Kind::Refresh | Kind::Test => self.mentioned(kind, notices),
-        }
-    }
-
-    /// A reminder or notice is not repeated, whatever became of it: the alert itself was told.
-    fn mentioned(&mut self, kind: Kind, notices: usize) {
-        match kind {
-            Kind::Reminder(number) => self.reminded = number,
-            Kind::Notice => self.noticed = notices,
-            Kind::Firing | Kind::Late | Kind::Resolved | Kind::Refresh | Kind::Test => {}
+        // What was told once more was told before.
+        if resolved && (mark == Mark::Sent || self.progress.resolved.is_open()) {
+            self.progress.resolved = mark;
         }
     }
 
@@ -501,8 +470,8 @@ impl Delivery {
     }
 }
 
-/// Which ends of the incident a message may tell: alert, recovery.
-fn intent(kind: Option<Kind>) -> (bool, bool) {
+/// Which ends of the incident a message tells: alert, recovery.
+fn ends(kind: Option<Kind>) -> (bool, bool) {
     match kind {
         Some(Kind::Firing) => (true, false),
         Some(Kind::Late) => (true, true),
@@ -567,7 +536,7 @@ mod tests {
             let (next, moved) = after(stage, step);
             match documented(&name(stage), &name(step)) {
                 Some(expected) => assert_eq!(name(next), expected, "{stage:?} {step:?}"),
-                None => assert_eq!((next, moved), (stage, Moved::Stayed), "{stage:?} {step:?}"),
+                None => assert_eq!((next, moved), (stage, Moved::default()), "{stage:?} {step:?}"),
             }
         }
         let leads = |step: &str| STAGES.iter().any(|stage| documented(&name(*stage), step).is_some());
@@ -576,19 +545,18 @@ mod tests {
 
     /// Queue and batch know nothing but what [`Moved`] says, so it has to say all.
     #[test]
-    fn what_moved_is_what_the_queue_and_the_batch_have_to_follow() {
-        let queued = |stage: Stage| matches!(stage, Stage::Queued { .. });
+    fn queue_and_batch_follow_each_step() {
+        let queued = |stage: Stage| stage.ticket().is_some();
         let noting = |stage: Stage| matches!(stage, Stage::Noting(_));
         for (stage, step) in STAGES.iter().flat_map(|stage| STEPS.map(|step| (*stage, step))) {
             let (next, moved) = after(stage, step);
-            let (enters, leaves) = (!queued(stage) && queued(next), queued(stage) && !queued(next));
             let what = format!("{stage:?} {step:?}: {moved:?}");
-            assert_eq!(enters, moved == Moved::Entered(7), "{what}");
-            let left = matches!(moved, Moved::Left { ticket: 7, .. } | Moved::Joined(7));
-            assert_eq!(leaves, left, "{what}");
-            assert_eq!(!noting(stage) && noting(next), moved == Moved::Joined(7), "{what}");
-            let cleared = matches!(moved, Moved::Ready | Moved::Dropped { .. });
-            assert!(cleared || !noting(stage) || noting(next), "{what}");
+            assert_eq!(moved.entered, (!queued(stage) && queued(next)).then_some(7), "{what}");
+            assert_eq!(moved.left, (queued(stage) && !queued(next)).then_some(7), "{what}");
+            assert_eq!(moved.joined, !noting(stage) && noting(next), "{what}");
+            assert!(moved.cleared || !noting(stage) || noting(next), "{what}");
+            let taken_back = stage.noted().is_some() && next.noted().is_none() && step != Step::Withdrawn;
+            assert!(moved.wants_write || !taken_back, "{what}");
         }
     }
 

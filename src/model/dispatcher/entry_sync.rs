@@ -33,12 +33,19 @@ pub(super) enum Reply {
     Done { gone: bool },
     /// It may or may not have been written, for this reason; it is tried again.
     Failed(String),
-    /// The znode holds something else that is this lease's own, or lost what this lease had written.
-    Stepped,
-    /// The entry that was taken over was removed: the leader before had told everybody of both ends.
-    Closed,
-    /// Another lease's entry has to be taken over.
-    Overruled(Entry),
+    /// The znode was not as expected: an answer was lost, or a write of an earlier lease came late.
+    Conflict(Found),
+}
+
+/// What stands in the ledger instead.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// What this lease has written, or nothing in its place: what is known is written anew.
+    Own,
+    /// Nothing, where an entry was taken over: the leader before had told everybody of both ends, and removed it.
+    Nothing,
+    /// Another lease's entry, which has to be taken over.
+    Other(Entry),
 }
 
 impl EntrySync {
@@ -116,27 +123,26 @@ impl EntrySync {
             }
             Written::Conflict(stored) => {
                 self.wanted = true;
-                self.on_conflict(stored, epoch)
+                Reply::Conflict(self.on_conflict(stored, epoch))
             }
         })
     }
 
-    /// The znode is not as expected: an answer was lost, or a write of an earlier lease came late.
-    fn on_conflict(&mut self, found: Option<Stored>, epoch: u64) -> Reply {
+    fn on_conflict(&mut self, found: Option<Stored>, epoch: u64) -> Found {
         let before = self.stored.as_ref().map(|entry| entry.epoch);
         let stamped = before == Some(epoch);
         let Some(Stored { entry, version }) = found else {
             (self.stored, self.version) = (None, None);
-            return if before.is_some() && !stamped { Reply::Closed } else { Reply::Stepped };
+            return if before.is_some() && !stamped { Found::Nothing } else { Found::Own };
         };
         self.version = Some(version);
         self.stored = Some(entry.clone());
         // What bears this lease's epoch is this agent's own; so is what was stamped before under this lease, and
         // a late write of an older one has no say over it.
         if entry.epoch != epoch && (!stamped || entry.epoch > epoch) {
-            Reply::Overruled(entry)
+            Found::Other(entry)
         } else {
-            Reply::Stepped
+            Found::Own
         }
     }
 }

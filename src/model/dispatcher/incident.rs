@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::delivery::{Delivery, Due, Situation};
+use super::shared::Shared;
+use super::storm::Storms;
 use super::unreported::Episode;
 use crate::model::ledger::{Entry, Mark, Past};
 use crate::model::receiver::ReceiverId;
-use crate::model::small_map::SmallMap;
 use crate::model::time::Now;
 
 /// An incident, as the agent that leads, or led, knows it. It is forgotten once its entry is gone.
@@ -87,12 +88,18 @@ impl Incident {
         self.entry.until.is_some()
     }
 
-    pub fn deliveries(&self) -> &SmallMap<ReceiverId, Delivery> {
-        &self.entry.receivers
-    }
-
-    pub fn deliveries_mut(&mut self) -> &mut SmallMap<ReceiverId, Delivery> {
-        &mut self.entry.receivers
+    /// Does something in each storm that a receiver was told of the incident in; the paths that come of it are looked
+    /// at.
+    pub fn each_storm<I: IntoIterator<Item = Arc<str>>>(
+        &self,
+        shared: &mut Shared,
+        mut act: impl FnMut(&mut Storms, &Arc<str>) -> I,
+    ) {
+        for (receiver, delivery) in &self.entry.receivers {
+            if let (Some(id), Some(queue)) = (&delivery.progress.storm, shared.queues.get_mut(receiver)) {
+                act(&mut queue.storms, id).into_iter().for_each(|path| shared.touch(path));
+            }
+        }
     }
 
     /// A new violation of the same path begins before all receivers have heard of the end of the last one.
@@ -114,8 +121,8 @@ impl Incident {
                 return firing != Mark::Pending || receivers.contains(receiver);
             }
             let owed = match firing {
-                Mark::Pending => delivery.is_sending(),
-                Mark::Sent | Mark::Ambiguous => resolved.is_open() || delivery.is_sending(),
+                Mark::Pending => delivery.sending().is_some(),
+                Mark::Sent | Mark::Ambiguous => resolved.is_open() || delivery.sending().is_some(),
                 Mark::Refused => false,
             };
             let untold = firing == Mark::Pending && matches!(delivery.due, Due::Since(_));

@@ -61,7 +61,7 @@ impl Leadership {
         shared.silences = takeover.silences;
         shared.arm_silences(now);
         let known: BTreeSet<_> = takeover.entries.iter().map(|stored| &stored.entry.path).collect();
-        paths.touch_each(shared, |tracked, _| tracked.become_leader(known.contains(tracked.path())));
+        paths.change_each(shared, |tracked, _| tracked.become_leader(known.contains(tracked.path())));
         for Stored { entry, version } in takeover.entries {
             let path = Arc::clone(&entry.path);
             self.take_over(path, Orphan { entry: Some(entry), version }, paths, shared, now);
@@ -89,7 +89,7 @@ impl Leadership {
         shared.postponed.clear();
         self.orphans.clear();
         self.collect_at = None;
-        paths.touch_each(shared, |tracked, shared| tracked.step_down(shared, now));
+        paths.change_each(shared, |tracked, shared| tracked.step_down(shared, now));
         shared.queues.values_mut().for_each(Queue::step_down);
     }
 
@@ -99,9 +99,10 @@ impl Leadership {
             self.orphans.insert(path, found);
             return;
         };
-        let mut touched = paths.track(&path, &rule, shared, now);
-        let (tracked, shared) = touched.parts();
-        tracked.take_over(found.entry, found.version, shared, now);
+        paths.track(&path, &rule, now);
+        paths.change(&path, shared, |tracked, shared| {
+            tracked.take_over(found.entry, found.version, shared, now);
+        });
     }
 
     /// Takes those entries over that the new rules know.
@@ -129,7 +130,8 @@ fn report_late(path: &Arc<str>, episode: &Episode, paths: &mut Paths, shared: &m
     let Some(rule) = told else { return };
     let id = shared.incident_id();
     let incident = Incident::unreported(path, id, episode, &rule.terms.receivers, now.mono);
-    paths.track(path, &rule, shared, now).incident = Some(incident);
+    paths.track(path, &rule, now);
+    paths.change(path, shared, |tracked, _| tracked.incident = Some(incident));
     shared.log(Report::Missed(Arc::clone(path)));
 }
 

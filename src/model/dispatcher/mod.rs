@@ -64,6 +64,7 @@ use self::leadership::Leadership;
 use self::paths::Paths;
 use self::queue::{Opening, Queue};
 use self::shared::Shared;
+use self::tracked::Tracked;
 use super::ledger::Written;
 use super::receiver::{Outcome, ReceiverId};
 use super::rule::RuleSet;
@@ -128,7 +129,7 @@ impl Dispatcher {
         let keep: BTreeSet<ReceiverId> = profiles.iter().map(|profile| profile.id.clone()).collect();
         profiles.into_iter().for_each(|profile| shared.enlist(profile, now));
         let gone: Vec<_> = shared.queues.keys().filter(|id| !keep.contains(id)).cloned().collect();
-        paths.touch_each(shared, |tracked, shared| tracked.on_receivers(&gone, shared, now));
+        paths.change_each(shared, |tracked, shared| tracked.on_receivers(&gone, shared, now));
         gone.iter().for_each(|receiver| shared.retire(receiver));
     }
 
@@ -139,17 +140,18 @@ impl Dispatcher {
             Judged::Transition(transition) => self.on_transition(transition, now),
             Judged::Forgotten(path, _) => {
                 paths.compliant.remove(&path);
-                self.close(&path);
+                // Its incident is closed, and nobody is told.
+                paths.change(&path, shared, Tracked::abandon);
             }
             Judged::Stale => {
                 paths.compliant.clear();
                 paths.compliant.shrink_to_fit();
                 shared.unreported.stop_watching();
-                paths.touch_each(shared, |tracked, _| tracked.alert.stale());
+                paths.change_each(shared, |tracked, _| tracked.alert.stale());
             }
             Judged::StalePath(path) => {
                 paths.compliant.remove(&path);
-                paths.touch(&path, shared).into_iter().for_each(|mut touched| touched.alert.stale());
+                paths.change(&path, shared, |tracked, _| tracked.alert.stale());
             }
             // What comes and goes under our own lease is our own doing.
             Judged::LedgerChanged if shared.lease.is_none() => shared.unreported.ledger_changed(),
@@ -162,7 +164,7 @@ impl Dispatcher {
         let Self { paths, leadership, shared } = self;
         shared.rules = Arc::clone(&rules);
         paths.compliant.retain(|path| rules.for_path(path).is_some());
-        paths.touch_each(shared, |tracked, shared| match rules.for_path(tracked.path()) {
+        paths.change_each(shared, |tracked, shared| match rules.for_path(tracked.path()) {
             // Whether a judgement still holds is the evaluator's to say.
             Some(rule) => tracked.rule = Arc::clone(rule),
             None => tracked.abandon(shared),
@@ -177,18 +179,11 @@ impl Dispatcher {
             paths.compliant.insert(path);
             return;
         }
-        let mut touched = paths.track(&path, &rule, shared, now);
-        let (tracked, shared) = touched.parts();
-        tracked.rule = rule;
-        tracked.judge(state, children, shared, now);
-    }
-
-    /// Forgets a path that is not watched for any more. Its incident is closed, and nobody is told.
-    fn close(&mut self, path: &str) {
-        if let Some(mut touched) = self.paths.touch(path, &mut self.shared) {
-            let (tracked, shared) = touched.parts();
-            tracked.abandon(shared);
-        }
+        paths.track(&path, &rule, now);
+        paths.change(&path, shared, |tracked, shared| {
+            tracked.rule = rule;
+            tracked.judge(state, children, shared, now);
+        });
     }
 
     fn on_outcome(&mut self, attempt: AttemptId, outcome: &Outcome, now: Now) {
@@ -207,10 +202,7 @@ impl Dispatcher {
         if paths.get(&path).is_none() {
             return leadership::on_collected(path, &written, shared);
         }
-        if let Some(mut touched) = paths.touch(&path, shared) {
-            let (tracked, shared) = touched.parts();
-            tracked.on_written(write, written, shared, now);
-        }
+        paths.change(&path, shared, |tracked, shared| tracked.on_written(write, written, shared, now));
     }
 
     fn turn<'a>(&'a mut self, receiver: &'a ReceiverId, now: Now) -> Turn<'a> {

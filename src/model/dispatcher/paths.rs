@@ -1,7 +1,7 @@
 //! All paths that are not simply in spec, and when each has something to do.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::ops::{Bound, Deref, DerefMut};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,40 +19,6 @@ pub(super) struct Paths {
     alarms: BTreeSet<(Instant, Arc<str>)>,
 }
 
-/// A path that may be changed. When it is dropped the path is marked as touched: whoever changed it need not
-/// remember that it has to be looked at.
-pub(super) struct Touched<'a> {
-    tracked: &'a mut Tracked,
-    pub shared: &'a mut Shared,
-}
-
-impl Touched<'_> {
-    /// The path and what all share, to be changed together.
-    pub fn parts(&mut self) -> (&mut Tracked, &mut Shared) {
-        (self.tracked, self.shared)
-    }
-}
-
-impl Deref for Touched<'_> {
-    type Target = Tracked;
-
-    fn deref(&self) -> &Tracked {
-        self.tracked
-    }
-}
-
-impl DerefMut for Touched<'_> {
-    fn deref_mut(&mut self) -> &mut Tracked {
-        self.tracked
-    }
-}
-
-impl Drop for Touched<'_> {
-    fn drop(&mut self) {
-        self.shared.touch(Arc::clone(self.tracked.path()));
-    }
-}
-
 impl Paths {
     pub fn get(&self, path: &str) -> Option<&Tracked> {
         self.tracked.get(path)
@@ -68,37 +34,36 @@ impl Paths {
         self.tracked.range::<Arc<str>, _>((from, Bound::Unbounded)).map(|(_, tracked)| tracked)
     }
 
-    /// A path, to be changed.
-    pub fn touch<'a>(&'a mut self, path: &str, shared: &'a mut Shared) -> Option<Touched<'a>> {
+    /// Changes a path, if it is tracked. There is no other way to: so whoever does need not remember that it has to
+    /// be looked at before the run ends.
+    pub fn change<R>(
+        &mut self,
+        path: &str,
+        shared: &mut Shared,
+        change: impl FnOnce(&mut Tracked, &mut Shared) -> R,
+    ) -> Option<R> {
         let tracked = self.tracked.get_mut(path)?;
-        Some(Touched { tracked, shared })
+        let result = change(tracked, shared);
+        shared.touch(Arc::clone(tracked.path()));
+        Some(result)
     }
 
-    /// The same of a path that is tracked from now on, if it was not.
-    pub fn track<'a>(
-        &'a mut self,
-        path: &Arc<str>,
-        rule: &Arc<Rule>,
-        shared: &'a mut Shared,
-        now: Now,
-    ) -> Touched<'a> {
-        let tracked = self.tracked.entry(Arc::clone(path)).or_insert_with(|| {
+    pub fn change_each(&mut self, shared: &mut Shared, mut change: impl FnMut(&mut Tracked, &mut Shared)) {
+        for tracked in self.tracked.values_mut() {
+            change(tracked, shared);
+            shared.touch(Arc::clone(tracked.path()));
+        }
+    }
+
+    /// The path is tracked from now on, if it was not.
+    pub fn track(&mut self, path: &Arc<str>, rule: &Arc<Rule>, now: Now) {
+        self.tracked.entry(Arc::clone(path)).or_insert_with(|| {
             let mut tracked = Tracked::new(Arc::clone(path), Arc::clone(rule));
             if self.compliant.remove(path) {
                 tracked.alert.complied(None, rule, now);
             }
             tracked
         });
-        Touched { tracked, shared }
-    }
-
-    /// Changes each of them.
-    pub fn touch_each(&mut self, shared: &mut Shared, mut change: impl FnMut(&mut Tracked, &mut Shared)) {
-        for tracked in self.tracked.values_mut() {
-            let mut touched = Touched { tracked, shared };
-            let (tracked, shared) = touched.parts();
-            change(tracked, shared);
-        }
     }
 
     /// All are looked at, since something has changed that each depends on.

@@ -117,15 +117,15 @@ impl Queue {
 
     /// Follows a delivery of this path. Nothing else changes what waits here and what the batch waits for.
     pub fn follow(&mut self, path: &Arc<str>, moved: Moved) {
-        match moved {
-            Moved::Entered(ticket) => drop(self.waiting.insert(ticket, Arc::clone(path))),
-            Moved::Left { ticket, .. } => drop(self.waiting.remove(&ticket)),
-            Moved::Joined(ticket) => {
-                self.waiting.remove(&ticket);
-                self.batch.iter_mut().for_each(|batch| batch.add(path));
-            }
-            Moved::Ready | Moved::Dropped { .. } => self.batch.iter_mut().for_each(|batch| batch.clear(path)),
-            Moved::Stayed | Moved::Renoted | Moved::Started | Moved::Ended => {}
+        let waiting = &mut self.waiting;
+        moved.left.into_iter().for_each(|ticket| drop(waiting.remove(&ticket)));
+        waiting.extend(moved.entered.map(|ticket| (ticket, Arc::clone(path))));
+        let Some(batch) = &mut self.batch else { return };
+        if moved.joined {
+            batch.add(path);
+        }
+        if moved.cleared {
+            batch.clear(path);
         }
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::PATIENCE;
-use super::delivery::{Delivery, Due, Moved, Situation, Step};
-use super::entry_sync::{EntrySync, Reply};
+use super::delivery::{Delivery, Due, Situation, Step};
+use super::entry_sync::{EntrySync, Found, Reply};
 use super::incident::{Incident, reminder};
 use super::io::Report;
 use super::queue::{Queue, brief};
@@ -127,11 +127,7 @@ impl Tracked {
     fn close_incident(&mut self, compliant: Now, shared: &mut Shared, now: Now) {
         let Some(incident) = self.incident.as_mut().filter(|incident| !incident.is_over()) else { return };
         incident.close(compliant.wall, now.mono);
-        for (receiver, delivery) in incident.deliveries() {
-            if let (Some(storm), Some(queue)) = (&delivery.progress.storm, shared.queues.get_mut(receiver)) {
-                queue.storms.resolve(storm, &self.path).into_iter().for_each(|path| shared.touch(path));
-            }
-        }
+        incident.each_storm(shared, |storms, id| storms.resolve(id, &self.path));
     }
 
     // What follows from it.
@@ -165,9 +161,7 @@ impl Tracked {
         let (id, message) = (shared.incident_id(), Arc::clone(&self.message));
         let receivers = &self.rule.terms.receivers;
         match &mut self.incident {
-            None => {
-                self.incident = Some(Incident::new(&self.path, id, since.wall, message, receivers));
-            }
+            None => self.incident = Some(Incident::new(&self.path, id, since.wall, message, receivers)),
             Some(incident) => incident.reopen(id, since.wall, message, receivers),
         }
     }
@@ -176,7 +170,7 @@ impl Tracked {
     /// as the storm's end, so this path leaves it and is told anew.
     fn leave_open_storms(&mut self, shared: &mut Shared) {
         let Some(incident) = &mut self.incident else { return };
-        incident.deliveries_mut().retain(|receiver, delivery| {
+        incident.entry.receivers.retain(|receiver, delivery| {
             let queue = shared.queues.get_mut(receiver);
             let (Some(storm), Some(queue)) = (&delivery.progress.storm, queue) else { return true };
             if !queue.storms.is_open(storm) || !delivery.is_idle() {
@@ -218,7 +212,7 @@ impl Tracked {
             Some(if queued { Step::Needed(shared.ticket()) } else { Step::Unneeded })
         });
         let Some(incident) = &mut self.incident else { return };
-        incident.deliveries_mut().retain(|receiver, delivery| {
+        incident.entry.receivers.retain(|receiver, delivery| {
             shared.queues.contains_key(receiver) || !delivery.is_hopeless(view.now)
         });
         self.sync.wanted |= incident.is_done(view);
@@ -230,7 +224,7 @@ impl Tracked {
         if shared.lease.is_none() {
             return [alert, self.forget_at].into_iter().flatten().min();
         }
-        let deliveries = self.incident.iter().flat_map(Incident::deliveries);
+        let deliveries = self.incident.iter().flat_map(|incident| &incident.entry.receivers);
         let deliveries = deliveries.filter_map(|(receiver, delivery)| {
             let unknown = !shared.queues.contains_key(receiver);
             let hopeless = delivery.hopeless_at().filter(|_| unknown);
@@ -257,10 +251,10 @@ impl Tracked {
         mut choose: impl FnMut(&ReceiverId, &mut Delivery, &mut Shared) -> Option<Step>,
     ) {
         let Some(incident) = &mut self.incident else { return };
-        for (receiver, delivery) in incident.deliveries_mut() {
+        for (receiver, delivery) in &mut incident.entry.receivers {
             let step = choose(receiver, delivery, shared);
-            let moved = step.map_or(Moved::Stayed, |step| delivery.apply(step));
-            self.sync.wanted |= moved.wants_write();
+            let moved = step.map(|step| delivery.apply(step)).unwrap_or_default();
+            self.sync.wanted |= moved.wants_write;
             shared.follow(receiver, &self.path, moved);
         }
     }
@@ -275,18 +269,12 @@ impl Tracked {
         self.step_each(shared, |other, delivery, _| if other == receiver { choose(delivery) } else { None });
     }
 
-    /// The delivery of one receiver takes this step.
     pub fn step(&mut self, receiver: &ReceiverId, step: Step, shared: &mut Shared) {
         self.step_one(receiver, shared, |_| Some(step));
     }
 
-    fn delivery(&self, receiver: &ReceiverId) -> Option<&Delivery> {
-        self.incident.as_ref()?.deliveries().get(receiver)
-    }
-
-    /// Whether the ledger may say something of a receiver whose turn has yet to come.
-    pub fn is_noted_ahead(&self, receiver: &ReceiverId) -> bool {
-        self.delivery(receiver).is_some_and(Delivery::is_noted_ahead)
+    pub fn delivery(&self, receiver: &ReceiverId) -> Option<&Delivery> {
+        self.incident.as_ref()?.entry.receivers.get(receiver)
     }
 
     /// Whether the receiver was told that the path is out of spec, and should go on to know it.
@@ -308,37 +296,31 @@ impl Tracked {
         now: Now,
     ) -> bool {
         let Some(view) = self.situation(shared, now) else { return false };
-        let mut chosen = None;
-        let mut given_up = None;
-        self.step_one(receiver, shared, |delivery| {
-            let ends = |kind: &Kind| matches!(kind, Kind::Firing | Kind::Late | Kind::Resolved);
-            let need = delivery.need(&view);
-            given_up = need.filter(|kind| ends(kind) && delivery.is_hopeless(now.mono));
-            chosen = need.filter(|_| given_up.is_none());
-            Some(match (chosen, given_up) {
-                (Some(kind), _) => delivery.choose(kind, storm, &view),
-                (None, Some(kind)) => {
-                    delivery.give_up(kind);
-                    Step::Unneeded
-                }
-                (None, None) => Step::Unneeded,
-            })
-        });
-        if let Some(kind) = given_up {
-            self.on_given_up(receiver, kind, shared);
-        }
-        chosen.is_some()
+        let need = self.delivery(receiver).and_then(|delivery| delivery.need(&view));
+        let Some(kind) = need.filter(|kind| !self.give_up(receiver, *kind, shared, now)) else {
+            self.step(receiver, Step::Unneeded, shared);
+            return false;
+        };
+        self.step_one(receiver, shared, |delivery| Some(delivery.choose(kind, storm, &view)));
+        true
     }
 
-    fn on_given_up(&mut self, receiver: &ReceiverId, kind: Kind, shared: &mut Shared) {
+    /// Gives up what was tried for too long; says whether it was.
+    fn give_up(&mut self, receiver: &ReceiverId, kind: Kind, shared: &mut Shared, now: Now) -> bool {
+        let Some(incident) = &mut self.incident else { return false };
+        let delivery = incident.entry.receivers.get_mut(receiver);
+        let hopeless = delivery.filter(|delivery| delivery.is_hopeless_to_tell(kind, now.mono));
+        let Some(delivery) = hopeless else { return false };
+        delivery.give_up(kind);
         self.sync.wanted = true;
-        let Some(queue) = shared.queues.get_mut(receiver) else { return };
+        let Some(queue) = shared.queues.get_mut(receiver) else { return true };
         queue.status.refused += 1;
         let name = Arc::clone(&queue.profile.name);
-        if let (Some(incident), Kind::Firing) = (&mut self.incident, kind) {
+        if kind == Kind::Firing {
             incident.notice(receiver, &format!("{name} could not be told for a day"));
         }
         shared.log(Report::GaveUp(name, Arc::clone(&self.path)));
+        true
     }
 
     /// Has the write that is about to be made hold the intents of the receivers that will come to this path soon.
@@ -354,21 +336,14 @@ impl Tracked {
     /// The receiver's batch leaves: the item to be told, if it still is.
     pub fn leave(&mut self, receiver: &ReceiverId, shared: &mut Shared, now: Now) -> Option<Item> {
         let view = self.situation(shared, now)?;
-        let mut kind = None;
-        self.step_one(receiver, shared, |delivery| {
-            let step = delivery.leave(&view)?;
-            if let Step::StillNeeded { kind: needed, .. } = step {
-                kind = Some(needed);
-            }
-            Some(step)
-        });
-        self.item(kind?, receiver)
+        self.step_one(receiver, shared, |delivery| delivery.leave(&view));
+        self.item(self.delivery(receiver)?.sending()?, receiver)
     }
 
     /// What a receiver is told of this path.
     pub fn item(&self, kind: Kind, receiver: &ReceiverId) -> Option<Item> {
         let incident = self.incident.as_ref()?;
-        let delivery = incident.deliveries().get(receiver)?;
+        let delivery = incident.entry.receivers.get(receiver)?;
         let (mut message, since, until) = incident.told_to(delivery);
         if kind.is_firing() && !delivery.is_behind(incident.id()) && !self.message.is_empty() {
             message = &self.message;
@@ -395,7 +370,7 @@ impl Tracked {
             None => (false, Arc::clone(&receiver.0)),
         };
         // The incident may have been dropped while the attempt was under way.
-        let sending = self.delivery(receiver).filter(|delivery| delivery.is_sending());
+        let sending = self.delivery(receiver).filter(|delivery| delivery.sending().is_some());
         let Some(before) = sending.map(|delivery| delivery.progress.firing) else { return };
         self.step_one(receiver, shared, |delivery| delivery.conclude(outcome, keyed, now.mono));
         self.follow_storm(receiver, shared);
@@ -409,7 +384,7 @@ impl Tracked {
     /// The receiver was told of this path as part of a storm, or of its end.
     fn follow_storm(&mut self, receiver: &ReceiverId, shared: &mut Shared) {
         let Some(incident) = &self.incident else { return };
-        let Some(delivery) = incident.deliveries().get(receiver) else { return };
+        let Some(delivery) = incident.entry.receivers.get(receiver) else { return };
         let (Some(storm), Some(queue)) = (&delivery.progress.storm, shared.queues.get_mut(receiver)) else {
             return;
         };
@@ -429,10 +404,10 @@ impl Tracked {
         gone.iter().for_each(|receiver| self.step(receiver, Step::Withdrawn, shared));
         let Some(incident) = &mut self.incident else { return };
         for receiver in gone {
-            self.sync.wanted |= incident.deliveries_mut().remove(receiver).is_some();
+            self.sync.wanted |= incident.entry.receivers.remove(receiver).is_some();
         }
         if !incident.is_over() {
-            incident.deliveries_mut().values_mut().for_each(|delivery| delivery.try_again(now.mono));
+            incident.entry.receivers.values_mut().for_each(|delivery| delivery.try_again(now.mono));
         }
     }
 
@@ -469,7 +444,7 @@ impl Tracked {
     }
 
     fn has_intent(&self) -> bool {
-        let mut deliveries = self.incident.iter().flat_map(|incident| incident.deliveries().values());
+        let mut deliveries = self.incident.iter().flat_map(|incident| incident.entry.receivers.values());
         deliveries.any(Delivery::is_noting)
     }
 
@@ -500,14 +475,13 @@ impl Tracked {
                 shared.log(Report::NotWritten(Arc::clone(&self.path), reason));
                 self.step_each(shared, |_, _, _| Some(Step::NotWritten));
             }
-            Reply::Stepped => shared.log(Report::Conflict(Arc::clone(&self.path))),
-            Reply::Closed => {
+            Reply::Conflict(found) => {
                 shared.log(Report::Conflict(Arc::clone(&self.path)));
-                self.drop_incident(shared);
-            }
-            Reply::Overruled(entry) => {
-                shared.log(Report::Conflict(Arc::clone(&self.path)));
-                self.adopt(&entry, shared, now);
+                match found {
+                    Found::Own => {}
+                    Found::Nothing => drop(self.drop_incident(shared)),
+                    Found::Other(entry) => self.adopt(&entry, shared, now),
+                }
             }
         }
     }
@@ -550,11 +524,10 @@ impl Tracked {
         let newest = shared.last_epoch == Some(entry.epoch);
         let reminded = reminder(entry.since, self.rule.terms.repeat_interval, now);
         let incident = Incident::adopt(entry, mine, newest, reminded, now.mono);
-        for (receiver, delivery) in incident.deliveries() {
-            if let (Some(storm), Some(queue)) = (&delivery.progress.storm, shared.queues.get_mut(receiver)) {
-                queue.storms.join(storm, &self.path, incident.is_over());
-            }
-        }
+        incident.each_storm(shared, |storms, id| {
+            storms.join(id, &self.path, incident.is_over());
+            None
+        });
         self.incident = Some(incident);
         let seen = shared.unreported.recall(&self.path, now);
         if !self.alert.is_fresh() || !self.alert.is_inactive() {
@@ -581,11 +554,7 @@ impl Tracked {
     fn drop_incident(&mut self, shared: &mut Shared) -> Option<Incident> {
         self.step_each(shared, |_, _, _| Some(Step::Withdrawn));
         let incident = self.incident.take()?;
-        for (receiver, delivery) in incident.deliveries() {
-            if let (Some(storm), Some(queue)) = (&delivery.progress.storm, shared.queues.get_mut(receiver)) {
-                queue.storms.leave(storm, &self.path).into_iter().for_each(|path| shared.touch(path));
-            }
-        }
+        incident.each_storm(shared, |storms, id| storms.leave(id, &self.path));
         Some(incident)
     }
 }
