@@ -27,6 +27,8 @@ pub(super) struct Delivery {
     closed: Option<Arc<str>>,
     /// Whether it never heard of an earlier violation, which was merged into the open one.
     pub missed: bool,
+    /// Whether it refused the alert before, so that the rule's others know.
+    pub was_refused: bool,
     /// Whether it would have been told of the open incident by now, were it not behind.
     pub waits: bool,
     /// The last reminder that was sent.
@@ -174,6 +176,7 @@ impl Delivery {
             due: Due::No,
             closed: None,
             missed: false,
+            was_refused: false,
             waits: false,
             reminded: 0,
             noticed: 0,
@@ -464,6 +467,7 @@ impl Delivery {
     pub fn try_again(&mut self, now: Instant) {
         if self.progress.firing == Mark::Refused {
             (self.progress.firing, self.due) = (Mark::Pending, Due::Since(now));
+            self.was_refused = true;
         } else if self.due == Due::GivenUp {
             self.due = Due::Since(now);
         }

@@ -16,6 +16,8 @@ use crate::model::time::Now;
 pub(super) struct Incident {
     /// What the ledger holds, or would, with all that this process knows of the receivers.
     pub entry: Entry<Delivery>,
+    /// When it began by this process's clock that never steps: timers go by that. `entry.since` is for those who read.
+    began: Instant,
     /// What to tell the others: who refused, and the words.
     notices: Vec<(ReceiverId, Arc<str>)>,
 }
@@ -24,7 +26,7 @@ impl Incident {
     pub fn new(
         path: &Arc<str>,
         id: Arc<str>,
-        since: SystemTime,
+        since: Now,
         message: Arc<str>,
         receivers: &[ReceiverId],
     ) -> Self {
@@ -34,13 +36,13 @@ impl Incident {
             receivers: deliveries.collect(),
             incident: id,
             path: Arc::clone(path),
-            since,
+            since: since.wall,
             until: None,
             message,
             missed: 0,
             extra: "".into(),
         };
-        Self { entry, notices: Vec::new() }
+        Self { entry, began: since.mono, notices: Vec::new() }
     }
 
     /// One that is over already, and that nobody was told of.
@@ -52,8 +54,9 @@ impl Incident {
         now: Instant,
     ) -> Self {
         let message = Arc::clone(&episode.message);
-        let mut incident = Self::new(path, id, episode.since.wall, message, receivers);
-        (incident.entry.until, incident.entry.missed) = (Some(episode.until.wall), episode.missed);
+        let mut incident = Self::new(path, id, episode.since, message, receivers);
+        incident.entry.missed = episode.missed;
+        incident.close(episode.until.wall, now);
         for delivery in incident.entry.receivers.values_mut() {
             (delivery.due, delivery.missed) = (Due::Since(now), episode.missed > 0);
         }
@@ -61,23 +64,27 @@ impl Incident {
     }
 
     /// Takes over an entry of the ledger. `mine` is what this process holds of the path, `mine_is_newest`
-    /// whether nobody but this process has written the entry since.
+    /// whether nobody but this process has written the entry since. What was refused is tried again, once by each
+    /// lease; reminders that were due by now were sent by another agent.
     pub fn adopt(
         entry: &Entry,
         mine: Option<Self>,
         mine_is_newest: bool,
-        reminder: u32,
-        now: Instant,
+        interval: Option<Duration>,
+        now: Now,
     ) -> Self {
-        if let (Some(mine), true) = (&mine, mine_is_newest) {
-            return mine.clone();
-        }
-        let known = mine.as_ref().map(|mine| &mine.entry.receivers);
-        let adopted = entry.with_receivers(|receiver, progress| {
-            let mine = known.and_then(|known| known.get(receiver));
-            Delivery::adopted(progress, entry, mine, reminder, now)
+        let began = now.mono_at(entry.since);
+        let reminded = reminder(began, interval, now.mono);
+        let mut adopted = mine.as_ref().filter(|_| mine_is_newest).cloned().unwrap_or_else(|| {
+            let known = mine.as_ref().map(|mine| &mine.entry.receivers);
+            let entry = entry.with_receivers(|receiver, progress| {
+                let mine = known.and_then(|known| known.get(receiver));
+                Delivery::adopted(progress, entry, mine, reminded, now.mono)
+            });
+            Self { entry, began, notices: Vec::new() }
         });
-        Self { entry: adopted, notices: Vec::new() }
+        adopted.try_again(now.mono);
+        adopted
     }
 
     pub fn id(&self) -> &Arc<str> {
@@ -106,9 +113,9 @@ impl Incident {
     ///
     /// A receiver that is owed the recovery of an earlier one gets that first. One that never heard of the
     /// earlier one at all is told of the new one alone, and that it missed some.
-    pub fn reopen(&mut self, id: Arc<str>, since: SystemTime, message: Arc<str>, receivers: &[ReceiverId]) {
+    pub fn reopen(&mut self, id: Arc<str>, since: Now, message: Arc<str>, receivers: &[ReceiverId]) {
         let entry = &mut self.entry;
-        let until = entry.until.unwrap_or(since);
+        let until = entry.until.unwrap_or(since.wall);
         let past = Past { message: Arc::clone(&entry.message), since: entry.since, until };
         let mut missed = 0;
         entry.receivers.retain(|receiver, delivery| {
@@ -136,7 +143,8 @@ impl Incident {
         for receiver in receivers {
             entry.receivers.insert_new(receiver.clone(), || Delivery::new(&id));
         }
-        (entry.incident, entry.since, entry.until, entry.message) = (id, since, None, message);
+        (entry.incident, entry.since, entry.until, entry.message) = (id, since.wall, None, message);
+        self.began = since.mono;
         entry.missed = entry.missed.saturating_add(missed);
         self.notices.clear();
         for delivery in entry.receivers.values_mut() {
@@ -144,26 +152,34 @@ impl Incident {
         }
     }
 
-    /// The path is back in spec.
+    /// The path is back in spec. By another agent's clock, or by one that stepped, that may be before its beginning.
     pub fn close(&mut self, until: SystemTime, now: Instant) {
-        self.entry.until = Some(until);
+        self.entry.until = Some(until.max(self.entry.since));
         let deliveries = self.entry.receivers.values_mut();
         for delivery in deliveries.filter(|delivery| delivery.progress.firing != Mark::Pending) {
             delivery.due = Due::Since(now);
         }
     }
 
-    /// An attempt to tell the receiver has ended; returns how far it is with the alert.
-    pub fn on_outcome(&mut self, receiver: &ReceiverId) -> Option<Mark> {
+    /// What was refused or given up is tried again, while there is an alert to tell.
+    pub fn try_again(&mut self, now: Instant) {
+        if !self.is_over() {
+            self.entry.receivers.values_mut().for_each(|delivery| delivery.try_again(now));
+        }
+    }
+
+    /// An attempt to tell the receiver has ended, before which its alert was marked so. Returns whether it has now
+    /// refused the alert, and that is news.
+    pub fn on_outcome(&mut self, receiver: &ReceiverId, before: Mark) -> bool {
         let entry = &mut self.entry;
-        let delivery = entry.receivers.get_mut(receiver)?;
+        let Some(delivery) = entry.receivers.get_mut(receiver) else { return false };
         let firing = delivery.progress.firing;
         // A new violation began while the attempt to tell of the last one was under way, and failed.
         if firing == Mark::Pending && delivery.progress.incident != entry.incident && !delivery.missed {
             delivery.missed = true;
             entry.missed = entry.missed.saturating_add(1);
         }
-        Some(firing)
+        firing == Mark::Refused && before != Mark::Refused && !delivery.was_refused
     }
 
     /// Receivers that have heard of the end of an earlier incident turn to the open one, if they belong to it.
@@ -201,13 +217,13 @@ impl Incident {
     }
 
     /// Its beginning on both clocks.
-    pub fn began(&self, now: Now) -> Now {
-        Now { mono: now.mono_at(self.entry.since), wall: self.entry.since }
+    pub fn began(&self) -> Now {
+        Now { mono: self.began, wall: self.entry.since }
     }
 
     /// How many repeat intervals have passed since it began.
-    pub fn reminder(&self, interval: Option<Duration>, now: Now) -> u32 {
-        reminder(self.entry.since, interval, now)
+    pub fn reminder(&self, interval: Option<Duration>, now: Instant) -> u32 {
+        reminder(self.began, interval, now)
     }
 
     /// Something to tell the other receivers.
@@ -234,18 +250,20 @@ impl Incident {
     /// The message, beginning and end of the incident that a receiver has to hear of.
     pub fn told_to<'a>(&'a self, delivery: &'a Delivery) -> (&'a Arc<str>, SystemTime, Option<SystemTime>) {
         let entry = &self.entry;
-        match (&delivery.progress.past, delivery.is_behind(self.id())) {
+        let (message, since, until) = match (&delivery.progress.past, delivery.is_behind(self.id())) {
             (Some(past), true) => (&past.message, past.since, Some(past.until)),
             // Its own ends are not known any more; it was over before the open one began.
             (None, true) => (&entry.message, entry.since, Some(entry.since)),
             (_, false) => (&entry.message, entry.since, entry.until),
-        }
+        };
+        // An entry may say otherwise.
+        (message, since, until.map(|until| until.max(since)))
     }
 }
 
 /// How many intervals have passed since then.
-pub(super) fn reminder(since: SystemTime, interval: Option<Duration>, now: Now) -> u32 {
+fn reminder(began: Instant, interval: Option<Duration>, now: Instant) -> u32 {
     let Some(interval) = interval else { return 0 };
-    let age = now.wall.duration_since(since).unwrap_or_default();
+    let age = now.saturating_duration_since(began);
     u32::try_from(age.as_millis() / interval.as_millis().max(1)).unwrap_or(u32::MAX)
 }

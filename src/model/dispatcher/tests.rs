@@ -1,5 +1,6 @@
 //! What the dispatcher tells, and when.
 
+mod owed;
 mod protocol;
 mod told;
 mod unreported;
@@ -200,11 +201,13 @@ fn a_takeover_tells_what_was_not_surely_told() {
     check(Sent, Pending, false, Seen::Error, none);
     check(Ambiguous, Pending, false, Seen::Error, &["a Firing /0"]);
     check(Pending, Pending, false, Seen::Error, &["a Firing /0"]);
-    check(Refused, Pending, false, Seen::Error, none);
+    check(Refused, Pending, false, Seen::Error, &["a Firing /0"]);
+    check(Refused, Pending, false, Seen::Nothing, none);
+    check(Refused, Pending, true, Seen::Ok, none);
     check(Sent, Pending, false, Seen::Ok, &["a Resolved /0"]);
     check(Ambiguous, Pending, false, Seen::Ok, &["a Resolved /0"]);
     check(Pending, Pending, false, Seen::Ok, &["a Late /0"]);
-    check(Refused, Pending, false, Seen::Ok, none);
+    check(Refused, Pending, false, Seen::Ok, &["a Late /0"]);
     check(Sent, Pending, false, Seen::Nothing, none);
     check(Pending, Pending, false, Seen::Nothing, none);
     check(Sent, Ambiguous, true, Seen::Ok, &["a Resolved /0"]);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::PATIENCE;
 use super::delivery::{Delivery, Due, Situation, Step};
 use super::entry_sync::{EntrySync, Found, Reply};
-use super::incident::{Incident, reminder};
+use super::incident::Incident;
 use super::io::Report;
 use super::queue::{Queue, brief};
 use super::shared::Shared;
@@ -86,15 +86,15 @@ impl Tracked {
                 (self.message, self.left) = (message, left);
                 self.alert.violated(&self.rule, now)
             }
-            State::Ok => self.alert.complied(self.open_since(shared, now), &self.rule, now),
+            State::Ok => self.alert.complied(self.open_since(shared), &self.rule, now),
         };
         self.on_change(change, shared, now);
     }
 
     /// When the open incident began, if one is open and this agent leads.
-    fn open_since(&self, shared: &Shared, now: Now) -> Option<Now> {
+    fn open_since(&self, shared: &Shared) -> Option<Now> {
         let open = self.incident.as_ref().filter(|incident| shared.lease.is_some() && !incident.is_over());
-        open.map(|incident| incident.began(now))
+        open.map(Incident::began)
     }
 
     /// The alert did something, or nothing.
@@ -161,8 +161,8 @@ impl Tracked {
         let (id, message) = (shared.incident_id(), Arc::clone(&self.message));
         let receivers = &self.rule.terms.receivers;
         match &mut self.incident {
-            None => self.incident = Some(Incident::new(&self.path, id, since.wall, message, receivers)),
-            Some(incident) => incident.reopen(id, since.wall, message, receivers),
+            None => self.incident = Some(Incident::new(&self.path, id, since, message, receivers)),
+            Some(incident) => incident.reopen(id, since, message, receivers),
         }
     }
 
@@ -189,7 +189,7 @@ impl Tracked {
             firing: self.alert.is_firing(),
             over: incident.is_over(),
             silenced: shared.is_silenced(&self.path, now),
-            reminder: incident.reminder(self.rule.terms.repeat_interval, now),
+            reminder: incident.reminder(self.rule.terms.repeat_interval, now.mono),
             notices: incident.notices(),
             now: now.mono,
         })
@@ -237,9 +237,9 @@ impl Tracked {
     fn reminds_at(&self, now: Now) -> Option<Instant> {
         let incident = self.incident.as_ref().filter(|_| self.alert.is_firing())?;
         let interval = self.rule.terms.repeat_interval?;
-        let next = interval.checked_mul(incident.reminder(Some(interval), now).saturating_add(1))?;
-        let age = now.wall.duration_since(incident.entry.since).unwrap_or_default();
-        now.mono.checked_add(next.saturating_sub(age).max(Duration::from_millis(1)))
+        let passed = incident.reminder(Some(interval), now.mono).saturating_add(1);
+        let next = incident.began().mono.checked_add(interval.checked_mul(passed)?)?;
+        Some(next.max(now.mono + Duration::from_millis(1)))
     }
 
     // The receivers. No delivery takes a step but here.
@@ -375,7 +375,7 @@ impl Tracked {
         self.step_one(receiver, shared, |delivery| delivery.conclude(outcome, keyed, now.mono));
         self.follow_storm(receiver, shared);
         let Some(incident) = &mut self.incident else { return };
-        let refused = incident.on_outcome(receiver) == Some(Mark::Refused) && before != Mark::Refused;
+        let refused = incident.on_outcome(receiver, before);
         if let (Outcome::Refused { reason }, true) = (outcome, refused) {
             incident.notice(receiver, &format!("{name} refused the alert: {}", brief(reason)));
         }
@@ -406,9 +406,7 @@ impl Tracked {
         for receiver in gone {
             self.sync.wanted |= incident.entry.receivers.remove(receiver).is_some();
         }
-        if !incident.is_over() {
-            incident.entry.receivers.values_mut().for_each(|delivery| delivery.try_again(now.mono));
-        }
+        incident.try_again(now.mono);
     }
 
     // The ledger.
@@ -522,8 +520,7 @@ impl Tracked {
     fn adopt(&mut self, entry: &Entry, shared: &mut Shared, now: Now) {
         let mine = self.drop_incident(shared);
         let newest = shared.last_epoch == Some(entry.epoch);
-        let reminded = reminder(entry.since, self.rule.terms.repeat_interval, now);
-        let incident = Incident::adopt(entry, mine, newest, reminded, now.mono);
+        let incident = Incident::adopt(entry, mine, newest, self.rule.terms.repeat_interval, now);
         incident.each_storm(shared, |storms, id| {
             storms.join(id, &self.path, incident.is_over());
             None
@@ -537,7 +534,7 @@ impl Tracked {
         match seen.filter(|episode| entry.since <= episode.until.wall) {
             Some(episode) => self.close_incident(episode.until, shared, now),
             None => {
-                let change = self.alert.complied(self.open_since(shared, now), &self.rule, now);
+                let change = self.alert.complied(self.open_since(shared), &self.rule, now);
                 self.on_change(change, shared, now);
             }
         }
