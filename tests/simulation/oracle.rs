@@ -18,6 +18,7 @@ pub type Process = (usize, u32);
 pub struct Tried {
     pub process: Process,
     pub receiver: usize,
+    pub epoch: u64,
     pub start: Millis,
     pub items: Vec<Item>,
     pub arrived: bool,
@@ -58,6 +59,8 @@ pub struct Oracle {
     /// Violations that the ledger knew of, by receiver.
     recorded: BTreeSet<(usize, u32)>,
     epochs: BTreeMap<u64, Process>,
+    /// By how much any agent's wall clock was ahead at any time.
+    pub skews: BTreeSet<i64>,
     /// When a lease ended, or its holder died.
     pub disturbed: Millis,
     pub broken: Option<String>,
@@ -132,7 +135,8 @@ impl Oracle {
     }
 
     /// An attempt begins: its process found that it holds the lease. `leads` is whether the lock is truly its.
-    pub fn attempt(&mut self, attempt: Tried, epoch: u64, leads: bool) -> usize {
+    pub fn attempt(&mut self, attempt: Tried, leads: bool) -> usize {
+        let epoch = attempt.epoch;
         let (process, now, receiver) = (attempt.process, attempt.start, attempt.receiver);
         if *self.epochs.entry(epoch).or_insert(process) != process {
             self.fail(format!("one_sender: two processes attempt in epoch {epoch}"));
@@ -153,6 +157,9 @@ impl Oracle {
     fn check_item(&mut self, item: &Item, process: Process, receiver: usize, epoch: u64, now: Millis) {
         let path = path_index(&item.path);
         let what = format!("{:?} of {} ({}) to {receiver} at {now}", item.kind, item.path, item.incident);
+        if item.until.is_some_and(|until| until < item.since) {
+            self.fail(format!("no_end_before_its_beginning: {what}"));
+        }
         match item.kind {
             Kind::Firing => {
                 if !self.violated_within(path, now.saturating_sub(BEHIND), now) {
@@ -169,8 +176,13 @@ impl Oracle {
                 if !told && !perhaps {
                     self.fail(format!("recovery_only_to_the_told: {what}"));
                 }
-                let until = millis(item.until.expect("a recovery tells its time"));
-                if !self.complied_within(path, until.saturating_sub(BEHIND), until) {
+                let until = item.until.expect("a recovery tells its time");
+                // The end is told by the clock of whoever saw it; one that would be before the beginning is the same.
+                let ended = |skew: &i64| {
+                    let until = millis(until, *skew);
+                    self.complied_within(path, until.saturating_sub(BEHIND), until)
+                };
+                if until != item.since && !self.skews.iter().any(ended) {
                     self.fail(format!("nothing_false: {what}, but it was out of spec all the time"));
                 }
                 self.check_once(item, process, receiver, false, now, &what);
@@ -248,7 +260,11 @@ impl Oracle {
                 {
                     return true;
                 }
-                Kind::Firing => drop(begins.entry(&item.incident).or_insert(millis(item.since))),
+                Kind::Firing => {
+                    let opened = self.opened_for.get(&item.incident);
+                    let began = opened.map_or(start, |violation| self.violations[*violation as usize].start);
+                    begins.entry(&item.incident).or_insert(began);
+                }
                 Kind::Resolved => drop(ends.insert(&item.incident, start)),
                 Kind::Late | Kind::Reminder(_) | Kind::Refresh | Kind::Notice | Kind::Test => {}
             }
@@ -260,8 +276,11 @@ impl Oracle {
         })
     }
 
-    fn refused(&self, path: usize, receiver: usize) -> bool {
-        let mut attempts = self.attempts.iter().filter(|attempt| attempt.receiver == receiver);
+    /// Whether the receiver refused to hear of the path; under this lease, if one is given.
+    fn refused(&self, path: usize, receiver: usize, lease: Option<u64>) -> bool {
+        let of_lease = |attempt: &&Tried| lease.is_none_or(|lease| attempt.epoch == lease);
+        let attempts = self.attempts.iter().filter(|attempt| attempt.receiver == receiver);
+        let mut attempts = attempts.filter(of_lease);
         attempts.any(|attempt| {
             matches!(attempt.known, Some(Outcome::Refused { .. }))
                 && attempt.items.iter().any(|item| path_index(&item.path) == path)
@@ -269,7 +288,7 @@ impl Oracle {
     }
 
     /// Everything has healed, and what is still out of spec has been so for long.
-    pub fn check_alerts(&mut self, hold: impl Fn(usize) -> Millis) {
+    pub fn check_alerts(&mut self, hold: impl Fn(usize) -> Millis, lease: Option<u64>) {
         for number in 0..self.violations.len() {
             let violation = self.violations[number].clone();
             let length = violation.end.map_or(Millis::MAX, |end| end - violation.start);
@@ -279,7 +298,9 @@ impl Oracle {
             for receiver in 0..RECEIVERS {
                 let owed =
                     violation.end.is_none() || undisturbed || self.recorded.contains(&(receiver, number));
-                let excused = violation.excused || self.refused(violation.path, receiver);
+                // Each lease tries again what was refused, while there is something to tell.
+                let lease = lease.filter(|_| violation.end.is_none());
+                let excused = violation.excused || self.refused(violation.path, receiver, lease);
                 if owed && !excused && !self.covers(number, receiver) {
                     self.fail(format!(
                         "at_least_once: {violation:?} (number {number}) was not told to {receiver}"
@@ -304,7 +325,7 @@ impl Oracle {
         }
         for ((incident, receiver), path) in open {
             let told = self.tries(&incident, receiver, false).any(|attempt| attempt.arrived);
-            if !told && !reconfigured.contains(&path) && !self.refused(path, receiver) {
+            if !told && !reconfigured.contains(&path) && !self.refused(path, receiver, None) {
                 self.fail(format!("recovery_to_all_the_told: {incident} of {path} is open for {receiver}"));
             }
         }
@@ -317,10 +338,13 @@ impl Oracle {
     }
 }
 
-/// A wall-clock time of the simulation.
-fn millis(time: SystemTime) -> Millis {
-    let age = time.duration_since(world_begins()).unwrap_or_default();
-    u64::try_from(age.as_millis()).expect("a short time")
+/// When an agent whose wall clock is so far ahead says so.
+fn millis(time: SystemTime, ahead: i64) -> Millis {
+    let since_start = match time.duration_since(world_begins()) {
+        Ok(after) => i128::try_from(after.as_millis()).expect("a short time"),
+        Err(before) => -i128::try_from(before.duration().as_millis()).expect("a short time"),
+    };
+    Millis::try_from((since_start - i128::from(ahead)).max(0)).expect("a short time")
 }
 
 fn receiver_index(receiver: &ReceiverId) -> usize {

@@ -35,6 +35,8 @@ pub enum What {
     Receiver(usize, Mood, Millis),
     /// The agent re-reads its file: with or without the last path's rule.
     Reload(usize, bool),
+    /// The agent's wall clock steps, and is so many milliseconds ahead from now on.
+    Clock(usize, i64),
     /// A silence on the path.
     Silence(usize, Millis),
 }
@@ -47,6 +49,7 @@ impl What {
             Self::Partition(_, length) | Self::Isolate(_, length) | Self::Slow(_, length) => length,
             Self::Lag(..) | Self::Delay(..) => HORIZON,
             Self::Toggle(_) | Self::Receiver(..) | Self::Reload(..) | Self::Silence(..) => 0,
+            Self::Clock(..) => 0,
         }
     }
 }
@@ -89,7 +92,7 @@ pub fn schedule(seed: u64) -> Vec<Fault> {
 fn fault(random: &mut Random) -> What {
     let agent = random.below(AGENTS);
     let long = random.between(200, 12_000);
-    match random.below(13) {
+    match random.below(15) {
         0 => What::Crash(agent, long),
         1 => What::Stop(agent, long),
         2 | 3 => What::Pause(agent, long),
@@ -97,12 +100,13 @@ fn fault(random: &mut Random) -> What {
         5 => What::Isolate(agent, long),
         6 => What::Lag(agent, random.between(0, 2_000)),
         7 => What::Delay(agent, random.between(500, 6_000)),
-        8 | 9 => {
+        8 | 9 | 13 => {
             let moods = [Mood::Slow, Mood::Fails, Mood::Hangs, Mood::LosesAnswer, Mood::Refuses];
             What::Receiver(random.below(RECEIVERS), moods[random.below(moods.len())], long)
         }
         10 => What::Slow(agent, long),
         11 => What::Reload(agent, random.chance(50)),
+        12 => What::Clock(agent, random.between(0, 7_200_000) as i64 - 3_600_000),
         _ => What::Silence(random.below(PATHS), long),
     }
 }

@@ -114,6 +114,8 @@ pub struct World {
     oracle: Oracle,
     reconfigured: BTreeSet<usize>,
     healed: bool,
+    /// How far each agent's wall clock is ahead.
+    skews: [i64; AGENTS],
     trace: bool,
 }
 
@@ -166,9 +168,15 @@ impl World {
             oracle: Oracle::default(),
             reconfigured: BTreeSet::new(),
             healed: false,
+            skews: [0; AGENTS],
             trace,
         };
-        (0..AGENTS).for_each(|agent| world.boot(agent));
+        for agent in 0..AGENTS {
+            let skew =
+                if world.random.chance(50) { 0 } else { world.random.between(0, 120_000) as i64 - 60_000 };
+            world.set_clock(agent, skew);
+            world.boot(agent);
+        }
         world
     }
 
@@ -182,8 +190,11 @@ impl World {
         self.at(self.now + after, Event::Agent(agent, life, local));
     }
 
-    fn moment(&self) -> Now {
-        Now { mono: self.start, wall: world_begins() }.after(Duration::from_millis(self.now))
+    /// Now, by the clocks of an agent: the wall clocks of no two agents need agree.
+    fn moment(&self, agent: usize) -> Now {
+        let now = Now { mono: self.start, wall: world_begins() }.after(Duration::from_millis(self.now));
+        let skew = Duration::from_millis(self.skews[agent].unsigned_abs());
+        Now { wall: if self.skews[agent] < 0 { now.wall - skew } else { now.wall + skew }, ..now }
     }
 
     fn say(&self, words: impl FnOnce() -> String) {
@@ -246,7 +257,7 @@ impl World {
             Local::Judge => self.judge(agent),
             Local::Tick => {
                 self.agents[agent].tick = None;
-                let now = self.moment();
+                let now = self.moment(agent);
                 let effects = self.agents[agent].dispatcher.handle(Input::Tick, now);
                 self.perform(agent, effects);
             }

@@ -220,10 +220,9 @@ impl Dispatcher {
         leadership.become_leader(paths, shared, now);
         leadership.collect_orphans(shared, now);
         shared.unreported.sweep(now);
-        if shared.silence_ends.is_some_and(|end| end <= now.mono) {
+        if shared.arm_silences(now) {
             paths.touch_all(shared);
         }
-        shared.arm_silences(now);
         paths.touch_due(shared, now);
         loop {
             while let Some(path) = self.shared.next_touched() {

@@ -19,6 +19,9 @@ use crate::model::time::Now;
 /// since messages wait for them, and what waits meanwhile becomes one note where it would have been several.
 const NOTES: usize = 32;
 
+/// How soon it is noticed that the wall clock stepped over the end of a silence.
+const CLOCK_STEPS: Duration = Duration::from_secs(60);
+
 #[derive(Debug)]
 pub(super) struct Shared {
     pub speaker: Speaker,
@@ -26,7 +29,7 @@ pub(super) struct Shared {
     pub rules: Arc<RuleSet>,
     pub queues: BTreeMap<ReceiverId, Queue>,
     pub silences: Vec<Silence>,
-    /// When the next silence ends.
+    /// When to look whether a silence has ended.
     pub silence_ends: Option<Instant>,
     pub unreported: Unreported,
     /// The epoch of the lease in effect.
@@ -152,13 +155,16 @@ impl Shared {
         self.silences.iter().any(|silence| silence.until > now.wall && glob_matches(&silence.path, path))
     }
 
-    /// Finds when the next silence ends, by the wall clock as it is now. Those that have ended are dropped.
-    pub fn arm_silences(&mut self, now: Now) {
+    /// Drops the silences that have ended, and finds when the next will. Returns whether any was dropped: by its
+    /// time, or because the wall clock stepped over its end.
+    pub fn arm_silences(&mut self, now: Now) -> bool {
         let before = self.silences.len();
         self.silences.retain(|silence| silence.until > now.wall);
-        self.version += u64::from(self.silences.len() != before);
         let left =
             self.silences.iter().filter_map(|silence| silence.until.duration_since(now.wall).ok()).min();
-        self.silence_ends = left.and_then(|left| now.mono.checked_add(left));
+        self.silence_ends = left.and_then(|left| now.mono.checked_add(left.min(CLOCK_STEPS)));
+        let ended = self.silences.len() != before;
+        self.version += u64::from(ended);
+        ended
     }
 }

@@ -30,7 +30,7 @@ impl World {
             };
             self.agents[agent].known[path_index(&transition.path)] = Some(known);
         }
-        let now = self.moment();
+        let now = self.moment(agent);
         let before = self.agents[agent].timers();
         let effects = self.agents[agent].dispatcher.handle(Input::Judged(judged), now);
         self.check_office(agent, &before);
@@ -75,7 +75,7 @@ impl World {
 
     pub(super) fn outcome(&mut self, agent: usize, delivery: AttemptId, outcome: Outcome) {
         self.agents[agent].flying.retain(|flying| flying.id != delivery);
-        let now = self.moment();
+        let now = self.moment(agent);
         let effects = self.agents[agent].dispatcher.handle(Input::Outcome(delivery, outcome), now);
         self.perform(agent, effects);
         self.exorcise(agent);
@@ -120,12 +120,13 @@ impl World {
         let attempt = Tried {
             process: (agent, self.agents[agent].life),
             receiver,
+            epoch: delivery.epoch,
             start: self.now,
             items: delivery.notification.items.clone(),
             arrived: false,
             known: None,
         };
-        (self.oracle.attempt(attempt, delivery.epoch, leads), receiver)
+        (self.oracle.attempt(attempt, leads), receiver)
     }
 
     pub(super) fn arrive(&mut self, attempt: usize) {

@@ -4,7 +4,7 @@ use super::*;
 
 impl World {
     pub(super) fn boot(&mut self, agent: usize) {
-        let now = self.moment();
+        let now = self.moment(agent);
         let effects =
             self.agents[agent].dispatcher.handle(Input::Receivers(profiles(), Duration::from_secs(2)), now);
         self.perform(agent, effects);
@@ -46,7 +46,7 @@ impl World {
             }
             What::Stop(agent, down) if self.agents[agent].up => {
                 self.agents[agent].stopping = true;
-                let moment = self.moment();
+                let moment = self.moment(agent);
                 let effects = self.agents[agent].dispatcher.handle(Input::Park, moment);
                 self.perform(agent, effects);
                 self.send(agent, Request::Close, 1_000);
@@ -67,11 +67,17 @@ impl World {
             }
             What::Slow(agent, length) => self.agents[agent].slow_until = now + length,
             What::Delay(agent, delay) => self.agents[agent].delay = delay,
+            What::Clock(agent, skew) => self.set_clock(agent, skew),
             What::Receiver(receiver, mood, length) => self.moods[receiver] = (mood, now + length),
             What::Reload(agent, fickle) if self.agents[agent].up => self.reload(agent, fickle),
             What::Reload(..) => {}
             What::Silence(path, length) => self.silence(path, length),
         }
+    }
+
+    pub(super) fn set_clock(&mut self, agent: usize, skew: i64) {
+        self.skews[agent] = skew;
+        self.oracle.skews.insert(skew);
     }
 
     pub(super) fn toggle(&mut self, path: usize) {
@@ -91,7 +97,7 @@ impl World {
         (found.fickle, found.rules) = (fickle, rules(fickle));
         found.seen[FICKLE] = None;
         let rules = Arc::clone(&found.rules);
-        let now = self.moment();
+        let now = self.moment(agent);
         let effects =
             self.agents[agent].dispatcher.handle(Input::Receivers(profiles(), Duration::from_secs(2)), now);
         self.perform(agent, effects);
@@ -102,7 +108,7 @@ impl World {
     pub(super) fn silence(&mut self, path: usize, length: Millis) {
         self.oracle.excuse(path, self.now);
         self.reconfigured.insert(path);
-        let until = self.moment().after(Duration::from_millis(length)).wall;
+        let until = world_begins() + Duration::from_millis(self.now + length);
         let silence =
             Silence { id: "s".into(), path: path_name(path), until, comment: "".into(), by: "".into() };
         let before = self.zk.len();
@@ -114,6 +120,8 @@ impl World {
         self.healed = true;
         self.say(|| "everything heals".to_owned());
         for agent in 0..AGENTS {
+            // A silence ends by the wall clock, which must not be an hour behind for that.
+            self.set_clock(agent, 0);
             let found = &mut self.agents[agent];
             (found.paused_until, found.cut_until, found.isolated, found.delay) = (0, 0, None, 0);
             if let Some(client) = &mut found.client {
@@ -130,7 +138,8 @@ impl World {
     }
 
     pub(super) fn recover(&mut self) {
-        self.oracle.check_alerts(hold);
+        let lease = self.zk.latest().locks.keys().next().copied();
+        self.oracle.check_alerts(hold, lease);
         self.say(|| "all paths come back in spec".to_owned());
         for path in 0..PATHS {
             if self.zk.latest().violations[path].is_some() {

@@ -186,7 +186,7 @@ impl World {
         if self.agents[agent].dispatcher.epoch().is_some() {
             self.oracle.disturbed = self.oracle.disturbed.max(self.now);
         }
-        let now = self.moment();
+        let now = self.moment(agent);
         let effects = self.agents[agent].dispatcher.handle(Input::Revoked, now);
         self.perform(agent, effects);
         self.tell(agent, Judged::Stale);
@@ -221,7 +221,7 @@ impl World {
         }
         if self.agents[agent].silences != state.silences.len() {
             self.agents[agent].silences = state.silences.len();
-            let now = self.moment();
+            let now = self.moment(agent);
             let effects = self.agents[agent].dispatcher.handle(Input::Silences(state.silences.clone()), now);
             self.perform(agent, effects);
         }
@@ -266,7 +266,7 @@ impl World {
             vacancy: Duration::from_millis(TIMEOUT * 3 / 2 + 2_000),
         };
         if self.mutant.lease_overtakes {
-            let now = self.moment();
+            let now = self.moment(agent);
             let effects = self.agents[agent].dispatcher.handle(Input::Judged(Judged::Barrier(barrier)), now);
             self.perform(agent, effects);
         } else {
@@ -283,7 +283,7 @@ impl World {
         if let Some(client) = &mut self.agents[agent].client {
             client.granted = Some(grant.epoch);
         }
-        let now = self.moment();
+        let now = self.moment(agent);
         let before = self.agents[agent].timers();
         let effects = self.agents[agent].dispatcher.handle(Input::Granted(grant), now);
         self.check_office(agent, &before);
@@ -314,7 +314,7 @@ impl World {
     }
 
     pub(super) fn written(&mut self, agent: usize, id: u64, written: Written) {
-        let now = self.moment();
+        let now = self.moment(agent);
         let effects = self.agents[agent].dispatcher.handle(Input::Written(id, written), now);
         self.perform(agent, effects);
     }
