@@ -37,6 +37,9 @@ pub fn log(event: &Report) {
         Report::Refused(receiver, count, reason) => {
             log::error!("{receiver}: refused {count} for good, tried again after a reload: {reason}");
         }
+        Report::Halved(receiver, count, reason) => {
+            log::warn!("{receiver}: refused {count} at once, and gets them in halves: {reason}");
+        }
         Report::GaveUp(receiver, path) => log::error!("{receiver}: gave up telling of {path} after a day"),
         Report::Told(receiver, count) => log::info!("{receiver}: told of {count}"),
     }

@@ -276,13 +276,16 @@ impl Oracle {
         })
     }
 
-    /// Whether the receiver refused to hear of the path; under this lease, if one is given.
+    /// Whether the receiver refused to hear of the path, alone or after it had refused so many others alone that it
+    /// is taken to refuse everything; under this lease, if one is given.
     fn refused(&self, path: usize, receiver: usize, lease: Option<u64>) -> bool {
         let of_lease = |attempt: &&Tried| lease.is_none_or(|lease| attempt.epoch == lease);
         let attempts = self.attempts.iter().filter(|attempt| attempt.receiver == receiver);
-        let mut attempts = attempts.filter(of_lease);
-        attempts.any(|attempt| {
-            matches!(attempt.known, Some(Outcome::Refused { .. }))
+        let refusals = attempts.filter(|attempt| matches!(attempt.known, Some(Outcome::Refused { .. })));
+        let everything = refusals.clone().filter(|attempt| attempt.items.len() == 1).count() >= 8;
+        let mut refusals = refusals.filter(of_lease);
+        refusals.any(|attempt| {
+            (attempt.items.len() == 1 || everything)
                 && attempt.items.iter().any(|item| path_index(&item.path) == path)
         })
     }

@@ -61,6 +61,10 @@ pub enum Mood {
     Slow,
     Fails,
     Refuses,
+    /// Refuses whatever tells of this path.
+    Dislikes(usize),
+    /// Refuses whatever tells of more than one path.
+    OneByOne,
     /// Takes nothing and does not answer.
     Hangs,
     /// Takes it, and the answer is lost.
@@ -101,7 +105,8 @@ fn fault(random: &mut Random) -> What {
         6 => What::Lag(agent, random.between(0, 2_000)),
         7 => What::Delay(agent, random.between(500, 6_000)),
         8 | 9 | 13 => {
-            let moods = [Mood::Slow, Mood::Fails, Mood::Hangs, Mood::LosesAnswer, Mood::Refuses];
+            let picky = if random.chance(50) { Mood::OneByOne } else { Mood::Dislikes(random.below(PATHS)) };
+            let moods = [Mood::Slow, Mood::Fails, Mood::Hangs, Mood::LosesAnswer, Mood::Refuses, picky];
             What::Receiver(random.below(RECEIVERS), moods[random.below(moods.len())], long)
         }
         10 => What::Slow(agent, long),

@@ -9,7 +9,7 @@ use super::paths::Paths;
 use super::queue::{Queue, Refresh};
 use super::shared::Shared;
 use super::tracked::Tracked;
-use super::{DIGEST, STORM};
+use super::{DIGEST_BYTES, STORM};
 use crate::model::ledger::Mark;
 use crate::model::message::{Item, Kind, Notification};
 use crate::model::receiver::{Outcome, ReceiverId};
@@ -30,8 +30,8 @@ enum BatchStage {
     Noting(HashSet<Arc<str>>),
     /// The attempt is under way.
     Sending,
-    /// The same of one that only tells again what was told, and of which the ledger knows nothing.
-    Refreshing,
+    /// The same of one that only tells again what was told after this path, and of which the ledger knows nothing.
+    Refreshing { after: Option<Arc<str>> },
 }
 
 impl Batch {
@@ -57,7 +57,7 @@ impl Batch {
     pub fn is_sending(&self) -> bool {
         match &self.stage {
             BatchStage::Noting(_) => false,
-            BatchStage::Sending | BatchStage::Refreshing => true,
+            BatchStage::Sending | BatchStage::Refreshing { .. } => true,
         }
     }
 
@@ -68,7 +68,7 @@ impl Batch {
 
     /// Whether it only tells again what was told.
     pub fn is_refresh(&self) -> bool {
-        matches!(self.stage, BatchStage::Refreshing)
+        matches!(self.stage, BatchStage::Refreshing { .. })
     }
 }
 
@@ -92,6 +92,22 @@ enum Recovery {
     Owed,
     /// It was never told.
     Late,
+}
+
+/// How much a message holds.
+#[derive(Default)]
+struct Load {
+    size: usize,
+    is_full: bool,
+}
+
+impl Load {
+    /// Whether there is room for an item of this size, which is then taken. There is for the first, whatever its size.
+    fn takes(&mut self, size: usize) -> bool {
+        self.is_full |= self.size > 0 && self.size + size > DIGEST_BYTES;
+        self.size += if self.is_full { 0 } else { size };
+        !self.is_full
+    }
 }
 
 /// One receiver's turn: whatever may leave for it leaves, and what has come back is noted.
@@ -130,7 +146,7 @@ impl Turn<'_> {
         let (group_wait, now) = (self.shared.group_wait, self.now.mono);
         let Some(queue) = self.queue() else { return false };
         let room = queue.open(now);
-        let choice = if queue.profile.digest { oldest(queue, room) } else { self.alone() };
+        let choice = if queue.profile.digest { self.oldest(room) } else { self.alone() };
         let id = AttemptId(self.shared.number());
         let Some(queue) = self.queue() else { return false };
         queue.batch = Some(Batch::new(id));
@@ -148,6 +164,18 @@ impl Turn<'_> {
         let chosen = queue.batch.take_if(|batch| batch.paths.is_empty()).is_none();
         queue.close(group_wait, choice.full || !chosen, now);
         chosen
+    }
+
+    /// The oldest that have room in one message.
+    fn oldest(&self, room: usize) -> Choice {
+        let waiting = self.shared.queues.get(self.receiver).into_iter().flat_map(Queue::waiting);
+        let mut load = Load::default();
+        let fits = |path: &&Arc<str>| {
+            load.takes(self.paths.get(path).map_or(0, |tracked| tracked.size(self.receiver)))
+        };
+        let paths: Vec<_> = waiting.take(room).take_while(fits).cloned().collect();
+        // A receiver that is down is probed with one: the rest can wait.
+        Choice { full: room > 1 && (load.is_full || paths.len() == room), paths, storm: None }
     }
 
     /// One, unless there are too many: then all that can be told as one event.
@@ -181,9 +209,17 @@ impl Turn<'_> {
 
     /// The ledger holds all intents: makes the attempt. What is not to be told any more is left out.
     fn send(&mut self) -> bool {
-        let Some(mut batch) = self.queue().and_then(|queue| queue.batch.take()) else { return false };
+        let Some(queue) = self.queue() else { return false };
+        let digest = queue.profile.digest;
+        let Some(mut batch) = queue.batch.take() else { return false };
         let mut items = Vec::with_capacity(batch.paths.len());
+        let mut load = Load::default();
         batch.paths.retain(|path| {
+            // The words may have become more since it was chosen. A storm is one event, however many it holds.
+            if digest && !load.takes(self.paths.get(path).map_or(0, |tracked| tracked.size(self.receiver))) {
+                self.step_each(&[Arc::clone(path)], Step::Outdated);
+                return false;
+            }
             let leave =
                 |tracked: &mut Tracked, shared: &mut _| tracked.leave(self.receiver, shared, self.now);
             let item = self.paths.change(path, self.shared, leave).flatten();
@@ -197,14 +233,16 @@ impl Turn<'_> {
     /// Tells again what a receiver would forget.
     fn refresh(&mut self) -> bool {
         let Some(queue) = self.queue() else { return false };
-        let every = queue.profile.refresh;
+        let (every, limit) = (queue.profile.refresh, queue.limit);
         let after = queue.refresh.take().and_then(|refresh| refresh.after);
         let known = self.paths.after(after.as_ref()).filter(|tracked| tracked.is_known_to(self.receiver));
         let told = known.filter_map(|tracked| {
             Some((Arc::clone(tracked.path()), tracked.item(Kind::Refresh, self.receiver)?))
         });
-        let (paths, items): (Vec<_>, Vec<_>) = told.take(DIGEST).unzip();
-        let last = paths.last().filter(|_| paths.len() == DIGEST).cloned();
+        let mut load = Load::default();
+        let told = told.take(limit).take_while(|(_, item)| load.takes(item.size()));
+        let (paths, items): (Vec<_>, Vec<_>) = told.unzip();
+        let last = paths.last().filter(|_| load.is_full || paths.len() == limit).cloned();
         let next = if last.is_some() {
             Some(self.now.mono)
         } else {
@@ -214,7 +252,7 @@ impl Turn<'_> {
         if let Some(queue) = self.queue() {
             queue.refresh = next.map(|at| Refresh { at, after: last });
         }
-        self.attempt(Batch { id, paths, stage: BatchStage::Refreshing }, items)
+        self.attempt(Batch { id, paths, stage: BatchStage::Refreshing { after } }, items)
     }
 
     /// Asks for the attempt, unless there is nothing left to tell. The receiver's turn goes on either way.
@@ -232,13 +270,21 @@ impl Turn<'_> {
         true
     }
 
-    /// An attempt ended.
+    /// An attempt ended. Of a message that is sent again in halves each item is as if it had not been tried.
     pub fn conclude(&mut self, batch: &Batch, outcome: &Outcome) {
         self.shared.version += 1;
+        let mut halved = false;
         if let Some(queue) = self.shared.queues.get_mut(self.receiver) {
+            halved = queue.halves(outcome, batch);
             let reports = queue.on_outcome(outcome, batch, &mut self.shared.jitter, self.now);
+            if let (BatchStage::Refreshing { after }, Some(refresh), true) =
+                (&batch.stage, &mut queue.refresh, halved)
+            {
+                *refresh = Refresh { at: self.now.mono, after: after.clone() };
+            }
             reports.into_iter().for_each(|report| self.shared.log(report));
         }
+        let outcome = if halved { &Outcome::NotTried } else { outcome };
         for path in batch.paths.iter().filter(|_| !batch.is_refresh()) {
             // A path may have been forgotten while the attempt was under way.
             self.paths.change(path, self.shared, |tracked, shared| {
@@ -276,10 +322,4 @@ impl Turn<'_> {
             self.paths.change(path, self.shared, take);
         }
     }
-}
-
-/// The oldest that have room in one message.
-fn oldest(queue: &Queue, room: usize) -> Choice {
-    let paths: Vec<_> = queue.waiting().take(room.max(1)).cloned().collect();
-    Choice { full: paths.len() == DIGEST, paths, storm: None }
 }

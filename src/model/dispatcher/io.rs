@@ -147,6 +147,8 @@ pub enum Report {
     Up(Arc<str>, u32),
     /// A receiver refused so many items for good: its name, how many, and the reason.
     Refused(Arc<str>, usize, String),
+    /// A receiver refused a message of so many items, and gets them in halves: its name, how many, and the reason.
+    Halved(Arc<str>, usize, String),
     /// A receiver could not be told of this path for a day; it is given up.
     GaveUp(Arc<str>, Arc<str>),
     /// A receiver took a message of so many items.

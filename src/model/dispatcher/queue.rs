@@ -9,7 +9,7 @@ use super::delivery::Moved;
 use super::io::{AttemptId, Profile, Report};
 use super::jitter::Jitter;
 use super::storm::Storms;
-use super::{DIGEST, STORM};
+use super::{DIGEST, REFUSED_ALONE, STORM};
 use crate::model::receiver::Outcome;
 use crate::model::status::ReceiverStatus;
 use crate::model::time::Now;
@@ -40,6 +40,10 @@ pub(super) struct Queue {
     credit: usize,
     /// The end of the window in which items are gathered.
     window: Option<Instant>,
+    /// How many items its next message may hold: fewer after one that was refused, until it accepts more.
+    pub limit: usize,
+    /// How many items were refused alone since it accepted something.
+    refused_alone: u32,
     /// How many attempts failed in a row.
     failures: u32,
     /// When the next attempt may be made after one that failed.
@@ -84,6 +88,8 @@ impl Queue {
             waiting: BTreeMap::new(),
             credit: 1,
             window: None,
+            limit: DIGEST,
+            refused_alone: 0,
             failures: 0,
             retry_at: None,
             refresh: None,
@@ -193,7 +199,7 @@ impl Queue {
         }
         self.credit = self.credit.saturating_sub(1);
         // A receiver that is down is probed with one item: a digest would cost two ledger writes an item each time.
-        if self.failures > 0 { 1 } else { DIGEST }
+        if self.failures > 0 { 1 } else { self.limit }
     }
 
     /// A batch has been put together. What it could not hold need not wait.
@@ -204,6 +210,12 @@ impl Queue {
         if self.credit == 0 {
             self.window = now.checked_add(group_wait);
         }
+    }
+
+    /// Whether this outcome says no more than that some item of the batch is disliked, or all of them are too many.
+    pub fn halves(&self, outcome: &Outcome, batch: &Batch) -> bool {
+        let refused = matches!(outcome, Outcome::Refused { .. });
+        refused && self.profile.digest && batch.paths.len() > 1 && self.refused_alone < REFUSED_ALONE
     }
 
     /// Keeps account of how the receiver does, and says what an operator may want to know.
@@ -221,6 +233,7 @@ impl Queue {
             Outcome::Accepted => {
                 self.status.sent += count;
                 self.status.last_error = None;
+                (self.limit, self.refused_alone) = ((self.limit * 2).min(DIGEST), 0);
                 let up = Some(self.on_success()).filter(|failed| *failed > 0);
                 let up = up.map(|failed| Report::Up(Arc::clone(&name), failed));
                 up.into_iter().chain((!batch.is_refresh()).then_some(Report::Told(name, items))).collect()
@@ -233,7 +246,19 @@ impl Queue {
                 let first = self.on_failure(reason, None, jitter, now);
                 first.then(|| Report::Down(name, brief(reason))).into_iter().collect()
             }
+            Outcome::Refused { reason } if self.halves(outcome, batch) => {
+                self.status.failed += 1;
+                self.status.last_error = Some((now.wall, brief(reason).into()));
+                self.on_success();
+                (self.limit, self.credit) = (items / 2, self.credit.max(1));
+                vec![Report::Halved(name, items, brief(reason))]
+            }
             Outcome::Refused { reason } => {
+                self.refused_alone += u32::from(items == 1);
+                if self.refused_alone >= REFUSED_ALONE {
+                    self.limit = DIGEST;
+                }
+                self.credit = self.credit.max(usize::from(self.limit < DIGEST));
                 self.status.refused += count;
                 self.status.last_error = Some((now.wall, brief(reason).into()));
                 self.on_success();

@@ -333,6 +333,11 @@ impl Tracked {
         });
     }
 
+    /// How many bytes a message takes to tell a receiver of this path.
+    pub fn size(&self, receiver: &ReceiverId) -> usize {
+        self.item(Kind::Firing, receiver).map_or(0, |item| item.size())
+    }
+
     /// The receiver's batch leaves: the item to be told, if it still is.
     pub fn leave(&mut self, receiver: &ReceiverId, shared: &mut Shared, now: Now) -> Option<Item> {
         let view = self.situation(shared, now)?;

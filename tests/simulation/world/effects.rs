@@ -92,12 +92,21 @@ impl World {
         let attempt = self.begin(agent, &delivery, leads);
         let (mood, until) = self.moods[attempt.1];
         let mood = if until > self.now { mood } else { Mood::Accepts };
+        let items = &delivery.notification.items;
+        let refuses = match mood {
+            Mood::Dislikes(path) => items.iter().any(|item| path_index(&item.path) == path),
+            Mood::OneByOne => items.len() > 1,
+            Mood::Refuses => true,
+            Mood::Accepts | Mood::Slow | Mood::Fails | Mood::Hangs | Mood::LosesAnswer => false,
+        };
         let quick = self.random.between(5, 100);
         let (arrives, answers, outcome) = match mood {
-            Mood::Accepts => (Some(quick), quick + 5, Outcome::Accepted),
+            _ if refuses => (None, quick, Outcome::Refused { reason: "never".to_owned() }),
+            Mood::Accepts | Mood::Dislikes(_) | Mood::OneByOne | Mood::Refuses => {
+                (Some(quick), quick + 5, Outcome::Accepted)
+            }
             Mood::Slow => (Some(quick * 10), quick * 30, Outcome::Accepted),
             Mood::Fails => (None, quick, Outcome::Failed { reason: "down".to_owned(), retry_after: None }),
-            Mood::Refuses => (None, quick, Outcome::Refused { reason: "never".to_owned() }),
             Mood::Hangs => (None, 5_000, Outcome::Ambiguous { reason: "time-out".to_owned() }),
             Mood::LosesAnswer => (Some(quick * 20), 3_000, Outcome::Ambiguous { reason: "reset".to_owned() }),
         };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use super::*;
+use crate::model::rule::Rule;
 
 /// `a` refuses everything, all others take it.
 fn a_refuses(receiver: &str) -> Outcome {
@@ -127,4 +128,117 @@ fn a_clock_that_steps_over_the_end_of_a_silence_ends_it() {
     assert_eq!(world.told(), [""; 0]);
     world.now.wall += secs(7_200);
     assert_eq!(words(&world.answer(secs(60), |_| Outcome::Accepted)), ["a Firing /0"]);
+}
+
+/// All of `/0`, `/1` … are out of spec, and `a` answers as told. What it was sent and how it answered.
+fn storm(
+    world: &mut World,
+    paths: usize,
+    answer: impl Fn(&Notification) -> Outcome,
+) -> Vec<(Notification, Outcome)> {
+    (0..paths).for_each(|n| world.error(&format!("/{n}")));
+    let mut sent = Vec::new();
+    for _ in 0..600 {
+        while let Some(attempt) = world.waiting.pop() {
+            let outcome =
+                if *attempt.receiver.0 == *"a" { answer(&attempt.notification) } else { Outcome::Accepted };
+            world.outcome(&attempt, outcome.clone());
+            if *attempt.receiver.0 == *"a" {
+                sent.push((attempt.notification, outcome));
+            }
+        }
+        world.wait(Duration::from_millis(100));
+    }
+    sent
+}
+
+fn holds(notification: &Notification, path: &str) -> bool {
+    notification.items.iter().any(|item| &*item.path == path)
+}
+
+/// How many paths the receiver has taken an alert of.
+fn taken(sent: &[(Notification, Outcome)]) -> usize {
+    let taken = sent.iter().filter(|(_, outcome)| *outcome == Outcome::Accepted);
+    taken.flat_map(|(n, _)| &n.items).map(|item| &item.path).collect::<BTreeSet<_>>().len()
+}
+
+#[test]
+fn a_digest_that_is_refused_is_halved_until_the_bad_items_stand_alone() {
+    let mut world = World::new(30, &["a", "b"]);
+    let picky =
+        |n: &Notification| if holds(n, "/7") || holds(n, "/23") { refused() } else { Outcome::Accepted };
+    let sent = storm(&mut world, 30, picky);
+    assert_eq!(taken(&sent), 28);
+    assert!(sent.len() < 25, "{} attempts", sent.len());
+    for n in 0..30 {
+        let expected = if n == 7 || n == 23 { Mark::Refused } else { Mark::Sent };
+        assert_eq!(world.mark(&format!("/{n}"), "a"), Some((expected, Mark::Pending)), "/{n}");
+    }
+    let reports = world.events.iter().filter(|event| matches!(event, Report::Refused(..)));
+    assert_eq!(reports.count(), 2, "one for each that was refused alone");
+    (0..30).for_each(|n| world.ok(&format!("/{n}")));
+    let over = world.answer(secs(20), |_| Outcome::Accepted);
+    let over: BTreeSet<String> = words(&over).into_iter().filter(|words| words.starts_with("a ")).collect();
+    assert_eq!(over.len(), 28, "who refused the alert gets no recovery");
+    assert!(world.ledger.is_empty());
+}
+
+#[test]
+fn a_receiver_that_takes_few_at_a_time_is_told_of_all() {
+    let mut world = World::new(1_000, &["a"]);
+    let few = |n: &Notification| if n.items.len() > 40 { refused() } else { Outcome::Accepted };
+    let sent = storm(&mut world, 1_000, few);
+    assert_eq!(taken(&sent), 1_000);
+    assert!(sent.len() < 100, "{} attempts", sent.len());
+}
+
+#[test]
+fn no_message_is_larger_than_half_a_megabyte() {
+    let describe =
+        |rule: &mut Rule| Arc::make_mut(&mut rule.terms).description = Some("ä\"".repeat(1_200).into());
+    let rules = (0..450).map(|n| {
+        let mut rule = rule(&format!("/{n}"), &["a"]);
+        describe(&mut rule);
+        rule
+    });
+    let mut world = World::with(rules.collect(), &["a"], BTreeMap::new());
+    let described = |n: &Notification| {
+        n.items.iter().map(|i| i.description.as_ref().map_or(0, |d| d.len())).sum::<usize>()
+    };
+    let sent = storm(&mut world, 450, |_| Outcome::Accepted);
+    assert_eq!(taken(&sent), 450);
+    // In a mail each byte that is no ASCII takes three.
+    assert!(
+        sent.iter().all(|(n, _)| described(n) * 3 <= 512 * 1024),
+        "{:?}",
+        sent.iter().map(|(n, _)| n.items.len()).collect::<Vec<_>>()
+    );
+    assert!(sent.len() < 20, "{} messages", sent.len());
+}
+
+#[test]
+fn a_receiver_that_refuses_everything_is_not_asked_for_each_item() {
+    let mut world = World::new(3_000, &["a"]);
+    let sent = storm(&mut world, 3_000, |_| refused());
+    assert!(sent.len() < 40, "{} attempts", sent.len());
+    assert!((0..3_000).all(|n| world.mark(&format!("/{n}"), "a") == Some((Mark::Refused, Mark::Pending))));
+}
+
+#[test]
+fn one_item_that_is_refused_keeps_no_other_from_being_told_again() {
+    let mut world = World::new(30, &["am"]);
+    (0..30).for_each(|n| world.error(&format!("/{n}")));
+    world.answer(secs(10), |_| Outcome::Accepted);
+    let mut again = BTreeSet::new();
+    for _ in 0..1_000 {
+        while let Some(attempt) = world.waiting.pop() {
+            let bad = holds(&attempt.notification, "/7");
+            if !bad {
+                again.extend(attempt.notification.items.iter().map(|item| Arc::clone(&item.path)));
+            }
+            world.outcome(&attempt, if bad { refused() } else { Outcome::Accepted });
+        }
+        world.wait(Duration::from_millis(100));
+    }
+    assert_eq!(again.len(), 29);
 }
