@@ -65,6 +65,8 @@ pub struct Progress {
     pub firing: Mark,
     /// The recovery.
     pub resolved: Mark,
+    /// Fields of the stored JSON that this version does not know, as they were; empty if there are none.
+    pub extra: Box<str>,
 }
 
 /// A violation that is over.

@@ -54,7 +54,7 @@ struct Json {
     #[serde(default)]
     missed: u32,
     #[serde(flatten)]
-    extra: BTreeMap<String, serde_json::Value>,
+    extra: Unknown,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -68,6 +68,20 @@ struct JsonProgress {
     firing: Mark,
     #[serde(with = "JsonMark")]
     resolved: Mark,
+    #[serde(flatten)]
+    extra: Unknown,
+}
+
+/// Fields of a later version. They are kept as text: next to nobody has any.
+type Unknown = BTreeMap<String, serde_json::Value>;
+
+fn unknown(text: &str) -> Unknown {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+fn text(unknown: &Unknown) -> Box<str> {
+    // A map with string keys always has a JSON form.
+    if unknown.is_empty() { "".into() } else { serde_json::to_string(unknown).unwrap_or_default().into() }
 }
 
 /// A violation that is over; times in milliseconds since 1970.
@@ -90,13 +104,14 @@ enum JsonMark {
 /// The bytes of an entry's znode.
 fn encode(entry: &Entry) -> Vec<u8> {
     let receivers = entry.receivers.iter().map(|(id, progress)| {
-        let Progress { incident, storm, past, firing, resolved } = progress.clone();
+        let Progress { incident, storm, past, firing, resolved, extra } = progress.clone();
+        let extra = unknown(&extra);
         let past = past.map(|Past { message, since, until }| JsonPast {
             message,
             since: millis(since),
             until: millis(until),
         });
-        (Arc::clone(&id.0), JsonProgress { incident, storm, past, firing, resolved })
+        (Arc::clone(&id.0), JsonProgress { incident, storm, past, firing, resolved, extra })
     });
     let json = Json {
         v: FORMAT,
@@ -108,7 +123,7 @@ fn encode(entry: &Entry) -> Vec<u8> {
         message: Arc::clone(&entry.message),
         receivers: receivers.collect(),
         missed: entry.missed,
-        extra: serde_json::from_str(&entry.extra).unwrap_or_default(),
+        extra: unknown(&entry.extra),
     };
     // Strings, numbers and maps with string keys always have a JSON form.
     serde_json::to_vec(&json).unwrap_or_default()
@@ -121,16 +136,15 @@ fn decode(path: &str, bytes: &[u8]) -> Option<Entry> {
         return None;
     }
     let receivers = json.receivers.into_iter().map(|(id, progress)| {
-        let JsonProgress { incident, storm, past, firing, resolved } = progress;
+        let JsonProgress { incident, storm, past, firing, resolved, extra } = progress;
+        let extra = text(&extra);
         let past = past.map(|JsonPast { message, since, until }| Past {
             message,
             since: time(since),
             until: time(until),
         });
-        (ReceiverId(id), Progress { incident, storm, past, firing, resolved })
+        (ReceiverId(id), Progress { incident, storm, past, firing, resolved, extra })
     });
-    let extra =
-        if json.extra.is_empty() { String::new() } else { serde_json::to_string(&json.extra).ok()? };
     Some(Entry {
         epoch: json.epoch,
         incident: json.incident,
@@ -140,7 +154,7 @@ fn decode(path: &str, bytes: &[u8]) -> Option<Entry> {
         message: json.message,
         receivers: receivers.collect(),
         missed: json.missed,
-        extra: extra.into(),
+        extra: text(&json.extra),
     })
 }
 
@@ -318,6 +332,7 @@ mod tests {
             past: Some(past),
             firing: Mark::Sent,
             resolved: Mark::Ambiguous,
+            extra: r#"{"later":2}"#.into(),
         };
         Entry {
             epoch: 7,
@@ -337,6 +352,16 @@ mod tests {
         assert_eq!(decode("/x", &encode(&entry())), Some(entry()));
         let plain = Entry { until: None, extra: "".into(), ..entry() };
         assert_eq!(decode("/x", &encode(&plain)), Some(plain));
+    }
+
+    #[test]
+    fn what_a_later_version_says_of_a_receiver_is_kept() {
+        let json = r#"{"v":1,"epoch":1,"incident":"i","path":"/x","since":1,"message":"m","receivers":{"r":
+            {"incident":"i","firing":"sent","resolved":"pending","thread":{"ts":"1.5"},"until":7}}}"#;
+        let kept = encode(&decode("/x", json.as_bytes()).expect("an entry"));
+        let kept: serde_json::Value = serde_json::from_slice(&kept).expect("JSON");
+        let receiver = &kept["receivers"]["r"];
+        assert_eq!((&receiver["thread"]["ts"], &receiver["until"]), (&"1.5".into(), &7.into()), "{kept}");
     }
 
     #[test]

@@ -169,6 +169,7 @@ impl Delivery {
             past: None,
             firing: Mark::Pending,
             resolved: Mark::Pending,
+            extra: "".into(),
         };
         Self {
             progress,

@@ -171,6 +171,7 @@ fn a_takeover_tells_what_was_not_surely_told() {
             past: None,
             firing,
             resolved,
+            extra: "".into(),
         };
         let entry = Entry {
             epoch: 3,
