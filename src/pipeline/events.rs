@@ -41,6 +41,9 @@ pub fn log(event: &Report) {
             log::warn!("{receiver}: refused {count} at once, and gets them in halves: {reason}");
         }
         Report::GaveUp(receiver, path) => log::error!("{receiver}: gave up telling of {path} after a day"),
+        Report::Dropped(receiver, count, path) => log::warn!(
+            "{receiver}: left the configuration, and is not told of the end of {count} alerts, {path} among them"
+        ),
         Report::Told(receiver, count) => log::info!("{receiver}: told of {count}"),
     }
 }

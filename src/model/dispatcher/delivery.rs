@@ -220,6 +220,17 @@ impl Delivery {
         adopted
     }
 
+    /// The same for the receiver that takes this one's place. Nobody will hear of an attempt that is under way.
+    pub fn bequeathed(self) -> Self {
+        Self { progress: self.noted(), stage: Stage::Idle, ..self }
+    }
+
+    /// Whether the receiver knows of an alert, or may, and has not been told of its end.
+    pub fn is_owed_an_end(&self) -> bool {
+        let noted = self.noted();
+        matches!(noted.firing, Mark::Sent | Mark::Ambiguous) && noted.resolved.is_open()
+    }
+
     fn recall(&mut self, mine: &Self) {
         let progress = &mut self.progress;
         if mine.closed.as_ref() == Some(&progress.incident) {

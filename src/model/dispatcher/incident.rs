@@ -109,6 +109,14 @@ impl Incident {
         }
     }
 
+    /// The receiver `heir` is told in the place of one that is not any more.
+    pub fn bequeath(&mut self, left: Delivery, heir: ReceiverId, shared: &mut Shared) {
+        if let (Some(storm), Some(queue)) = (&left.progress.storm, shared.queues.get_mut(&heir)) {
+            queue.storms.join(storm, &self.entry.path, self.is_over());
+        }
+        self.entry.receivers.insert_new(heir, || left.bequeathed());
+    }
+
     /// A new violation of the same path begins before all receivers have heard of the end of the last one.
     ///
     /// A receiver that is owed the recovery of an earlier one gets that first. One that never heard of the

@@ -66,6 +66,14 @@ pub struct Profile {
     pub refresh: Option<Duration>,
 }
 
+impl Profile {
+    /// Whether another of its kind can tell the end of what it told: PagerDuty knows an alert by its incident's id,
+    /// whichever routing key it comes with.
+    pub(super) fn is_replaceable(&self) -> bool {
+        self.keyed && !self.digest
+    }
+}
+
 /// The right to lead, as the election hands it over. It counts from the moment at which the barrier arrives.
 #[derive(Clone, Debug, Default)]
 pub struct Takeover {
@@ -151,6 +159,9 @@ pub enum Report {
     Halved(Arc<str>, usize, String),
     /// A receiver could not be told of this path for a day; it is given up.
     GaveUp(Arc<str>, Arc<str>),
+    /// A receiver that has left the configuration was told of so many alerts, and nobody will be told of their end
+    /// in its place: its name, how many, and the path of one.
+    Dropped(Arc<str>, usize, Arc<str>),
     /// A receiver took a message of so many items.
     Told(Arc<str>, usize),
 }

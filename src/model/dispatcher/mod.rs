@@ -175,6 +175,17 @@ impl Dispatcher {
             Some(rule) => tracked.rule = Arc::clone(rule),
             None => tracked.abandon(shared),
         });
+        for departed in std::mem::take(&mut shared.departed) {
+            let mut dropped = Vec::new();
+            paths.change_each(shared, |tracked, shared| {
+                if tracked.on_departed(&departed, shared, now) {
+                    dropped.push(Arc::clone(tracked.path()));
+                }
+            });
+            if let Some(path) = dropped.first() {
+                shared.log(Report::Dropped(departed.name, dropped.len(), Arc::clone(path)));
+            }
+        }
         leadership.adopt_orphans(paths, shared, now);
     }
 

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::delivery::Moved;
+use super::incident::Incident;
 use super::io::{Effect, Profile, Report, Speaker};
 use super::jitter::Jitter;
 use super::queue::Queue;
 use super::unreported::Unreported;
 use crate::model::ledger::{Change, Write};
 use crate::model::receiver::ReceiverId;
-use crate::model::rule::{RuleSet, glob_matches};
+use crate::model::rule::{Rule, RuleSet, glob_matches};
 use crate::model::status::Silence;
 use crate::model::time::Now;
 
@@ -28,6 +29,8 @@ pub(super) struct Shared {
     pub group_wait: Duration,
     pub rules: Arc<RuleSet>,
     pub queues: BTreeMap<ReceiverId, Queue>,
+    /// Receivers that have left the configuration, until the rules that go with it are here.
+    pub departed: Vec<Profile>,
     pub silences: Vec<Silence>,
     /// When to look whether a silence has ended.
     pub silence_ends: Option<Instant>,
@@ -59,6 +62,7 @@ impl Shared {
             group_wait,
             rules: Arc::default(),
             queues: BTreeMap::new(),
+            departed: Vec::new(),
             silences: Vec::new(),
             silence_ends: None,
             unreported: Unreported::default(),
@@ -127,15 +131,29 @@ impl Shared {
 
     /// The receiver is to be told from now on.
     pub fn enlist(&mut self, profile: Profile, now: Now) {
+        self.departed.retain(|departed| departed.id != profile.id);
         let queue = self.queues.entry(profile.id.clone()).or_insert_with(|| Queue::new(profile.clone()));
         queue.enlist(profile, now.mono);
     }
 
     /// The receiver has left the configuration.
     pub fn retire(&mut self, receiver: &ReceiverId) {
-        if self.queues.get_mut(receiver).is_some_and(Queue::retire) {
+        let Some(queue) = self.queues.get_mut(receiver) else { return };
+        self.departed.push(queue.profile.clone());
+        if queue.retire() {
             self.queues.remove(receiver);
         }
+    }
+
+    /// The receiver that is told in the place of one that has left, if the rule has one alone that can be and has no
+    /// part in the incident.
+    pub fn heir(&self, rule: &Rule, incident: &Incident) -> Option<ReceiverId> {
+        let receivers = rule.terms.receivers.iter();
+        let mut heirs = receivers.filter(|id| {
+            let replaceable = self.queues.get(id).is_some_and(|queue| queue.profile.is_replaceable());
+            replaceable && incident.entry.receivers.get(id).is_none()
+        });
+        heirs.next().filter(|_| heirs.next().is_none()).cloned()
     }
 
     /// Whether a note can be written now, or has to wait for others.

@@ -7,7 +7,7 @@ use super::PATIENCE;
 use super::delivery::{Delivery, Due, Situation, Step};
 use super::entry_sync::{EntrySync, Found, Reply};
 use super::incident::Incident;
-use super::io::Report;
+use super::io::{Profile, Report};
 use super::queue::{Queue, brief};
 use super::shared::Shared;
 use super::unreported::Episode;
@@ -403,15 +403,37 @@ impl Tracked {
 
     /// The receivers `gone` have left the configuration; what the others refused is tried again.
     pub fn on_receivers(&mut self, gone: &[ReceiverId], shared: &mut Shared, now: Now) {
-        if shared.lease.is_none() {
-            return;
+        if shared.lease.is_some() {
+            gone.iter().for_each(|receiver| self.step(receiver, Step::Withdrawn, shared));
+            self.incident.iter_mut().for_each(|incident| incident.try_again(now.mono));
         }
-        gone.iter().for_each(|receiver| self.step(receiver, Step::Withdrawn, shared));
-        let Some(incident) = &mut self.incident else { return };
-        for receiver in gone {
-            self.sync.wanted |= incident.entry.receivers.remove(receiver).is_some();
-        }
+    }
+
+    /// The rules that go with those receivers are here: each of the departed leaves its part to its heir, or takes it
+    /// along. Returns whether the recovery of an alert that it may know is lost.
+    pub fn on_departed(&mut self, departed: &Profile, shared: &mut Shared, now: Now) -> bool {
+        let incident = self.incident.as_mut().filter(|_| shared.lease.is_some());
+        let Some(incident) = incident else { return false };
+        let Some(left) = incident.entry.receivers.remove(&departed.id) else { return false };
+        self.sync.wanted = true;
+        let heir = if departed.is_replaceable() { shared.heir(&self.rule, incident) } else { None };
+        let Some(heir) = heir else { return departed.keyed && left.is_owed_an_end() };
+        incident.bequeath(left, heir, shared);
         incident.try_again(now.mono);
+        false
+    }
+
+    /// An entry names a receiver that is not in the configuration, and the rule one that the entry does not name: its
+    /// key was rotated while another process led. The entry does not say what kind of receiver that was. Should it
+    /// have been another, nothing is lost: PagerDuty ignores the end of what it does not know.
+    fn replace_unknown(&mut self, shared: &mut Shared) {
+        let Some(incident) = &mut self.incident else { return };
+        let ids = incident.entry.receivers.iter().map(|(id, _)| id);
+        let unknown: Vec<_> = ids.filter(|id| !shared.queues.contains_key(id)).cloned().collect();
+        let ([id], Some(heir)) = (&unknown[..], shared.heir(&self.rule, incident)) else { return };
+        let owed = incident.entry.receivers.get(id).is_some_and(Delivery::is_owed_an_end);
+        let left = if owed { incident.entry.receivers.remove(id) } else { None };
+        left.into_iter().for_each(|left| incident.bequeath(left, heir.clone(), shared));
     }
 
     // The ledger.
@@ -525,12 +547,9 @@ impl Tracked {
     fn adopt(&mut self, entry: &Entry, shared: &mut Shared, now: Now) {
         let mine = self.drop_incident(shared);
         let newest = shared.last_epoch == Some(entry.epoch);
-        let incident = Incident::adopt(entry, mine, newest, self.rule.terms.repeat_interval, now);
-        incident.each_storm(shared, |storms, id| {
-            storms.join(id, &self.path, incident.is_over());
-            None
-        });
-        self.incident = Some(incident);
+        self.incident = Some(Incident::adopt(entry, mine, newest, self.rule.terms.repeat_interval, now));
+        self.replace_unknown(shared);
+        self.join_storms(shared);
         let seen = shared.unreported.recall(&self.path, now);
         if !self.alert.is_fresh() || !self.alert.is_inactive() {
             return;
@@ -543,6 +562,14 @@ impl Tracked {
                 self.on_change(change, shared, now);
             }
         }
+    }
+
+    fn join_storms(&self, shared: &mut Shared) {
+        let Some(incident) = &self.incident else { return };
+        incident.each_storm(shared, |storms, id| {
+            storms.join(id, &self.path, incident.is_over());
+            None
+        });
     }
 
     /// Gives the path up: nobody is told, and its entry goes.

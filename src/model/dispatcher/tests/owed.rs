@@ -242,3 +242,78 @@ fn one_item_that_is_refused_keeps_no_other_from_being_told_again() {
     }
     assert_eq!(again.len(), 29);
 }
+
+/// Reads a configuration in which these receivers are there, and the rule of `/0` tells those.
+fn reload(world: &mut World, receivers: &[&str]) {
+    let profiles = receivers.iter().map(|name| profile(name)).collect();
+    let effects = world.dispatcher.handle(Input::Receivers(profiles, secs(2)), world.now);
+    world.perform(effects);
+    world.rules = Arc::new(RuleSet::new(vec![rule("/0", receivers)]));
+    world.judged(Judged::Rules(Arc::clone(&world.rules)));
+}
+
+#[test]
+fn a_recovery_goes_with_the_new_key_when_pagerdutys_was_rotated() {
+    let mut world = World::new(1, &["pager", "a"]);
+    world.error("/0");
+    assert_eq!(world.told(), ["a Firing /0", "pager Firing /0"]);
+    reload(&mut world, &["pager-new", "a"]);
+    assert_eq!(world.told(), [""; 0], "what was told by the old key is told");
+    world.ok("/0");
+    assert_eq!(world.told(), ["a Resolved /0", "pager-new Resolved /0"]);
+    assert!(world.ledger.is_empty());
+}
+
+/// The entry says nothing of the kind of a receiver that the next leader does not know.
+#[test]
+fn the_same_holds_when_the_agent_is_restarted_for_it() {
+    let mut before = World::new(1, &["pager", "a"]);
+    before.error("/0");
+    assert_eq!(before.told(), ["a Firing /0", "pager Firing /0"]);
+    let check = |receivers: &[&str], expected: &[&str]| {
+        let rules = vec![rule("/0", receivers)];
+        let mut world = World::follower(rules, receivers, before.ledger.clone());
+        world.error("/0");
+        world.lead(2);
+        assert_eq!(world.told(), [""; 0]);
+        world.ok("/0");
+        assert_eq!(world.told(), expected);
+    };
+    check(&["pager-new", "a"], &["a Resolved /0", "pager-new Resolved /0"]);
+    check(&["pager-1", "pager-2", "a"], &["a Resolved /0"]);
+    check(&["pager", "pager-new", "a"], &["a Resolved /0", "pager Resolved /0"]);
+    check(&["pager-new"], &[]);
+}
+
+#[test]
+fn an_alert_that_the_old_key_was_refused_goes_with_the_new_one() {
+    let mut world = World::new(1, &["pager"]);
+    world.error("/0");
+    world.answer(secs(10), |_| refused());
+    reload(&mut world, &["pager-new"]);
+    assert_eq!(world.told(), ["pager-new Firing /0"]);
+    // Whether an attempt that was under way has arrived nobody will know.
+    let mut world = World::new(1, &["pager"]);
+    world.error("/0");
+    let attempt = world.waiting.pop().expect("an attempt");
+    reload(&mut world, &["pager-new"]);
+    world.outcome(&attempt, failed());
+    assert_eq!(world.told(), ["pager-new Firing /0"]);
+    world.ok("/0");
+    assert_eq!(world.told(), ["pager-new Resolved /0"]);
+    assert!(world.ledger.is_empty());
+}
+
+#[test]
+fn a_recovery_that_goes_to_nobody_is_said_to_be_dropped() {
+    for left in [&["a"] as &[&str], &["pager-1", "pager-2", "a"]] {
+        let mut world = World::new(1, &["pager", "a"]);
+        world.error("/0");
+        world.told();
+        reload(&mut world, left);
+        assert!(world.events.contains(&Report::Dropped("pager".into(), 1, "/0".into())), "{left:?}");
+        world.ok("/0");
+        assert_eq!(world.told(), ["a Resolved /0"]);
+        assert!(world.ledger.is_empty());
+    }
+}

@@ -46,14 +46,14 @@ pub fn rule(path: &str, receivers: &[&str]) -> Rule {
     Rule { path: path.into(), terms: Arc::new(Terms { receivers, ..Terms::default() }) }
 }
 
-/// `pager` takes no digests, `am` is refreshed; all others are plain.
+/// `pager` and its like take no digests, `am` is refreshed; all others are plain.
 pub fn profile(name: &str) -> Profile {
     Profile {
         id: id(name),
         name: name.into(),
-        kind: "email",
-        digest: name != "pager",
-        keyed: name == "pager" || name == "am",
+        kind: if name.starts_with("pager") { "pagerduty" } else { "email" },
+        digest: !name.starts_with("pager"),
+        keyed: name.starts_with("pager") || name == "am",
         refresh: (name == "am").then_some(secs(60)),
     }
 }
