@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::PATIENCE;
+use super::limits::PATIENCE;
 use crate::model::ledger::{Entry, Mark, Progress};
 use crate::model::message::Kind;
 use crate::model::receiver::Outcome;

@@ -109,6 +109,16 @@ impl Incident {
         }
     }
 
+    /// The receiver that can be told in the place of one that has left: the rule's only one that can be and has no
+    /// part in the incident.
+    pub fn heir(&self, receivers: &[ReceiverId], shared: &Shared) -> Option<ReceiverId> {
+        let mut heirs = receivers.iter().filter(|id| {
+            let replaceable = shared.queues.get(id).is_some_and(|queue| queue.profile.is_replaceable());
+            replaceable && self.entry.receivers.get(id).is_none()
+        });
+        heirs.next().filter(|_| heirs.next().is_none()).cloned()
+    }
+
     /// The receiver `heir` is told in the place of one that is not any more.
     pub fn bequeath(&mut self, left: Delivery, heir: ReceiverId, shared: &mut Shared) {
         if let (Some(storm), Some(queue)) = (&left.progress.storm, shared.queues.get_mut(&heir)) {

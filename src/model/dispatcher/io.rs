@@ -57,7 +57,7 @@ pub struct Profile {
     /// `email`, `slack` …
     pub kind: &'static str,
     /// Whether one message can tell of several incidents. PagerDuty's cannot: it gets each by itself, and above
-    /// [`super::STORM`] of them one event for all.
+    /// [`super::limits::STORM`] of them one event for all.
     pub digest: bool,
     /// Whether it keeps an alert open until it is told that it is over (PagerDuty, Alertmanager). Such a
     /// receiver is told so twice if the first alert may have been overtaken.

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::PATIENCE;
 use super::incident::Incident;
 use super::io::{Report, Takeover};
+use super::limits::PATIENCE;
 use super::paths::Paths;
 use super::queue::Queue;
 use super::shared::Shared;

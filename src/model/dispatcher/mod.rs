@@ -13,7 +13,7 @@
 //! 3. Whoever changes a path marks it as touched, and before `handle` returns each touched path is brought up to date
 //!    (`settle`): each delivery finds out whether there is anything to tell, and if so takes a place in its receiver's
 //!    queue (`queue.rs`).
-//! 4. When the queue may open, a batch is put together (`batch.rs`): one item, a digest, or a storm (`storm.rs`). It
+//! 4. When the queue may open, a batch is put together (`turn.rs`, `batch.rs`): one item, a digest, or a storm (`storm.rs`). It
 //!    does not leave yet: first the ledger has to say of each item that it may have been told. Each path writes its
 //!    entry with `ambiguous` for the receiver (`entry_sync.rs`); the batch waits for the set of paths that have not.
 //! 5. When it waits for none it leaves, as an [`Effect::Attempt`] under the epoch of the lease. What need not be told
@@ -44,6 +44,7 @@ mod incident;
 mod io;
 mod jitter;
 mod leadership;
+mod limits;
 mod paths;
 mod queue;
 mod shared;
@@ -51,6 +52,7 @@ mod storm;
 #[cfg(test)]
 mod tests;
 mod tracked;
+mod turn;
 mod unreported;
 
 use std::collections::BTreeSet;
@@ -58,32 +60,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use io::{Attempt, AttemptId, Effect, Input, Profile, Report, Speaker, Takeover};
+pub use limits::{DIGEST, DIGEST_BYTES, PATIENCE, REFUSED_ALONE, STORM};
 
-use self::batch::{Batch, Turn};
+use self::batch::Batch;
 use self::leadership::Leadership;
 use self::paths::Paths;
 use self::queue::{Opening, Queue};
 use self::shared::Shared;
 use self::tracked::Tracked;
+use self::turn::Turn;
 use super::ledger::Written;
 use super::receiver::{Outcome, ReceiverId};
 use super::rule::RuleSet;
 use super::status::{AlertStatus, ReceiverStatus, Silence};
 use super::time::Now;
 use super::transition::{Judged, State, Transition};
-
-/// How long a receiver is tried for one item before it is given up.
-pub const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
-/// How many items one message may hold.
-pub const DIGEST: usize = 500;
-/// How many bytes the items of one message may take, by [`Item::size`](super::message::Item::size). A single one that
-/// takes more is sent alone.
-pub const DIGEST_BYTES: usize = 512 * 1024;
-/// After how many items that were refused alone, with nothing accepted in between, a receiver is taken to refuse
-/// everything: its digests are not halved any more until it accepts one.
-pub const REFUSED_ALONE: u32 = 8;
-/// Above how many waiting items a receiver that takes no digests gets one event for all.
-pub const STORM: usize = 50;
 
 /// The machine. See the module.
 #[derive(Debug)]

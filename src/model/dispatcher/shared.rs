@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::delivery::Moved;
-use super::incident::Incident;
 use super::io::{Effect, Profile, Report, Speaker};
 use super::jitter::Jitter;
 use super::queue::Queue;
 use super::unreported::Unreported;
 use crate::model::ledger::{Change, Write};
 use crate::model::receiver::ReceiverId;
-use crate::model::rule::{Rule, RuleSet, glob_matches};
+use crate::model::rule::{RuleSet, glob_matches};
 use crate::model::status::Silence;
 use crate::model::time::Now;
 
@@ -143,17 +142,6 @@ impl Shared {
         if queue.retire() {
             self.queues.remove(receiver);
         }
-    }
-
-    /// The receiver that is told in the place of one that has left, if the rule has one alone that can be and has no
-    /// part in the incident.
-    pub fn heir(&self, rule: &Rule, incident: &Incident) -> Option<ReceiverId> {
-        let receivers = rule.terms.receivers.iter();
-        let mut heirs = receivers.filter(|id| {
-            let replaceable = self.queues.get(id).is_some_and(|queue| queue.profile.is_replaceable());
-            replaceable && incident.entry.receivers.get(id).is_none()
-        });
-        heirs.next().filter(|_| heirs.next().is_none()).cloned()
     }
 
     /// Whether a note can be written now, or has to wait for others.

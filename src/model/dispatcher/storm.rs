@@ -1,7 +1,7 @@
 //! Incidents that a receiver was told of as one event, and has to see end as one.
 //!
 //! A receiver that takes one event at a time (PagerDuty) would drown in hundreds. Above
-//! [`super::STORM`] of them they become one event under an id of its own, which ends when its last member does.
+//! [`super::limits::STORM`] of them they become one event under an id of its own, which ends when its last member does.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

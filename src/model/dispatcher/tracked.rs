@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::PATIENCE;
 use super::delivery::{Delivery, Due, Situation, Step};
 use super::entry_sync::{EntrySync, Found, Reply};
 use super::incident::Incident;
 use super::io::{Profile, Report};
+use super::limits::PATIENCE;
 use super::queue::{Queue, brief};
 use super::shared::Shared;
 use super::unreported::Episode;
@@ -416,7 +416,8 @@ impl Tracked {
         let Some(incident) = incident else { return false };
         let Some(left) = incident.entry.receivers.remove(&departed.id) else { return false };
         self.sync.wanted = true;
-        let heir = if departed.is_replaceable() { shared.heir(&self.rule, incident) } else { None };
+        let heir =
+            if departed.is_replaceable() { incident.heir(&self.rule.terms.receivers, shared) } else { None };
         let Some(heir) = heir else { return departed.keyed && left.is_owed_an_end() };
         incident.bequeath(left, heir, shared);
         incident.try_again(now.mono);
@@ -430,7 +431,9 @@ impl Tracked {
         let Some(incident) = &mut self.incident else { return };
         let ids = incident.entry.receivers.iter().map(|(id, _)| id);
         let unknown: Vec<_> = ids.filter(|id| !shared.queues.contains_key(id)).cloned().collect();
-        let ([id], Some(heir)) = (&unknown[..], shared.heir(&self.rule, incident)) else { return };
+        let ([id], Some(heir)) = (&unknown[..], incident.heir(&self.rule.terms.receivers, shared)) else {
+            return;
+        };
         let owed = incident.entry.receivers.get(id).is_some_and(Delivery::is_owed_an_end);
         let left = if owed { incident.entry.receivers.remove(id) } else { None };
         left.into_iter().for_each(|left| incident.bequeath(left, heir.clone(), shared));
