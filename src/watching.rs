@@ -10,7 +10,7 @@ use crate::cli;
 use crate::model::evaluator::Evaluator;
 use crate::model::rule::RuleSet;
 use crate::model::status::{Compliance, Connection, WatchStatus};
-use crate::model::transition::Judged;
+use crate::model::transition::EvaluatorOutput;
 use crate::pipeline;
 use crate::published::{Reader, cell};
 use crate::threads::Threads;
@@ -28,7 +28,7 @@ pub struct Watching {
     /// The watch thread's inbox.
     pub inputs: Sender<WatchInput>,
     /// What the evaluator tells.
-    pub judged: Receiver<Judged>,
+    pub judged: Receiver<EvaluatorOutput>,
     /// The session, for readers.
     pub connection: Reader<Connection>,
     /// All paths, for readers.

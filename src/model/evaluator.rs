@@ -13,7 +13,7 @@ use super::reading::Reading;
 use super::rule::{Rule, RuleSet, Verdict, is_place};
 use super::status::{Compliance, Histogram, PathState, PathStatus};
 use super::time::Now;
-use super::transition::{Forgetting, Judged, State, Transition};
+use super::transition::{EvaluatorOutput, Forgetting, State, Transition};
 
 /// How many vanished matches are remembered at most: as many paths as one agent is made for.
 const VANISHED: usize = 100_000;
@@ -82,7 +82,7 @@ impl Evaluator {
     }
 
     /// Takes one observation; what follows from it is appended to `out`.
-    pub fn observe(&mut self, observation: Observation, now: Now, out: &mut Vec<Judged>) {
+    pub fn observe(&mut self, observation: Observation, now: Now, out: &mut Vec<EvaluatorOutput>) {
         match observation {
             Observation::Rules(rules) => self.change_rules(rules, now, out),
             Observation::Up => {
@@ -97,7 +97,7 @@ impl Evaluator {
                 self.expanded.clear();
                 self.unlisted.clear();
                 self.fresh_named = 0;
-                out.push(Judged::Stale);
+                out.push(EvaluatorOutput::Stale);
             }
             Observation::Read { path, reading, delay } => {
                 if let Some(delay) = delay {
@@ -118,13 +118,13 @@ impl Evaluator {
                 self.unlisted.remove(&place);
                 self.judge_again(&place, now, out);
             }
-            Observation::LedgerChanged => out.push(Judged::LedgerChanged),
-            Observation::Barrier(number) => out.push(Judged::Barrier(number)),
+            Observation::LedgerChanged => out.push(EvaluatorOutput::LedgerChanged),
+            Observation::Barrier(number) => out.push(EvaluatorOutput::Barrier(number)),
         }
     }
 
     /// Forgets the vanished matches whose time has come.
-    pub fn tick(&mut self, now: Now, out: &mut Vec<Judged>) {
+    pub fn tick(&mut self, now: Now, out: &mut Vec<EvaluatorOutput>) {
         while let Some((at, path)) = self.forget.first().cloned() {
             if at > now.mono {
                 return;
@@ -163,8 +163,8 @@ impl Evaluator {
 
     /// Judgements that the new rules make as the old ones did still hold. The others are said to be stale; the
     /// watching side has those paths read again, but for matches that are gone, of which the last reading still holds.
-    fn change_rules(&mut self, rules: Arc<RuleSet>, now: Now, out: &mut Vec<Judged>) {
-        out.push(Judged::Rules(Arc::clone(&rules)));
+    fn change_rules(&mut self, rules: Arc<RuleSet>, now: Now, out: &mut Vec<EvaluatorOutput>) {
+        out.push(EvaluatorOutput::Rules(Arc::clone(&rules)));
         let mut gone = Vec::new();
         let (session, forget) = (self.session, &mut self.forget);
         self.paths.retain(|path, known| {
@@ -182,7 +182,7 @@ impl Evaluator {
                     gone.push(Arc::clone(path));
                 }
                 (known.judged, known.unreadable, known.session) = (None, None, 0);
-                out.push(Judged::StalePath(Arc::clone(path)));
+                out.push(EvaluatorOutput::StalePath(Arc::clone(path)));
             }
             known.rule = Arc::clone(rule);
             true
@@ -209,7 +209,7 @@ impl Evaluator {
     }
 
     /// All matches of a glob were read in this session, so a match of before that was not is gone.
-    fn judge_vanished(&mut self, glob: &Arc<str>, now: Now, out: &mut Vec<Judged>) {
+    fn judge_vanished(&mut self, glob: &Arc<str>, now: Now, out: &mut Vec<EvaluatorOutput>) {
         let stale = |known: &Path| known.rule.path == *glob && known.session != self.session;
         let gone: Vec<_> =
             self.paths.iter().filter(|(_, known)| stale(known)).map(|(path, _)| Arc::clone(path)).collect();
@@ -220,7 +220,7 @@ impl Evaluator {
 
     /// Whether a place can be listed has changed: matches that had vanished from there may be back unseen, or are known
     /// to be gone again.
-    fn judge_again(&mut self, place: &str, now: Now, out: &mut Vec<Judged>) {
+    fn judge_again(&mut self, place: &str, now: Now, out: &mut Vec<EvaluatorOutput>) {
         let below = if place == "/" { place.to_owned() } else { format!("{place}/") };
         let from = (Bound::Included(below.as_str()), Bound::Unbounded);
         let there = self.paths.range::<str, _>(from).take_while(|(path, _)| path.starts_with(&below));
@@ -231,13 +231,13 @@ impl Evaluator {
     }
 
     /// No reading of this session shows the match. It is gone, unless it may be where nothing can be listed.
-    fn judge_gone(&mut self, path: Arc<str>, now: Now, out: &mut Vec<Judged>) {
+    fn judge_gone(&mut self, path: Arc<str>, now: Now, out: &mut Vec<EvaluatorOutput>) {
         let Some(reason) = self.hidden(&path) else { return self.judge(path, &Reading::Missing, now, out) };
         let session = self.session;
         if let Some(known) = self.paths.get_mut(&path) {
             (known.unreadable, known.session) = (Some(reason), session);
             schedule(&mut self.forget, &path, known, now);
-            out.push(Judged::StalePath(path));
+            out.push(EvaluatorOutput::StalePath(path));
         }
     }
 
@@ -251,7 +251,7 @@ impl Evaluator {
         shut.map(|(place, reason)| unlisted_words(place, reason))
     }
 
-    fn judge(&mut self, path: Arc<str>, reading: &Reading, now: Now, out: &mut Vec<Judged>) {
+    fn judge(&mut self, path: Arc<str>, reading: &Reading, now: Now, out: &mut Vec<EvaluatorOutput>) {
         let Some(rule) = self.rules.for_path(&path).cloned() else { return };
         let nameable = path.len() <= LONGEST;
         if *reading == Reading::Missing && rule.is_glob() && (rule.terms.specs.is_empty() || !nameable) {
@@ -283,7 +283,7 @@ impl Evaluator {
         rule: &Arc<Rule>,
         reading: &Reading,
         now: Now,
-        out: &mut Vec<Judged>,
+        out: &mut Vec<EvaluatorOutput>,
     ) {
         let session = self.session;
         let Some(known) = self.paths.get_mut(&path) else { return };
@@ -302,7 +302,7 @@ impl Evaluator {
                 if known.unreadable.replace(reason).is_none() {
                     known.since = now.wall;
                 }
-                out.push(Judged::StalePath(path));
+                out.push(EvaluatorOutput::StalePath(path));
                 return;
             }
         };
@@ -320,14 +320,14 @@ impl Evaluator {
         if first || readable_again || !same {
             let state = error.map_or(State::Ok, |message| State::Error { message, left });
             let rule = Arc::clone(rule);
-            out.push(Judged::Transition(Transition { path, rule, state, children }));
+            out.push(EvaluatorOutput::Transition(Transition { path, rule, state, children }));
         }
     }
 
-    fn forget_path(&mut self, path: Arc<str>, why: Forgetting, out: &mut Vec<Judged>) {
+    fn forget_path(&mut self, path: Arc<str>, why: Forgetting, out: &mut Vec<EvaluatorOutput>) {
         let Some(mut known) = self.paths.remove(&path) else { return };
         unschedule(&mut self.forget, &path, &mut known);
-        out.push(Judged::Forgotten(path, why));
+        out.push(EvaluatorOutput::Forgotten(path, why));
     }
 
     fn is_fresh(&self, known: &Path) -> bool {

@@ -20,7 +20,7 @@ pub struct Transition {
 }
 
 /// A judgement of a path. There is none for a path that cannot be read: nothing is told of it, and what the
-/// alert side holds of it goes stale ([`Judged::Stale`], [`Judged::StalePath`]).
+/// alert side holds of it goes stale ([`EvaluatorOutput::Stale`], [`EvaluatorOutput::StalePath`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// In spec.
@@ -47,7 +47,7 @@ pub enum Forgetting {
 
 /// What the evaluator tells.
 #[derive(Clone, Debug)]
-pub enum Judged {
+pub enum EvaluatorOutput {
     /// The rules are these from now on. Transitions of unchanged rules go on.
     Rules(Arc<RuleSet>),
     /// A path was judged.

@@ -9,12 +9,12 @@ use crossbeam_channel::{Receiver, Sender, select, tick, unbounded};
 use super::deliver::{Lease, NotifierFactory, Receivers};
 use super::{PULSE, Publisher, at, earliest, now};
 use crate::model::dispatcher::{AttemptId, Dispatcher, Effect, Input, Profile, Speaker};
+use crate::model::election_update::ElectionUpdate;
 use crate::model::ledger::{Write, Written};
-use crate::model::news::News;
 use crate::model::receiver::{self, Outcome};
 use crate::model::status::Alerts;
 use crate::model::time::Now;
-use crate::model::transition::Judged;
+use crate::model::transition::EvaluatorOutput;
 use crate::published::Writer;
 
 /// How long the end of the daemon waits for attempts under way and for what is to be noted of them.
@@ -35,9 +35,9 @@ pub struct Settings {
 /// What the alert loop hears.
 pub struct Inlets {
     /// From the evaluator; the loop ends when this closes.
-    pub judged: Receiver<Judged>,
+    pub judged: Receiver<EvaluatorOutput>,
     /// From the election.
-    pub news: Receiver<News>,
+    pub news: Receiver<ElectionUpdate>,
     /// From the ledger's writers.
     pub written: Receiver<(u64, Written)>,
     /// The receivers, at the start and at each reload; sent before the rules that name them.
@@ -117,8 +117,8 @@ struct Shell {
 }
 
 impl Shell {
-    fn judged(&mut self, judged: Judged, inlets: &Inlets) {
-        if let Judged::Rules(_) = &judged {
+    fn judged(&mut self, judged: EvaluatorOutput, inlets: &Inlets) {
+        if let EvaluatorOutput::Rules(_) = &judged {
             // The receivers that these rules name were sent before them.
             if let Some(settings) = inlets.settings.try_iter().last() {
                 self.receivers.replace(&settings.receivers);
@@ -128,15 +128,15 @@ impl Shell {
                 self.publisher.changed = true;
             }
         }
-        let effects = self.dispatcher.handle(Input::Judged(judged), now());
+        let effects = self.dispatcher.handle(Input::EvaluatorOutput(judged), now());
         self.perform(effects);
     }
 
-    fn news(&mut self, news: News) {
+    fn news(&mut self, news: ElectionUpdate) {
         let effects = match news {
-            News::Granted(grant) => self.dispatcher.handle(Input::Granted(grant), now()),
-            News::Revoked => self.dispatcher.handle(Input::Revoked, now()),
-            News::Silences(silences) => self.dispatcher.handle(Input::Silences(silences), now()),
+            ElectionUpdate::Granted(grant) => self.dispatcher.handle(Input::Granted(grant), now()),
+            ElectionUpdate::Revoked => self.dispatcher.handle(Input::Revoked, now()),
+            ElectionUpdate::Silences(silences) => self.dispatcher.handle(Input::Silences(silences), now()),
         };
         self.perform(effects);
     }

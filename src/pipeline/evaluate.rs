@@ -8,14 +8,14 @@ use super::{PULSE, Publisher, at, earliest, now};
 use crate::model::evaluator::Evaluator;
 use crate::model::observation::Observation;
 use crate::model::status::Compliance;
-use crate::model::transition::{Forgetting, Judged, State, Transition};
+use crate::model::transition::{EvaluatorOutput, Forgetting, State, Transition};
 use crate::published::Writer;
 
 /// Runs the evaluator until `observations` closes.
 pub fn evaluate(
     mut evaluator: Evaluator,
     observations: &Receiver<Observation>,
-    judged: &Sender<Judged>,
+    judged: &Sender<EvaluatorOutput>,
     compliance: &Writer<Compliance>,
     pulse: &Writer<Instant>,
 ) {
@@ -46,15 +46,17 @@ pub fn evaluate(
     }
 }
 
-fn log_output(judged: &Judged) {
+fn log_output(judged: &EvaluatorOutput) {
     match judged {
-        Judged::Transition(Transition { path, state: State::Ok, .. }) => log::debug!("{path}: in spec"),
-        Judged::Transition(Transition { path, state: State::Error { message, .. }, .. }) => {
+        EvaluatorOutput::Transition(Transition { path, state: State::Ok, .. }) => {
+            log::debug!("{path}: in spec")
+        }
+        EvaluatorOutput::Transition(Transition { path, state: State::Error { message, .. }, .. }) => {
             log::info!("{path}: {message}");
         }
-        Judged::Forgotten(path, why) => log_forgotten(path, *why),
-        Judged::Rules(_) | Judged::Stale | Judged::StalePath(_) => {}
-        Judged::LedgerChanged | Judged::Barrier(_) => {}
+        EvaluatorOutput::Forgotten(path, why) => log_forgotten(path, *why),
+        EvaluatorOutput::Rules(_) | EvaluatorOutput::Stale | EvaluatorOutput::StalePath(_) => {}
+        EvaluatorOutput::LedgerChanged | EvaluatorOutput::Barrier(_) => {}
     }
 }
 

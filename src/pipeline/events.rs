@@ -35,7 +35,9 @@ pub fn log(event: &Report) {
             log::warn!("{receiver}: delivered after {failures} failed attempts")
         }
         Report::Refused(receiver, count, reason) => {
-            log::error!("{receiver}: refused {count} for good, tried again after a reload or restart: {reason}");
+            log::error!(
+                "{receiver}: refused {count} for good, tried again after a reload or restart: {reason}"
+            );
         }
         Report::Halved(receiver, count, reason) => {
             log::warn!("{receiver}: refused {count} at once, and gets them in halves: {reason}");

@@ -24,7 +24,7 @@ use super::names::{self, Places};
 use super::pulse::OwnNode;
 use super::silences;
 use super::watch_input::WatchInput;
-use crate::model::news::News;
+use crate::model::election_update::ElectionUpdate;
 use crate::model::status::{Cluster, Connection, Silence, lease_holds};
 use crate::published::{Reader, Writer};
 
@@ -82,7 +82,7 @@ pub struct Identity {
 /// Where the election's decisions go.
 pub struct Outlets {
     /// To the alert thread.
-    pub news: Sender<News>,
+    pub news: Sender<ElectionUpdate>,
     /// To the watch thread: fences and adopted paths.
     pub watch: Sender<WatchInput>,
     /// For readers.
@@ -370,7 +370,7 @@ impl Election {
         if session.silences_rang {
             session.silences = silences::list(&session.client, &self.places, true)?;
             session.silences_rang = false;
-            self.outlets.news.send(News::Silences(session.silences.clone())).ok();
+            self.outlets.news.send(ElectionUpdate::Silences(session.silences.clone())).ok();
         }
         self.stand_in_line(session)
     }
@@ -385,7 +385,7 @@ impl Election {
         self.outlets.access.publish(None);
         if self.status.grant.take().is_some() {
             self.publish();
-            self.outlets.news.send(News::Revoked).ok();
+            self.outlets.news.send(ElectionUpdate::Revoked).ok();
         }
     }
 

@@ -8,7 +8,7 @@ use zk_monitor::model::children::Left;
 use zk_monitor::model::dispatcher::{Attempt, Dispatcher, Profile, Speaker};
 use zk_monitor::model::rule::{Rule, RuleSet, Terms};
 use zk_monitor::model::status::AlertPhase;
-use zk_monitor::model::transition::{Judged, State as Judgement, Transition};
+use zk_monitor::model::transition::{EvaluatorOutput, State as Judgement, Transition};
 
 use crate::oracle::FICKLE;
 use crate::world::{Millis, PATHS, RECEIVERS, TIMEOUT, path_name, receiver_id};
@@ -47,7 +47,7 @@ pub struct Agent {
     pub listing: Option<u64>,
     pub silences: usize,
     /// What the evaluator has to tell, and when it comes to it.
-    pub judged: VecDeque<(Millis, Judged)>,
+    pub judged: VecDeque<(Millis, EvaluatorOutput)>,
     /// What the dispatcher was told of each path last.
     pub known: [Option<Option<u32>>; PATHS],
     /// Since when it is first in line, as it sees it.
@@ -165,7 +165,7 @@ impl Agent {
     }
 
     /// What the evaluator tells of a path that was read.
-    pub fn transition(&self, path: usize, violation: Option<u32>) -> Judged {
+    pub fn transition(&self, path: usize, violation: Option<u32>) -> EvaluatorOutput {
         let name = path_name(path);
         let rule = Arc::clone(self.rules.for_path(&name).expect("a watched path has a rule"));
         let state = match violation {
@@ -174,6 +174,6 @@ impl Agent {
                 Judgement::Error { message: format!("bad {number}").into(), left: Left::default() }
             }
         };
-        Judged::Transition(Transition { path: name, rule, state, children: None })
+        EvaluatorOutput::Transition(Transition { path: name, rule, state, children: None })
     }
 }

@@ -14,7 +14,7 @@ use zk_monitor::model::ledger::{Change, Stored, Written};
 use zk_monitor::model::receiver::{Outcome, ReceiverId};
 use zk_monitor::model::status::Silence;
 use zk_monitor::model::time::Now;
-use zk_monitor::model::transition::{Judged, State as Judgement};
+use zk_monitor::model::transition::{EvaluatorOutput, State as Judgement};
 
 use crate::agent::{Agent, Client, Timers, hold, profiles, rules};
 use crate::oracle::{FICKLE, Oracle, Tried, ordinal};

@@ -7,16 +7,16 @@ use crate::model::ledger::{Stored, Write, Written};
 use crate::model::message::Notification;
 use crate::model::receiver::{Outcome, ReceiverId};
 use crate::model::status::Silence;
-use crate::model::transition::Judged;
+use crate::model::transition::EvaluatorOutput;
 
 /// What the dispatcher hears.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// The configuration was read: the receivers are these from now on, and this is `group_wait`. What they refused
-    /// is tried again. The rules follow as [`Judged::Rules`], once the watching side has them.
+    /// is tried again. The rules follow as [`EvaluatorOutput::Rules`], once the watching side has them.
     Receivers(Vec<Profile>, Duration),
     /// The evaluator told something.
-    Judged(Judged),
+    EvaluatorOutput(EvaluatorOutput),
     /// The election granted the lease. It is in effect once its barrier has arrived, which may be now.
     Granted(Takeover),
     /// The lease is over: no attempt is asked for, and no write, until the next.

@@ -74,7 +74,7 @@ use super::receiver::{Outcome, ReceiverId};
 use super::rule::RuleSet;
 use super::status::{AlertStatus, ReceiverStatus, Silence};
 use super::time::Now;
-use super::transition::{Judged, State, Transition};
+use super::transition::{EvaluatorOutput, State, Transition};
 
 /// The machine. See the module.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl Dispatcher {
         let Self { paths, leadership, shared } = self;
         match input {
             Input::Receivers(profiles, group_wait) => self.on_receivers(profiles, group_wait, now),
-            Input::Judged(judged) => self.on_judged(judged, now),
+            Input::EvaluatorOutput(judged) => self.on_judged(judged, now),
             Input::Granted(takeover) => {
                 leadership.step_down(paths, shared, now);
                 leadership.grant(takeover);
@@ -130,30 +130,30 @@ impl Dispatcher {
         gone.iter().for_each(|receiver| shared.retire(receiver));
     }
 
-    fn on_judged(&mut self, judged: Judged, now: Now) {
+    fn on_judged(&mut self, judged: EvaluatorOutput, now: Now) {
         let Self { paths, leadership, shared } = self;
         match judged {
-            Judged::Rules(rules) => self.on_rules(rules, now),
-            Judged::Transition(transition) => self.on_transition(transition, now),
-            Judged::Forgotten(path, _) => {
+            EvaluatorOutput::Rules(rules) => self.on_rules(rules, now),
+            EvaluatorOutput::Transition(transition) => self.on_transition(transition, now),
+            EvaluatorOutput::Forgotten(path, _) => {
                 paths.compliant.remove(&path);
                 // Its incident is closed, and nobody is told.
                 paths.change(&path, shared, Tracked::abandon);
             }
-            Judged::Stale => {
+            EvaluatorOutput::Stale => {
                 paths.compliant.clear();
                 paths.compliant.shrink_to_fit();
                 shared.unreported.stop_watching();
                 paths.change_each(shared, |tracked, _| tracked.alert.stale());
             }
-            Judged::StalePath(path) => {
+            EvaluatorOutput::StalePath(path) => {
                 paths.compliant.remove(&path);
                 paths.change(&path, shared, |tracked, _| tracked.alert.stale());
             }
             // What comes and goes under our own lease is our own doing.
-            Judged::LedgerChanged if shared.lease.is_none() => shared.unreported.ledger_changed(),
-            Judged::LedgerChanged => {}
-            Judged::Barrier(barrier) => leadership.on_barrier(barrier),
+            EvaluatorOutput::LedgerChanged if shared.lease.is_none() => shared.unreported.ledger_changed(),
+            EvaluatorOutput::LedgerChanged => {}
+            EvaluatorOutput::Barrier(barrier) => leadership.on_barrier(barrier),
         }
     }
 

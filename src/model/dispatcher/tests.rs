@@ -45,14 +45,14 @@ fn the_lease_counts_from_its_barrier_whichever_comes_first() {
         world.error("/0");
         let grant = Takeover { barrier: 9, epoch: 3, ..Takeover::default() };
         if barrier_first {
-            world.judged(Judged::Barrier(9));
+            world.judged(EvaluatorOutput::Barrier(9));
             assert_eq!(world.dispatcher.epoch(), None);
         }
         let effects = world.dispatcher.handle(Input::Granted(grant), world.now);
         world.perform(effects);
         if !barrier_first {
             assert_eq!((world.dispatcher.epoch(), world.waiting.len()), (None, 0));
-            world.judged(Judged::Barrier(9));
+            world.judged(EvaluatorOutput::Barrier(9));
         }
         assert_eq!(world.dispatcher.epoch(), Some(3));
         assert_eq!(world.told(), ["a Firing /0"]);

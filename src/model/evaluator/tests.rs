@@ -70,18 +70,18 @@ impl Story {
     }
 }
 
-fn words(judged: &Judged) -> String {
+fn words(judged: &EvaluatorOutput) -> String {
     match judged {
-        Judged::Rules(_) => "rules".to_owned(),
-        Judged::Transition(transition) => match &transition.state {
+        EvaluatorOutput::Rules(_) => "rules".to_owned(),
+        EvaluatorOutput::Transition(transition) => match &transition.state {
             State::Ok => format!("{} ok", transition.path),
             State::Error { message, left } => format!("{} {message} left {:?}", transition.path, left.names),
         },
-        Judged::Forgotten(path, _) => format!("{path} forgotten"),
-        Judged::Stale => "stale".to_owned(),
-        Judged::StalePath(path) => format!("{path} stale"),
-        Judged::LedgerChanged => "ledger changed".to_owned(),
-        Judged::Barrier(number) => format!("barrier {number}"),
+        EvaluatorOutput::Forgotten(path, _) => format!("{path} forgotten"),
+        EvaluatorOutput::Stale => "stale".to_owned(),
+        EvaluatorOutput::StalePath(path) => format!("{path} stale"),
+        EvaluatorOutput::LedgerChanged => "ledger changed".to_owned(),
+        EvaluatorOutput::Barrier(number) => format!("barrier {number}"),
     }
 }
 

@@ -7,7 +7,7 @@ use zookeeper::{CreateMode, ZkError};
 
 use super::{Election, PULSE, REFRESH, SOON, Session, Trouble, absent_is_fine, clock, refused};
 use crate::model::dispatcher;
-use crate::model::news::News;
+use crate::model::election_update::ElectionUpdate;
 use crate::model::status::{Grant, lease_holds};
 use crate::zk::client::{Answer, Client};
 use crate::zk::contenders::{self, Contender, MARK};
@@ -218,7 +218,7 @@ impl Election {
         self.publish();
         self.outlets
             .news
-            .send(News::Granted(dispatcher::Takeover {
+            .send(ElectionUpdate::Granted(dispatcher::Takeover {
                 barrier: self.barrier,
                 epoch: own.number,
                 entries: loaded.entries,

@@ -10,7 +10,7 @@ use zk_monitor::model::observation::Observation;
 use zk_monitor::model::reading::Reading;
 use zk_monitor::model::rule::{Needs, Rule, RuleSet, Verdict, glob_matches};
 use zk_monitor::model::status::{Compliance, PathState};
-use zk_monitor::model::transition::{Judged, State};
+use zk_monitor::model::transition::{EvaluatorOutput, State};
 
 use super::tree::{Path, Session, Tree};
 use crate::world::Millis;
@@ -131,24 +131,24 @@ impl Oracle {
             && (data.is_none() || any(part(false, true), &alone(None, data.as_deref())))
     }
 
-    pub fn judged(&mut self, output: &Judged) {
+    pub fn judged(&mut self, output: &EvaluatorOutput) {
         match output {
-            Judged::Rules(rules) => self.known.retain(|path, _| rules.for_path(path).is_some()),
-            Judged::Transition(transition) => {
+            EvaluatorOutput::Rules(rules) => self.known.retain(|path, _| rules.for_path(path).is_some()),
+            EvaluatorOutput::Transition(transition) => {
                 let words = match &transition.state {
                     State::Ok => None,
                     State::Error { message, .. } => Some(Arc::clone(message)),
                 };
                 self.known.insert(Arc::clone(&transition.path), (words, true));
             }
-            Judged::Forgotten(path, _) => drop(self.known.remove(path)),
-            Judged::Stale => self.known.values_mut().for_each(|(_, fresh)| *fresh = false),
-            Judged::StalePath(path) => {
+            EvaluatorOutput::Forgotten(path, _) => drop(self.known.remove(path)),
+            EvaluatorOutput::Stale => self.known.values_mut().for_each(|(_, fresh)| *fresh = false),
+            EvaluatorOutput::StalePath(path) => {
                 if let Some((_, fresh)) = self.known.get_mut(path) {
                     *fresh = false;
                 }
             }
-            Judged::LedgerChanged | Judged::Barrier(_) => {}
+            EvaluatorOutput::LedgerChanged | EvaluatorOutput::Barrier(_) => {}
         }
     }
 

@@ -4,7 +4,7 @@ use super::*;
 
 impl World {
     /// The evaluator will tell this, after what it has to tell before.
-    pub(super) fn tell(&mut self, agent: usize, judged: Judged) {
+    pub(super) fn tell(&mut self, agent: usize, judged: EvaluatorOutput) {
         let slow = self.agents[agent].slow_until > self.now;
         let most = if slow {
             1_500
@@ -23,7 +23,7 @@ impl World {
     pub(super) fn judge(&mut self, agent: usize) {
         let Some((_, judged)) = self.agents[agent].judged.pop_front() else { return };
         self.say(|| format!("agent {agent} hears {}", told(&judged)));
-        if let Judged::Transition(transition) = &judged {
+        if let EvaluatorOutput::Transition(transition) = &judged {
             let known = match &transition.state {
                 Judgement::Ok => None,
                 Judgement::Error { message, .. } => Some(ordinal(message)),
@@ -32,7 +32,7 @@ impl World {
         }
         let now = self.moment(agent);
         let before = self.agents[agent].timers();
-        let effects = self.agents[agent].dispatcher.handle(Input::Judged(judged), now);
+        let effects = self.agents[agent].dispatcher.handle(Input::EvaluatorOutput(judged), now);
         self.check_office(agent, &before);
         self.perform(agent, effects);
     }
@@ -143,12 +143,14 @@ impl World {
     }
 }
 
-fn told(judged: &Judged) -> String {
+fn told(judged: &EvaluatorOutput) -> String {
     match judged {
-        Judged::Transition(transition) => format!("{} {:?}", transition.path, transition.state),
-        Judged::Rules(rules) => format!("{} rules", rules.len()),
-        Judged::Forgotten(..) | Judged::Stale | Judged::StalePath(_) => format!("{judged:?}"),
-        Judged::LedgerChanged | Judged::Barrier(_) => {
+        EvaluatorOutput::Transition(transition) => format!("{} {:?}", transition.path, transition.state),
+        EvaluatorOutput::Rules(rules) => format!("{} rules", rules.len()),
+        EvaluatorOutput::Forgotten(..) | EvaluatorOutput::Stale | EvaluatorOutput::StalePath(_) => {
+            format!("{judged:?}")
+        }
+        EvaluatorOutput::LedgerChanged | EvaluatorOutput::Barrier(_) => {
             format!("{judged:?}")
         }
     }

@@ -9,7 +9,7 @@ impl World {
             self.agents[agent].dispatcher.handle(Input::Receivers(profiles(), Duration::from_secs(2)), now);
         self.perform(agent, effects);
         let rules = Arc::clone(&self.agents[agent].rules);
-        self.tell(agent, Judged::Rules(rules));
+        self.tell(agent, EvaluatorOutput::Rules(rules));
         let after = self.random.between(1, 300);
         self.local(agent, after, Local::Connect);
     }
@@ -101,7 +101,7 @@ impl World {
         let effects =
             self.agents[agent].dispatcher.handle(Input::Receivers(profiles(), Duration::from_secs(2)), now);
         self.perform(agent, effects);
-        self.tell(agent, Judged::Rules(rules));
+        self.tell(agent, EvaluatorOutput::Rules(rules));
         self.view(agent);
     }
 

@@ -189,7 +189,7 @@ impl World {
         let now = self.moment(agent);
         let effects = self.agents[agent].dispatcher.handle(Input::Revoked, now);
         self.perform(agent, effects);
-        self.tell(agent, Judged::Stale);
+        self.tell(agent, EvaluatorOutput::Stale);
         let after = self.random.between(50, 1_000);
         self.local(agent, after, Local::Connect);
     }
@@ -217,7 +217,7 @@ impl World {
         }
         let seen = self.agents[agent].listing.replace(state.listing);
         if seen != Some(state.listing) && (seen.is_none() || !self.mutant.ledger_unwatched) {
-            self.tell(agent, Judged::LedgerChanged);
+            self.tell(agent, EvaluatorOutput::LedgerChanged);
         }
         if self.agents[agent].silences != state.silences.len() {
             self.agents[agent].silences = state.silences.len();
@@ -267,10 +267,12 @@ impl World {
         };
         if self.mutant.lease_overtakes {
             let now = self.moment(agent);
-            let effects = self.agents[agent].dispatcher.handle(Input::Judged(Judged::Barrier(barrier)), now);
+            let effects = self.agents[agent]
+                .dispatcher
+                .handle(Input::EvaluatorOutput(EvaluatorOutput::Barrier(barrier)), now);
             self.perform(agent, effects);
         } else {
-            self.tell(agent, Judged::Barrier(barrier));
+            self.tell(agent, EvaluatorOutput::Barrier(barrier));
         }
         let after = self.random.between(0, 60);
         self.local(agent, after, Local::Grant(session, Box::new(grant)));

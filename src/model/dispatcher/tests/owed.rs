@@ -71,7 +71,7 @@ fn no_end_comes_before_its_beginning_whatever_the_clocks_say() {
     assert_eq!(until, Some(since));
     // The same while nobody leads.
     let mut world = World::follower(vec![rule("/0", &["a"])], &["a"], BTreeMap::new());
-    world.judged(Judged::LedgerChanged);
+    world.judged(EvaluatorOutput::LedgerChanged);
     world.error("/0");
     world.now.wall -= secs(3_600);
     world.ok("/0");
@@ -249,7 +249,7 @@ fn reload(world: &mut World, receivers: &[&str]) {
     let effects = world.dispatcher.handle(Input::Receivers(profiles, secs(2)), world.now);
     world.perform(effects);
     world.rules = Arc::new(RuleSet::new(vec![rule("/0", receivers)]));
-    world.judged(Judged::Rules(Arc::clone(&world.rules)));
+    world.judged(EvaluatorOutput::Rules(Arc::clone(&world.rules)));
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn a_removed_rule_closes_its_incident_and_nobody_is_told() {
     world.error("/0");
     world.told();
     assert_eq!(world.ledger.len(), 1);
-    world.judged(Judged::Rules(Arc::default()));
+    world.judged(EvaluatorOutput::Rules(Arc::default()));
     assert_eq!(world.told(), [""; 0]);
     assert!(world.ledger.is_empty() && world.dispatcher.paths.iter().next().is_none());
 }
@@ -188,7 +188,7 @@ fn a_new_incident_leaves_no_delivery_waiting_for_the_old_one() {
     world.held = Some(Vec::new());
     world.error("/0");
     world.rules = Arc::new(RuleSet::new(rules(&["a"])));
-    world.judged(Judged::Rules(Arc::clone(&world.rules)));
+    world.judged(EvaluatorOutput::Rules(Arc::clone(&world.rules)));
     world.ok("/0");
     world.error("/0");
     world.release();

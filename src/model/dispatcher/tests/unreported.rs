@@ -6,7 +6,7 @@ use super::*;
 /// A follower that watches the ledger's listing, with `/0` in spec.
 fn follower() -> World {
     let mut world = World::follower(vec![rule("/0", &["a", "b"])], &["a", "b"], BTreeMap::new());
-    world.judged(Judged::LedgerChanged);
+    world.judged(EvaluatorOutput::LedgerChanged);
     world.ok("/0");
     world
 }
@@ -46,23 +46,23 @@ fn what_may_have_been_told_is_not_told_again() {
     };
     check("an entry came or went meanwhile", |world| {
         world.error("/0");
-        world.judged(Judged::LedgerChanged);
+        world.judged(EvaluatorOutput::LedgerChanged);
         world.ok("/0");
     });
     check("an entry came or went afterwards", |world| {
         blink(world);
-        world.judged(Judged::LedgerChanged);
+        world.judged(EvaluatorOutput::LedgerChanged);
     });
     check("the session was lost", |world| {
         blink(world);
-        world.judged(Judged::Stale);
-        world.judged(Judged::LedgerChanged);
+        world.judged(EvaluatorOutput::Stale);
+        world.judged(EvaluatorOutput::LedgerChanged);
         world.ok("/0");
     });
     check("it began before the ledger was watched", |world| {
-        world.judged(Judged::Stale);
+        world.judged(EvaluatorOutput::Stale);
         world.error("/0");
-        world.judged(Judged::LedgerChanged);
+        world.judged(EvaluatorOutput::LedgerChanged);
         world.ok("/0");
     });
     check("it was over long ago", |world| {
@@ -83,7 +83,7 @@ fn a_stranger_who_held_the_lock_meant_silence() {
     let mut world = follower();
     blink(&mut world);
     let grant = Takeover { barrier: 1, epoch: 1, vacancy: Duration::ZERO, ..Takeover::default() };
-    world.judged(Judged::Barrier(1));
+    world.judged(EvaluatorOutput::Barrier(1));
     let effects = world.dispatcher.handle(Input::Granted(grant), world.now);
     world.perform(effects);
     assert_eq!(world.told(), [""; 0]);

@@ -94,7 +94,7 @@ impl World {
         let profiles = receivers.iter().map(|name| profile(name)).collect();
         let effects = world.dispatcher.handle(Input::Receivers(profiles, secs(2)), world.now);
         world.perform(effects);
-        world.judged(Judged::Rules(rules));
+        world.judged(EvaluatorOutput::Rules(rules));
         world
     }
 
@@ -109,17 +109,22 @@ impl World {
         };
         let effects = self.dispatcher.handle(Input::Granted(grant), self.now);
         self.perform(effects);
-        self.judged(Judged::Barrier(self.barrier));
+        self.judged(EvaluatorOutput::Barrier(self.barrier));
     }
 
-    pub fn judged(&mut self, judged: Judged) {
-        let effects = self.dispatcher.handle(Input::Judged(judged), self.now);
+    pub fn judged(&mut self, judged: EvaluatorOutput) {
+        let effects = self.dispatcher.handle(Input::EvaluatorOutput(judged), self.now);
         self.perform(effects);
     }
 
     pub fn transition(&mut self, path: &str, state: State) {
         let rule = Arc::clone(self.rules.for_path(path).expect("a rule"));
-        self.judged(Judged::Transition(Transition { path: path.into(), rule, state, children: None }));
+        self.judged(EvaluatorOutput::Transition(Transition {
+            path: path.into(),
+            rule,
+            state,
+            children: None,
+        }));
     }
 
     pub fn error(&mut self, path: &str) {

@@ -5,7 +5,7 @@ use super::status::Silence;
 
 /// What the alert side hears of the cluster.
 #[derive(Debug)]
-pub enum News {
+pub enum ElectionUpdate {
     /// This agent leads once the barrier arrives.
     Granted(Takeover),
     /// It does not lead any more.
