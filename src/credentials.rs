@@ -1,9 +1,11 @@
-//! Where a file with a secret is read, if systemd hands it over.
+//! Files with secrets: where systemd hands them over, and reading them.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::ErrorKind;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+
+use crate::model::receiver::Secret;
 
 /// The file itself or, if this user may not read it, the copy that systemd made for the service.
 ///
@@ -25,6 +27,33 @@ fn copy(path: &Path, directory: &str) -> Option<PathBuf> {
     name.push("_");
     name.push(path.file_name()?);
     Some(Path::new(directory).join(name))
+}
+
+/// The secret in a regular file of at most `limit` bytes that holds nothing else.
+///
+/// # Errors
+/// Why the file cannot be used.
+pub fn read_secret(path: &Path, limit: u64) -> Result<Secret, String> {
+    let text = String::from_utf8(read(path, limit)?).map_err(|_| "it is not UTF-8 text".to_owned())?;
+    Secret::from_file_text(&text).map_err(str::to_owned)
+}
+
+/// Reads a regular file of at most `limit` bytes. Anything else might never end, or never begin.
+///
+/// # Errors
+/// Why the file cannot be used.
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+    let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
+    if !metadata.is_file() {
+        return Err("it is not a regular file".to_owned());
+    }
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let mut content = Vec::new();
+    file.take(limit + 1).read_to_end(&mut content).map_err(|error| error.to_string())?;
+    if content.len() as u64 > limit {
+        return Err(format!("it is larger than {limit} bytes"));
+    }
+    Ok(content)
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ mod sink;
 
 use std::fmt;
 use std::io;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -17,9 +16,9 @@ use std::time::{Duration, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use log::{Level, LevelFilter, Log, Metadata, Record};
-pub use syslog::Facility;
 
 use line::Line;
+pub use sink::Destination;
 use sink::Sink;
 
 /// How many lines wait at most. With the bound on a line's length this bounds the memory.
@@ -31,33 +30,6 @@ const PATIENCE: Duration = Duration::from_millis(50);
 
 /// How long [`flush`] waits for what is queued.
 const FLUSH: Duration = Duration::from_millis(500);
-
-/// Where the lines go.
-#[derive(Clone, Copy, Debug)]
-pub enum Destination {
-    /// Standard error, each line with its time.
-    Stderr,
-    /// Standard error that systemd reads: each line with its priority, `<4>`, in place of the time.
-    Journal,
-    /// The local syslog daemon, under this facility.
-    Syslog(Facility),
-}
-
-impl Destination {
-    /// Syslog if a facility is named, else standard error in the form that suits its reader.
-    pub fn choose(facility: Option<Facility>) -> Self {
-        match facility {
-            Some(facility) => Self::Syslog(facility),
-            None if stderr_is_journal() => Self::Journal,
-            None => Self::Stderr,
-        }
-    }
-}
-
-/// A facility by its name, `local0`; `None` if syslog has none of that name.
-pub fn facility(name: &str) -> Option<Facility> {
-    Facility::from_str(name).ok()
-}
 
 /// Why logging could not begin.
 #[derive(Debug)]
@@ -194,16 +166,6 @@ fn write_all(queue: &Receiver<Item>, mut sink: Sink, dropped: &AtomicU64) {
     }
 }
 
-/// Whether systemd's journal reads standard error: it names the device and inode of the stream it passed on.
-fn stderr_is_journal() -> bool {
-    let named = std::env::var("JOURNAL_STREAM").ok();
-    let stat = rustix::fs::fstat(io::stderr()).ok();
-    match (named, stat) {
-        (Some(named), Some(stat)) => named == format!("{}:{}", stat.st_dev, stat.st_ino),
-        _ => false,
-    }
-}
-
 #[expect(
     clippy::disallowed_methods,
     reason = "log lines tell the time of the wall clock; nothing is decided by it"
@@ -228,13 +190,6 @@ mod tests {
         check("mio::poll", LevelFilter::Debug, LevelFilter::Off);
         check("rustls::client::hs", LevelFilter::Debug, LevelFilter::Warn);
         check("lettre", LevelFilter::Error, LevelFilter::Error);
-    }
-
-    #[test]
-    fn facilities_are_known_by_name() {
-        assert!(matches!(facility("local0"), Some(Facility::LOG_LOCAL0)));
-        assert!(matches!(facility("DAEMON"), Some(Facility::LOG_DAEMON)));
-        assert!(facility("local8").is_none());
     }
 
     /// A queue that nobody empties: what is too much is counted, and the count told once it is emptied.

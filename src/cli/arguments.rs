@@ -9,7 +9,7 @@ use log::LevelFilter;
 use syslog::Facility;
 
 use super::hosts::{self, Hosts};
-use super::{Command, Options, Tls, ZooKeeper};
+use super::options::{Command, Options, Tls, ZooKeeper};
 use crate::credentials;
 use crate::model::receiver::Secret;
 use crate::model::{duration, path};
@@ -221,16 +221,9 @@ impl Arguments {
     }
 }
 
-/// Reads a password from a regular file; anything else might never end.
 fn read_password(file: &Path, env: Env<'_>) -> Result<Secret, String> {
-    let unusable = |reason: &str| format!("--zookeeper_pass_file {}: {reason}", file.display());
-    let located = credentials::locate(file, env);
-    let metadata = std::fs::metadata(&located).map_err(|error| unusable(&error.to_string()))?;
-    if !metadata.is_file() || metadata.len() > MAX_PASS_FILE {
-        return Err(unusable("it is not a file that holds a password alone"));
-    }
-    let text = std::fs::read_to_string(&located).map_err(|error| unusable(&error.to_string()))?;
-    Secret::from_file_text(&text).map_err(unusable)
+    credentials::read_secret(&credentials::locate(file, env), MAX_PASS_FILE)
+        .map_err(|reason| format!("--zookeeper_pass_file {}: {reason}", file.display()))
 }
 
 /// Who asks, by the environment; `sudo` tells who stands behind root.

@@ -3,125 +3,15 @@
 mod arguments;
 mod hosts;
 mod normalise;
+mod options;
 mod table;
 #[cfg(test)]
 mod tests;
 
 use std::ffi::OsString;
-use std::net::IpAddr;
-use std::path::PathBuf;
-use std::time::Duration;
 
-use log::LevelFilter;
-use syslog::Facility;
-
-use crate::model::receiver::Secret;
 use normalise::Normalised;
-
-/// What the operator asks for.
-#[derive(Clone, Debug)]
-pub enum Command {
-    /// Watch, judge and alert until told to stop.
-    Run {
-        /// How.
-        options: Options,
-        /// The configuration file.
-        file: PathBuf,
-    },
-    /// Judge the configuration file and exit.
-    CheckConfig {
-        /// How.
-        options: Options,
-        /// The configuration file.
-        file: PathBuf,
-    },
-    /// Read every path once and exit.
-    Once {
-        /// How.
-        options: Options,
-        /// The configuration file.
-        file: PathBuf,
-    },
-    /// Send a test alert and exit.
-    TestAlert {
-        /// How.
-        options: Options,
-        /// The configuration file.
-        file: PathBuf,
-        /// The path whose rule's receivers get it.
-        path: String,
-    },
-    /// Make a silence and exit.
-    Silence {
-        /// How.
-        options: Options,
-        /// A path or a pattern.
-        path: String,
-        /// For how long; more than nothing.
-        duration: Duration,
-        /// Why; may be empty.
-        comment: String,
-        /// Who asks, by the environment.
-        by: String,
-    },
-    /// End a silence and exit.
-    Unsilence {
-        /// How.
-        options: Options,
-        /// The silence's id: one level of a znode's path.
-        id: String,
-    },
-    /// List the silences and exit.
-    Silences {
-        /// How.
-        options: Options,
-    },
-}
-
-/// What all commands share, validated.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// How ZooKeeper is reached.
-    pub zookeeper: ZooKeeper,
-    /// How often each path is verified, whatever its watch says; at least a second.
-    pub reread: Duration,
-    /// The name of the cluster of agents: one level of a znode's path.
-    pub cluster_name: String,
-    /// The parent of all clusters: an absolute path other than `/`, without a slash at its end.
-    pub cluster_prefix: String,
-    /// The HTTP port; 0 is any free one.
-    pub port: u16,
-    /// The address that the HTTP server listens on; `None` is all.
-    pub bind: Option<IpAddr>,
-    /// What is logged.
-    pub level: LevelFilter,
-    /// The syslog facility to log under; `None` is no syslog.
-    pub syslog: Option<Facility>,
-}
-
-/// How ZooKeeper is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ZooKeeper {
-    /// Hosts and ports, never empty. An IPv6 address stands without brackets.
-    pub hosts: Vec<(String, u16)>,
-    /// The path that all paths are relative to: absolute, without a slash at its end; `None` for `/`.
-    pub chroot: Option<String>,
-    /// User and password of the digest scheme.
-    pub credentials: Option<(String, Secret)>,
-    /// The session timeout to ask for.
-    pub session_timeout: Duration,
-    /// TLS, if it is wanted.
-    pub tls: Option<Tls>,
-}
-
-/// TLS to ZooKeeper; files in PEM.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// The certificates to trust; `None` is the system's.
-    pub ca: Option<PathBuf>,
-    /// This side's certificate and its key.
-    pub identity: Option<(PathBuf, PathBuf)>,
-}
+pub use options::{Command, Options, Tls, ZooKeeper};
 
 /// The end of the process before it began.
 #[derive(Clone, Debug, PartialEq, Eq)]

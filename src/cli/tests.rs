@@ -1,6 +1,14 @@
 //! Argument vectors, as people type them.
 
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use log::LevelFilter;
+use syslog::Facility;
+
 use super::*;
+use crate::model::receiver::Secret;
 
 fn parse_with(arguments: &[&str], env: &[(&str, &str)]) -> Result<Command, Exit> {
     let lookup = |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
@@ -252,7 +260,7 @@ fn usage_errors_say_what_is_wrong_and_exit_with_2() {
     check(&f(&["--zookeeper_user", "a:b", "--zookeeper_pass", "p"]), colon);
     let missing = "--zookeeper_pass_file /nonexistent/x: No such file or directory (os error 2)";
     check(&f(&["--zookeeper_user", "u", "--zookeeper_pass_file", "/nonexistent/x"]), missing);
-    let folder = "--zookeeper_pass_file /: it is not a file that holds a password alone";
+    let folder = "--zookeeper_pass_file /: it is not a regular file";
     check(&f(&["--zookeeper_user", "u", "--zookeeper_pass_file", "/"]), folder);
 }
 

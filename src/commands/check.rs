@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Answer, load};
+use super::answer::{Answer, load};
 
 /// Reads and judges the configuration.
 pub fn check_config(file: &Path) -> Answer {

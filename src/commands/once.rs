@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, unbounded};
 
-use super::{Answer, load};
+use super::answer::{Answer, load};
 use crate::cli::ZooKeeper;
 use crate::model::rule::RuleSet;
 use crate::model::status::{Compliance, PathState, PathStatus};

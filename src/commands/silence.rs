@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use zookeeper::{CreateMode, ZkError};
-
-use super::{Answer, ERRAND};
+use super::answer::Answer;
 use crate::cli::Options;
 use crate::daemon::EX_FAILURE;
 use crate::model::civil;
@@ -14,7 +12,11 @@ use crate::watching::session_settings;
 use crate::zk::client::{Client, describe};
 use crate::zk::names::{Places, own_acl};
 use crate::zk::once::with_client;
+use crate::zk::places;
 use crate::zk::silences as stored;
+
+/// How long an errand at ZooKeeper may take.
+const ERRAND: Duration = Duration::from_secs(10);
 
 /// Makes a silence and prints its id.
 pub fn silence(options: &Options, path: &str, duration: Duration, comment: &str, by: &str) -> Answer {
@@ -23,7 +25,9 @@ pub fn silence(options: &Options, path: &str, duration: Duration, comment: &str,
     let credentials = options.zookeeper.credentials.is_some();
     let told = format!("{path} is silenced until {}", civil::rfc3339(until));
     errand(options, move |client, places| {
-        prepare(client, places, credentials)?;
+        // The silence may be there before the first agent.
+        places::prepare(client, places, credentials)
+            .map_err(|(path, e)| format!("cannot create {path}: {}", describe(e)))?;
         let id = stored::add(client, places, &own_acl(credentials), &silence)
             .map_err(|e| format!("cannot make the silence: {}", describe(e)))?;
         Ok(format!("{id}: {told}\n"))
@@ -34,8 +38,8 @@ pub fn silence(options: &Options, path: &str, duration: Duration, comment: &str,
 pub fn unsilence(options: &Options, id: &str) -> Answer {
     let id = id.to_owned();
     errand(options, move |client, places| match stored::remove(client, places, &id) {
-        Ok(()) => Ok(format!("{id}: ended\n")),
-        Err(ZkError::NoNode) => Err(format!("there is no silence {id}; --silences lists them")),
+        Ok(true) => Ok(format!("{id}: ended\n")),
+        Ok(false) => Err(format!("there is no silence {id}; --silences lists them")),
         Err(e) => Err(format!("cannot end silence {id}: {}", describe(e))),
     })
 }
@@ -44,10 +48,8 @@ pub fn unsilence(options: &Options, id: &str) -> Answer {
 pub fn silences(options: &Options) -> Answer {
     let now = wall_clock();
     errand(options, move |client, places| {
-        let all = match stored::list(client, places, false) {
-            Err(ZkError::NoNode) => Vec::new(),
-            other => other.map_err(|e| format!("cannot read the silences: {}", describe(e)))?,
-        };
+        let all =
+            stored::all(client, places).map_err(|e| format!("cannot read the silences: {}", describe(e)))?;
         let line = |silence: &Silence| {
             let Silence { id, path, until, comment, by } = silence;
             format!("{id}\t{}\t{path}\t{by}\t{comment}\n", civil::rfc3339(*until))
@@ -67,17 +69,6 @@ fn errand(
         Ok(stdout) => Answer { stdout, ..Answer::default() },
         Err(reason) => Answer::failed(EX_FAILURE, &reason),
     }
-}
-
-/// Makes the cluster's places, for a silence that is there before the first agent.
-fn prepare(client: &Client, places: &Places, credentials: bool) -> Result<(), String> {
-    for path in places.all() {
-        match client.create(&path, b"", &places.acl(&path, credentials), CreateMode::Persistent) {
-            Ok(_) | Err(ZkError::NodeExists) => {}
-            Err(e) => return Err(format!("cannot create {path}: {}", describe(e))),
-        }
-    }
-    Ok(())
 }
 
 #[expect(clippy::disallowed_methods, reason = "silences end by the wall clock")]

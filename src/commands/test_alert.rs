@@ -4,7 +4,7 @@ use std::path::Path;
 use std::thread;
 use std::time::SystemTime;
 
-use super::{Answer, load};
+use super::answer::{Answer, load};
 use crate::cli::Options;
 use crate::daemon::EX_FAILURE;
 use crate::model::children::Left;

@@ -1,7 +1,6 @@
 //! What judging the file carries along, and how single values are read.
 
 use std::collections::{HashMap, HashSet};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +8,9 @@ use std::time::Duration;
 use super::at::{At, shown};
 use super::document::Value;
 use super::finding::Findings;
-use super::map::Map;
 use super::receivers::Receivers;
-use crate::credentials;
 use crate::model::duration::{self, DurationFault};
-use crate::model::receiver::Secret;
+use crate::model::receiver::{ReceiverId, Secret, Settings};
 use crate::model::rule::Terms;
 
 /// Reads an environment variable.
@@ -22,9 +19,6 @@ pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// How much of a wrong value is shown.
 const SHOWN: usize = 60;
 
-/// The largest file that a key may name, in bytes.
-const MAX_NAMED_FILE: u64 = 1 << 20;
-
 /// Something is wrong, and was told.
 pub(super) struct Told;
 
@@ -32,14 +26,14 @@ pub(super) struct Told;
 pub(super) struct Judge<'a> {
     pub(super) env: Env<'a>,
     /// The directory that relative file names start from.
-    base: &'a Path,
+    pub(super) base: &'a Path,
     pub(super) errors: Findings,
     pub(super) warnings: Findings,
     pub(super) receivers: Receivers,
     /// The value of the first secret that stands in the file itself, and its key's path.
     pub(super) inline_secret: Option<(u32, String)>,
     /// Files already read: a thousand rules may name the same one.
-    secrets: HashMap<PathBuf, Result<Secret, String>>,
+    pub(super) secrets: HashMap<PathBuf, Result<Secret, String>>,
     /// What rules said already.
     pub(super) terms: HashSet<Arc<Terms>>,
 }
@@ -78,6 +72,25 @@ impl<'a> Judge<'a> {
 
     pub(super) fn wrong_type(&mut self, at: &At<'_, '_>, wanted: &str) {
         self.error(at, format!("must be {wanted}, found {}", at.value().kind()));
+    }
+
+    /// Takes down a receiver. `identity` is what makes it the same receiver after a reload, whatever else changes;
+    /// `label` is what operators call it among its kind.
+    pub(super) fn receiver(
+        &mut self,
+        at: &At<'_, '_>,
+        identity: &str,
+        label: &str,
+        settings: Settings,
+    ) -> Option<ReceiverId> {
+        let added = self.receivers.add(at.node.id, identity, label, settings);
+        added
+            .map_err(|first| {
+                let message =
+                    "is the same receiver, with other settings (token, URL, headers …), as the one at ";
+                self.error_with_other(at, first, message.to_owned());
+            })
+            .ok()
     }
 
     /// Text that is not empty.
@@ -164,78 +177,4 @@ impl<'a> Judge<'a> {
             }
         }
     }
-
-    /// A secret that a map holds under `key`, or in the file that `file_key` names, or not at all.
-    pub(super) fn secret(
-        &mut self,
-        map: &Map<'_, '_>,
-        key: &'static str,
-        file_key: &'static str,
-    ) -> Result<Option<Secret>, Told> {
-        match (map.get(key), map.get(file_key)) {
-            (Some(_), Some(file)) => {
-                self.error(&file, format!("stands beside `{key}`: one of them is too much"));
-                Err(Told)
-            }
-            (Some(inline), None) => {
-                let text = self.line(&inline).ok_or(Told)?;
-                self.note_inline_secret(&inline);
-                Ok(Some(Secret::new(text.to_owned())))
-            }
-            (None, Some(file)) => self.secret_file(&file).map(Some).ok_or(Told),
-            (None, None) => Ok(None),
-        }
-    }
-
-    pub(super) fn note_inline_secret(&mut self, at: &At<'_, '_>) {
-        if self.inline_secret.is_none() {
-            self.inline_secret = Some((at.node.id, at.to_string()));
-        }
-    }
-
-    /// The secret in the file that the value names.
-    pub(super) fn secret_file(&mut self, at: &At<'_, '_>) -> Option<Secret> {
-        let path = self.base.join(self.line(at)?);
-        let env = self.env;
-        let read = self.secrets.entry(path).or_insert_with_key(|path| {
-            let bytes = read_file(&credentials::locate(path, env), MAX_NAMED_FILE)?;
-            let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
-            Secret::from_file_text(&text).map_err(str::to_owned)
-        });
-        match read.clone() {
-            Ok(secret) => Some(secret),
-            Err(reason) => {
-                self.unreadable(at, &reason);
-                None
-            }
-        }
-    }
-
-    /// The content of the file that the value names.
-    pub(super) fn file(&mut self, at: &At<'_, '_>) -> Option<Vec<u8>> {
-        let path = credentials::locate(&self.base.join(self.line(at)?), self.env);
-        read_file(&path, MAX_NAMED_FILE).map_err(|reason| self.unreadable(at, &reason)).ok()
-    }
-
-    fn unreadable(&mut self, at: &At<'_, '_>, reason: &str) {
-        let Value::Text(name) = at.value() else { return };
-        let path = self.base.join(name);
-        let message = format!("cannot use the file {}: {reason}", shown(&path.to_string_lossy(), 300));
-        self.error(at, message);
-    }
-}
-
-/// Reads a regular file of at most `limit` bytes. Anything else might never end, or never begin.
-pub(super) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
-    let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
-    if !metadata.is_file() {
-        return Err("it is not a regular file".to_owned());
-    }
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    let mut content = Vec::new();
-    file.take(limit + 1).read_to_end(&mut content).map_err(|error| error.to_string())?;
-    if content.len() as u64 > limit {
-        return Err(format!("it is larger than {limit} bytes"));
-    }
-    Ok(content)
 }

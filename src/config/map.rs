@@ -5,8 +5,20 @@ use std::collections::{HashMap, HashSet};
 use super::at::{At, shown};
 use super::document::{Node, Value};
 use super::judge::Judge;
-use super::rule::RULE_KEYS;
 use super::suggestion::did_you_mean;
+
+/// The keys of a rule, and of `defaults`.
+pub(super) const RULE_KEYS: [&str; 9] = [
+    "children",
+    "exists",
+    "data",
+    "cancel_timeout",
+    "keep_firing_for",
+    "repeat_interval",
+    "forget_after",
+    "description",
+    "alerter",
+];
 
 /// One key of a map and its value.
 #[derive(Clone, Copy, Debug)]

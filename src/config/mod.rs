@@ -14,6 +14,7 @@ mod judge;
 mod map;
 mod receivers;
 mod rule;
+mod secrets;
 mod smtp;
 mod suggestion;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use std::time::Duration;
 pub use finding::{Errors, Problem};
 pub use judge::Env;
 
+use crate::credentials;
 use crate::model::receiver::{Receiver, Secret};
 use crate::model::rule::Rule;
 use at::At;
@@ -93,7 +95,7 @@ impl fmt::Display for Config {
 pub fn load(file: &Path, env: Env<'_>) -> Result<Config, Errors> {
     let name = file.display().to_string();
     let unusable = |reason: String| Errors::file(&name, format!("cannot use the file: {reason}"));
-    let bytes = judge::read_file(file, MAX_FILE).map_err(unusable)?;
+    let bytes = credentials::read(file, MAX_FILE).map_err(unusable)?;
     let is_world_readable = std::fs::metadata(file).is_ok_and(|data| data.permissions().mode() & 0o004 != 0);
     let base = file.parent().unwrap_or(Path::new(""));
     Source { name: &name, bytes: &bytes, base, is_world_readable }.parse(env)

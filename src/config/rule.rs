@@ -8,22 +8,10 @@ use regex_lite::Regex;
 use super::at::{At, shown};
 use super::document::Value;
 use super::judge::Judge;
+use super::map::RULE_KEYS;
 use crate::model::path;
 use crate::model::receiver::{ReceiverId, Smtp};
 use crate::model::rule::{Bounds, DataSpec, Rule, Specs, Terms, is_glob};
-
-/// The keys of a rule, and of `defaults`.
-pub(super) const RULE_KEYS: [&str; 9] = [
-    "children",
-    "exists",
-    "data",
-    "cancel_timeout",
-    "keep_firing_for",
-    "repeat_interval",
-    "forget_after",
-    "description",
-    "alerter",
-];
 
 /// How long a vanished match of a glob stays in error, unless a rule says otherwise.
 const FORGET_AFTER: Duration = Duration::from_secs(24 * 60 * 60);

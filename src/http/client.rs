@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::event::PollFlags;
 
 use super::backend::{ANSWER_TIME, Bytes, is_passing};
+use super::json;
 use super::request::{self, Refused, Request};
-use super::routes::error_body;
 
 /// How long a client may take for a request's head, from its first byte on, or until that first byte.
 const HEAD_TIME: Duration = Duration::from_secs(5);
@@ -187,7 +187,7 @@ impl Client {
     }
 
     fn refuse(&mut self, refused: &Refused, now: Instant) -> Result<(), Closed> {
-        let body = error_body(refused.reason);
+        let body = json::error(refused.reason);
         let allow = if refused.status == 405 { "Allow: GET, HEAD\r\n" } else { "" };
         let head = format!(
             "HTTP/1.1 {} {}\r\nServer: zk_monitor\r\nContent-Type: application/json\r\n{allow}Content-Length: {}\r\n\r\n",

@@ -34,6 +34,11 @@ pub fn document(fill: impl FnOnce(&mut Object)) -> Vec<u8> {
     writer.out
 }
 
+/// The document of every answer that is an error.
+pub fn error(reason: &str) -> Vec<u8> {
+    document(|top| top.string("error", reason))
+}
+
 impl Writer {
     fn object(&mut self, fill: impl FnOnce(&mut Object)) {
         self.out.push(b'{');

@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use ring::digest;
 
-use super::backend::Bytes;
-
 const HTML: &str = include_str!("page.html");
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// The page and the policy that it is served under.
 pub struct Page {
     /// The text.
-    pub body: Bytes,
+    pub body: Arc<Vec<u8>>,
     /// The Content-Security-Policy: what the page may load and run is its own script and style, by their hashes.
     pub policy: String,
 }

@@ -4,12 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Snapshots;
-use super::backend::Bytes;
 use super::cache::{Bodies, Body};
 use super::json;
 use super::metrics;
 use super::page::Page;
+use super::snapshots::Snapshots;
 use super::status::{self, VERSION};
 use super::target::{Refusal, Target};
 use crate::model::status::{PathState, PathStatus};
@@ -35,11 +34,11 @@ pub struct Answer {
     /// Header lines beside those about the connection and the body's length.
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// The body; with a status of 304, the one that the client has already.
-    pub body: Bytes,
+    pub body: Arc<Vec<u8>>,
 }
 
 impl Answer {
-    fn new(status: u16, content_type: &'static str, body: Bytes) -> Self {
+    fn new(status: u16, content_type: &'static str, body: Arc<Vec<u8>>) -> Self {
         let headers = vec![
             ("Server", "zk_monitor".into()),
             ("Content-Type", content_type.into()),
@@ -55,17 +54,12 @@ impl Answer {
 
     /// An answer that says what went wrong.
     pub fn error(status: u16, reason: &str) -> Self {
-        Self::json(status, error_body(reason))
+        Self::json(status, json::error(reason))
     }
 
     fn header(&mut self, name: &'static str, value: impl Into<Cow<'static, str>>) {
         self.headers.push((name, value.into()));
     }
-}
-
-/// The body of every answer that is an error.
-pub fn error_body(reason: &str) -> Vec<u8> {
-    json::document(|top| top.string("error", reason))
 }
 
 /// Answers questions from snapshots.

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use log::Level;
 use syslog::{Facility, Formatter3164, LoggerBackend};
 
-use super::Destination;
 use super::line::Line;
 
 /// Where a local syslog daemon listens.
@@ -22,6 +21,38 @@ const DEADLINE: Duration = Duration::from_secs(1);
 
 /// How long to leave a syslog daemon alone that was not there.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Where the lines go.
+#[derive(Clone, Copy, Debug)]
+pub enum Destination {
+    /// Standard error, each line with its time.
+    Stderr,
+    /// Standard error that systemd reads: each line with its priority, `<4>`, in place of the time.
+    Journal,
+    /// The local syslog daemon, under this facility.
+    Syslog(Facility),
+}
+
+impl Destination {
+    /// Syslog if a facility is named, else standard error in the form that suits its reader.
+    pub fn choose(facility: Option<Facility>) -> Self {
+        match facility {
+            Some(facility) => Self::Syslog(facility),
+            None if stderr_is_journal() => Self::Journal,
+            None => Self::Stderr,
+        }
+    }
+}
+
+/// Whether systemd's journal reads standard error: it names the device and inode of the stream it passed on.
+fn stderr_is_journal() -> bool {
+    let named = std::env::var("JOURNAL_STREAM").ok();
+    let stat = rustix::fs::fstat(io::stderr()).ok();
+    match (named, stat) {
+        (Some(named), Some(stat)) => named == format!("{}:{}", stat.st_dev, stat.st_ino),
+        _ => false,
+    }
+}
 
 /// What the writing thread writes to.
 pub enum Sink {

@@ -13,6 +13,7 @@ pub mod election_update;
 pub mod evaluator;
 pub mod ledger;
 pub mod message;
+pub mod notifier;
 pub mod observation;
 pub mod path;
 pub mod reading;

@@ -4,8 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::message::Notification;
-
 /// The stable name of a receiver: a hash of its kind and its non-secret identity, in hexadecimal.
 ///
 /// It is what znodes and `/status` show, so that no address and no token is told to those who may read them.
@@ -224,17 +222,6 @@ pub enum Outcome {
     /// No attempt was made: the lease had ended.
     NotTried,
 }
-
-/// Something that can reach one receiver. One attempt per call, no retries inside, and every call ends within
-/// [`ATTEMPT`].
-pub trait Notifier: Send {
-    /// Makes one attempt.
-    fn send(&mut self, notification: &Notification) -> Outcome;
-}
-
-/// How long one attempt may take, all of it: long enough for a slow mail server's queue run, short enough that
-/// a tarpit does not hold a receiver's queue for minutes.
-pub const ATTEMPT: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,8 @@ use super::http::{Client, join};
 use super::labels::{annotations, labels};
 use crate::model::civil::rfc3339;
 use crate::model::message::{Item, Kind, Notification};
-use crate::model::receiver::{Alertmanager, Notifier, Outcome};
+use crate::model::notifier::Notifier;
+use crate::model::receiver::{Alertmanager, Outcome};
 
 /// An alert ends by itself so long after it was told last. It is told again every minute, so this outlasts a
 /// change of leader with ease, and no alert stays for ever when all agents are gone.

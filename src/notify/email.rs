@@ -10,7 +10,8 @@ use super::net::Resolver;
 use super::smtp::{Failure, Mail, Session};
 use super::{clock, encode, http, key};
 use crate::model::message::Notification;
-use crate::model::receiver::{Email, Notifier, Outcome};
+use crate::model::notifier::Notifier;
+use crate::model::receiver::{Email, Outcome};
 use crate::model::words;
 
 /// How long a connection is kept for the next mail. Servers close idle ones after minutes, and each costs them

@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::encode::{form, percent};
 use super::http::{Client, join};
 use crate::model::message::{Kind, Notification};
-use crate::model::receiver::{HipChat, Notifier, Outcome};
+use crate::model::notifier::Notifier;
+use crate::model::receiver::{HipChat, Outcome};
 use crate::model::words;
 
 /// How long a sender's name may be, in characters.

@@ -29,14 +29,10 @@ mod tests;
 
 use std::time::Duration;
 
-use crate::model::receiver::{ATTEMPT, Notifier, Outcome, Receiver, Secret, Settings};
+pub use webhook::Identity;
 
-/// What messages say about the agent that sends them, beyond its name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Identity {
-    /// Where its status page is, `http://host:port`; empty if that is not known.
-    pub url: String,
-}
+use crate::model::notifier::{ATTEMPT, Notifier};
+use crate::model::receiver::{Outcome, Receiver, Secret, Settings};
 
 /// What reaches this receiver. Each of its attempts ends within [`ATTEMPT`].
 pub fn notifier(receiver: &Receiver, identity: &Identity) -> Box<dyn Notifier> {

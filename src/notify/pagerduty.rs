@@ -9,7 +9,8 @@ use super::http::{Client, join};
 use super::reason;
 use crate::model::civil::rfc3339;
 use crate::model::message::{Item, Kind, Notification};
-use crate::model::receiver::{Notifier, Outcome, PagerDuty};
+use crate::model::notifier::Notifier;
+use crate::model::receiver::{Outcome, PagerDuty};
 use crate::model::words;
 
 /// How long a summary may be, in characters.

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::http::{Answer, Client, join};
 use crate::model::message::Notification;
-use crate::model::receiver::{Notifier, Outcome, Slack};
+use crate::model::notifier::Notifier;
+use crate::model::receiver::{Outcome, Slack};
 use crate::model::words;
 
 /// Errors that will not go away by themselves: about the token, the channel, or the message. Slack says them

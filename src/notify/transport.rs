@@ -16,7 +16,7 @@ use ureq::{Error, Timeout};
 
 use super::clock;
 use super::net::Timed;
-use crate::model::receiver::ATTEMPT;
+use crate::model::notifier::ATTEMPT;
 
 /// Makes TCP connections that end at the deadline of the request they were made for. They serve one request.
 #[derive(Debug)]

@@ -6,13 +6,21 @@ use serde_json::{Map, Value, json};
 
 use super::http::Client;
 use super::labels::{ALERT, annotations, common, fingerprint, labels};
-use super::{Identity, encode, key};
+use super::{encode, key};
 use crate::model::civil::rfc3339;
 use crate::model::message::{Item, Notification};
-use crate::model::receiver::{Notifier, Outcome, Webhook};
+use crate::model::notifier::Notifier;
+use crate::model::receiver::{Outcome, Webhook};
 
 /// The end of an alert that has none yet, as Alertmanager writes it.
 const NO_END: &str = "0001-01-01T00:00:00Z";
+
+/// What messages say about the agent that sends them, beyond its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Where its status page is, `http://host:port`; empty if that is not known.
+    pub url: String,
+}
 
 /// Posts to one URL.
 pub(super) struct WebhookNotifier {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, select, tick, unbounded};
 
 use super::deliver::{Lease, NotifierFactory, Receivers};
-use super::{PULSE, Publisher, at, earliest, now};
+use super::pace::{PULSE, Publisher, at, earliest, now};
 use crate::model::dispatcher::{AttemptId, Dispatcher, Effect, Input, Profile, Speaker};
 use crate::model::election_update::ElectionUpdate;
 use crate::model::ledger::{Write, Written};

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
-use super::now;
+use super::pace::now;
 use crate::model::dispatcher::{Attempt, AttemptId};
-use crate::model::receiver::{self, Notifier, Outcome, ReceiverId};
+use crate::model::notifier::Notifier;
+use crate::model::receiver::{self, Outcome, ReceiverId};
 use crate::model::status::{Cluster, Connection, is_alerting, lease_holds};
 use crate::published::Reader;
 

@@ -6,68 +6,11 @@ mod deliver;
 mod evaluate;
 mod events;
 mod heartbeat;
-
-use std::time::{Duration, Instant, SystemTime};
-
-use crossbeam_channel::{Receiver, after, never};
-
-use crate::model::time::Now;
+mod pace;
 
 pub use alerts::{Inlets as AlertInlets, Outlets as AlertOutlets, Settings, alert};
 pub use deliver::{Lease, NotifierFactory};
 pub use evaluate::evaluate;
 pub use heartbeat::{Ping, heartbeat};
-
-/// How often a loop shows that it is alive while nothing happens.
-const PULSE: Duration = Duration::from_secs(1);
-/// The share of its time that a loop spends on snapshots: after one it waits nineteen times as long as that took.
-const SNAPSHOT_SHARE: u32 = 19;
-
-/// The clocks, for the loops.
-#[expect(clippy::disallowed_methods, reason = "the loops are the shells that stamp the time")]
-pub fn now() -> Now {
-    Now { mono: Instant::now(), wall: SystemTime::now() }
-}
-
-/// Fires at a moment, or never.
-pub fn at(deadline: Option<Instant>) -> Receiver<Instant> {
-    deadline.map_or_else(never, |at| after(at.saturating_duration_since(now().mono)))
-}
-
-/// The earlier of two moments, either of which may be never.
-pub fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    a.into_iter().chain(b).min()
-}
-
-/// Paces snapshots: the first change is shown at once, and what follows as often as the cost of a snapshot
-/// leaves most of the time to the work itself.
-#[derive(Debug)]
-pub struct Publisher {
-    /// Whether there is something new to show.
-    pub changed: bool,
-    next: Instant,
-}
-
-impl Publisher {
-    /// Nothing to show yet.
-    pub fn new(now: Instant) -> Self {
-        Self { changed: false, next: now }
-    }
-
-    /// When to show what is new.
-    pub fn due(&self) -> Option<Instant> {
-        self.changed.then_some(self.next)
-    }
-
-    /// Calls `publish` if there is something new and its time has come.
-    pub fn publish_if_due(&mut self, publish: impl FnOnce()) {
-        let before = now().mono;
-        if !self.changed || before < self.next {
-            return;
-        }
-        publish();
-        self.changed = false;
-        let after = now().mono;
-        self.next = after + (after - before) * SNAPSHOT_SHARE;
-    }
-}
+pub use pace::now;
+use pace::{PULSE, Publisher, at, earliest};

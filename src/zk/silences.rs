@@ -51,6 +51,17 @@ pub fn list(client: &Client, places: &Places, watch: bool) -> Answer<Vec<Silence
     Ok(all)
 }
 
+/// The same without a watch; none at all where no agent has been.
+///
+/// # Errors
+/// The library's.
+pub fn all(client: &Client, places: &Places) -> Answer<Vec<Silence>> {
+    match list(client, places, false) {
+        Err(ZkError::NoNode) => Ok(Vec::new()),
+        all => all,
+    }
+}
+
 /// Makes a silence and gives its id; the `id` of the argument is not used.
 ///
 /// # Errors
@@ -69,12 +80,16 @@ pub fn add(client: &Client, places: &Places, acl: &[Acl], silence: &Silence) -> 
     Ok(made.rsplit('/').next().unwrap_or_default().to_owned())
 }
 
-/// Ends a silence.
+/// Ends a silence; says whether there was one of that id.
 ///
 /// # Errors
-/// The library's; `NoNode` if there is none of that id.
-pub fn remove(client: &Client, places: &Places, id: &str) -> Answer<()> {
-    client.delete(&format!("{}/{id}", places.silences), None)
+/// The library's.
+pub fn remove(client: &Client, places: &Places, id: &str) -> Answer<bool> {
+    match client.delete(&format!("{}/{id}", places.silences), None) {
+        Ok(()) => Ok(true),
+        Err(ZkError::NoNode) => Ok(false),
+        Err(e) => Err(e),
+    }
 }
 
 /// Removes those that ended a while ago.
@@ -83,10 +98,7 @@ pub fn remove(client: &Client, places: &Places, id: &str) -> Answer<()> {
 /// The library's.
 pub fn sweep(client: &Client, places: &Places, all: &[Silence], now: SystemTime) -> Answer<()> {
     for silence in all.iter().filter(|silence| silence.until + KEEP < now) {
-        match remove(client, places, &silence.id) {
-            Ok(()) | Err(ZkError::NoNode) => {}
-            Err(e) => return Err(e),
-        }
+        remove(client, places, &silence.id)?;
     }
     Ok(())
 }

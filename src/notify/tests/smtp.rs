@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::sink::{Act, Script, no_host, nobody, smtp};
 use super::{LIMIT, SECRET, SHORT, attempt, firing, is_discreet, item, kind, notification};
 use crate::model::message::Kind;
-use crate::model::receiver::{Email, Notifier, Outcome, Secret, Settings, Smtp, SmtpTls};
+use crate::model::notifier::Notifier;
+use crate::model::receiver::{Email, Outcome, Secret, Settings, Smtp, SmtpTls};
 use crate::notify::email::EmailNotifier;
 
 const ADDRESS: &str = "ops@example.com";

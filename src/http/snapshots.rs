@@ -1,0 +1,45 @@
+//! What is served, as it is published.
+
+use std::time::Instant;
+
+use super::status::View;
+use crate::model::status::{Alerts, Cluster, Compliance, ConfigStatus, Connection, WatchStatus, is_alerting};
+use crate::published::{Pulse, Reader};
+
+/// All that is served.
+#[derive(Clone, Debug)]
+pub struct Snapshots {
+    /// The connection to ZooKeeper.
+    pub connection: Reader<Connection>,
+    /// All paths.
+    pub compliance: Reader<Compliance>,
+    /// How good the readings are.
+    pub watch: Reader<WatchStatus>,
+    /// Alerts and receivers.
+    pub alerts: Reader<Alerts>,
+    /// The epoch of the lease that is in effect.
+    pub in_effect: Reader<Option<u64>>,
+    /// This agent's place in the cluster.
+    pub cluster: Reader<Cluster>,
+    /// The configuration in force.
+    pub config: Reader<ConfigStatus>,
+    /// The daemon's long-lived threads.
+    pub pulses: Vec<Pulse>,
+}
+
+impl Snapshots {
+    /// All cells as they are now.
+    pub(super) fn view(&self, now: Instant) -> View {
+        let (connection, cluster) = (self.connection.get(), self.cluster.get());
+        View {
+            connected: connection.is_up(now),
+            alerting: is_alerting(cluster.grant, *self.in_effect.get(), &connection, now),
+            connection,
+            cluster,
+            compliance: self.compliance.get(),
+            watch: self.watch.get(),
+            alerts: self.alerts.get(),
+            config: self.config.get(),
+        }
+    }
+}
