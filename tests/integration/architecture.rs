@@ -1,22 +1,22 @@
 //! The rules of the house that a machine can hold.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod source;
 
-/// The longest file, in lines before its unit tests.
-const LONGEST: usize = 420;
+use std::collections::{BTreeMap, BTreeSet};
+
+use source::{Source, files, sources};
 
 /// Which modules of the crate each top-level module may name; `model` is pure.
 const ARROWS: [(&str, &[&str]); 18] = [
-    ("main", &["cli", "commands", "daemon", "logging"]),
+    ("main", &["cli", "commands", "daemon", "env", "logging"]),
     ("lib", &[]),
     (
         "daemon",
         &[
             "cli",
             "config",
+            "env",
             "http",
-            "logging",
             "model",
             "notify",
             "pipeline",
@@ -27,80 +27,157 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "zk",
         ],
     ),
-    ("commands", &["cli", "config", "daemon", "model", "notify", "published", "threads", "watching", "zk"]),
+    (
+        "commands",
+        &["cli", "config", "daemon", "env", "model", "notify", "published", "threads", "watching", "zk"],
+    ),
     ("watching", &["cli", "model", "pipeline", "published", "threads", "zk"]),
     ("systemd", &["published"]),
     ("cli", &["credentials", "model"]),
     ("config", &["credentials", "model"]),
-    ("credentials", &[]),
-    ("logging", &["model"]),
+    ("credentials", &["model"]),
+    ("logging", &[]),
     ("zk", &["model", "published", "roots"]),
     ("pipeline", &["model", "published"]),
-    ("notify", &["model", "published", "roots"]),
+    ("notify", &["model", "roots"]),
     ("http", &["model", "published"]),
     ("threads", &["published"]),
     ("roots", &[]),
-    ("published", &["model"]),
+    ("published", &[]),
     ("model", &[]),
 ];
 
-/// All Rust files below a directory of the repository.
-fn files(below: &str) -> Vec<(PathBuf, String)> {
-    let mut found = Vec::new();
-    let mut open = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(below)];
-    while let Some(path) = open.pop() {
-        if path.is_dir() {
-            open.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = fs::read_to_string(&path).unwrap();
-            found.push((path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().to_owned(), text));
-        }
+/// Files that others take apart right now, by the beginning of their names: what they import is not followed.
+const IN_WORK: [&str; 3] = ["src/pipeline/evaluate.rs", "src/pipeline/heartbeat.rs", "src/zk/election"];
+
+/// The rooms that each room names.
+fn arrows(sources: &[Source]) -> BTreeMap<&str, BTreeSet<String>> {
+    let mut arrows = BTreeMap::<&str, BTreeSet<String>>::new();
+    for source in sources {
+        let named =
+            source.names(&children(sources, source)).into_iter().filter_map(|name| name.into_iter().next());
+        arrows.entry(source.room()).or_default().extend(named.filter(|name| name != source.room()));
     }
-    assert!(!found.is_empty(), "no files below {below}");
-    found.sort();
-    found
+    arrows
 }
 
-/// The top-level module that a file of `src` belongs to.
-fn room(path: &Path) -> String {
-    let first = path.components().nth(1).unwrap().as_os_str().to_string_lossy().into_owned();
-    first.trim_end_matches(".rs").to_owned()
-}
-
-/// The code of a file without its comments and its unit tests.
-fn code(text: &str) -> impl Iterator<Item = &str> {
-    let product = text.split("#[cfg(test)]\nmod ").next().unwrap_or("");
-    product.lines().map(|line| line.split("//").next().unwrap_or(""))
-}
-
-/// The modules of the crate that a line names.
-fn named(line: &str) -> Vec<String> {
-    let after = |prefix: &str| {
-        let word =
-            |rest: &str| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
-        line.split(prefix).skip(1).map(word).filter(|word| !word.is_empty()).collect::<Vec<_>>()
+/// The modules that stand right below a file's.
+fn children<'a>(sources: &'a [Source], parent: &Source) -> BTreeSet<&'a str> {
+    let below = |source: &'a Source| {
+        let (last, above) = source.module.split_last()?;
+        (*above == parent.module).then_some(last.as_str())
     };
-    [after("crate::"), after("zk_monitor::")].concat()
+    sources.iter().filter_map(below).collect()
 }
 
-fn is_test_file(path: &Path) -> bool {
-    let in_tests = path.components().skip(1).any(|part| part.as_os_str() == "tests");
-    in_tests || path.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with("tests"))
+/// What stands where the arrows do not allow it, and which arrows nobody uses.
+fn misplaced(sources: &[Source], allowed: &[(&str, &[&str])]) -> Vec<String> {
+    let found = arrows(sources);
+    let mut wrong = Vec::new();
+    for (room, named) in &found {
+        let known = allowed.iter().find(|(name, _)| name == room);
+        let Some((_, allowed)) = known else {
+            wrong.push(format!("{room} is a room that the house does not know"));
+            continue;
+        };
+        let strange = named.iter().filter(|name| !allowed.contains(&name.as_str()));
+        wrong.extend(strange.map(|name| format!("{room} names {name}")));
+        let unused = allowed.iter().filter(|name| !named.contains(**name));
+        wrong.extend(unused.map(|name| format!("{room} may name {name}, and does not")));
+    }
+    wrong
+}
+
+/// Files that import each other, directly or by way of others: each with those of its circle that it imports.
+fn circles(sources: &[Source]) -> Vec<(String, BTreeSet<String>)> {
+    let shown = |source: &Source| source.path.display().to_string();
+    let mut imports = BTreeMap::<String, BTreeSet<String>>::new();
+    for source in sources {
+        let named = source.names(&children(sources, source));
+        let files = named.iter().filter_map(|name| file(sources, name)).map(shown);
+        imports.insert(shown(source), files.filter(|file| *file != shown(source)).collect());
+    }
+    let reached: BTreeMap<&String, BTreeSet<&String>> =
+        imports.keys().map(|file| (file, reach(&imports, file))).collect();
+    let circle = |(file, named): (&String, &BTreeSet<String>)| {
+        let back = named.iter().filter(|other| reached[other].contains(file)).cloned();
+        (file.clone(), back.collect::<BTreeSet<_>>())
+    };
+    imports.iter().map(circle).filter(|(_, back)| !back.is_empty()).collect()
+}
+
+/// All that a file imports, directly or by way of others.
+fn reach<'a>(imports: &'a BTreeMap<String, BTreeSet<String>>, from: &'a String) -> BTreeSet<&'a String> {
+    let (mut seen, mut open) = (BTreeSet::new(), vec![from]);
+    while let Some(next) = open.pop() {
+        open.extend(imports[next].iter().filter(|file| seen.insert(*file)));
+    }
+    seen
+}
+
+/// The file that something of the crate stands in.
+fn file<'a>(sources: &'a [Source], name: &[String]) -> Option<&'a Source> {
+    let holds = |source: &&Source| source.room() != "main" && name.starts_with(&source.module);
+    sources.iter().filter(holds).max_by_key(|source| source.module.len())
 }
 
 #[test]
 fn arrows_go_one_way() {
-    let rooms: Vec<&str> = ARROWS.iter().map(|(room, _)| *room).collect();
-    for (path, text) in files("src") {
-        let room = room(&path);
-        let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == room) else {
-            panic!("{}: a room that the house does not know", path.display());
-        };
-        for name in code(&text).flat_map(named) {
-            let fine = name == room || allowed.contains(&name.as_str()) || !rooms.contains(&name.as_str());
-            assert!(fine, "{}: {room} names {name}", path.display());
+    let wrong = misplaced(&sources(), &ARROWS);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn no_files_import_each_other() {
+    let mut sources = sources();
+    let is_in_work = |file: &str| IN_WORK.iter().find(|known| file.starts_with(**known));
+    let circular: BTreeSet<_> = circles(&sources).iter().filter_map(|(file, _)| is_in_work(file)).collect();
+    assert_eq!(circular.len(), IN_WORK.len(), "in circles are {circular:?} alone: strike the others");
+    for source in sources.iter_mut().filter(|source| is_in_work(source.path.to_str().unwrap()).is_some()) {
+        source.code.clear();
+    }
+    let found = circles(&sources);
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn a_forbidden_line_is_found_wherever_it_stands() {
+    let tests = "#[cfg(test)]\nmod tests {\n    fn f() {}\n}\n";
+    for path in
+        ["src/zk/mod.rs", "src/zk/link.rs", "src/zk/election/line.rs", "src/threads.rs", "src/main.rs"]
+    {
+        for before in ["", "#[cfg(test)]\nmod tests;\n", tests] {
+            let source =
+                Source::new(path, &format!("//! A file.\n{before}fn f() {{\n    crate::model::f();\n}}\n"));
+            let room = source.room().to_owned();
+            let found = misplaced(&[source], &[(room.as_str(), &[])]);
+            assert_eq!(found, [format!("{room} names model")], "{path} {before}");
         }
     }
+    let unused = misplaced(&[Source::new("src/zk/mod.rs", "")], &[("zk", &["model"])]);
+    assert_eq!(unused, ["zk may name model, and does not"]);
+}
+
+#[test]
+fn a_circle_is_found() {
+    let source = |name: &str, text: &str| Source::new(&format!("src/{name}.rs"), text);
+    let check = |texts: [&str; 3], expected: usize| {
+        let names = ["zk/mod", "zk/a", "zk/b"];
+        let sources: Vec<Source> = names.iter().zip(texts).map(|(name, text)| source(name, text)).collect();
+        assert_eq!(circles(&sources).len(), expected, "{texts:?}");
+    };
+    check(["pub mod a;\npub mod b;\n", "use super::b::B;\n", "struct B;\n"], 0);
+    check(
+        [
+            "pub mod a;\npub use a::A;\n",
+            "use super::b::B;\n",
+            "#[cfg(test)]\nmod tests { use super::super::a; }\n",
+        ],
+        0,
+    );
+    check(["", "use super::b::B;\n", "fn f() { super::a::f() }\n"], 2);
+    check(["pub use a::A;\n", "use super::b::B;\n", "use super::A;\n"], 3);
+    check(["fn f() { a::g() }\n", "use super::*;\n", ""], 2);
 }
 
 #[test]
@@ -115,22 +192,20 @@ fn the_model_is_pure() {
         "std::fs",
         "std::net",
     ];
-    for (path, text) in files("src/model").into_iter().filter(|(path, _)| !is_test_file(path)) {
-        for line in code(&text) {
+    for source in sources().iter().filter(|source| source.room() == "model") {
+        for line in source.code.lines() {
             let found = foreign.iter().find(|word| line.contains(**word));
-            assert!(found.is_none(), "{}: {line}", path.display());
+            assert!(found.is_none(), "{}: {line}", source.path.display());
         }
     }
 }
 
 #[test]
 fn locks_live_in_one_place() {
-    for (path, text) in
-        files("src").into_iter().filter(|(path, _)| room(path) != "published" && !is_test_file(path))
-    {
-        for line in code(&text) {
+    for source in sources().iter().filter(|source| source.room() != "published") {
+        for line in source.code.lines() {
             let found = ["Mutex", "RwLock", "Condvar"].iter().find(|word| line.contains(**word));
-            assert!(found.is_none(), "{}: {line}", path.display());
+            assert!(found.is_none(), "{}: {line}", source.path.display());
         }
     }
 }
@@ -145,17 +220,4 @@ fn nothing_sleeps_but_the_one_who_waits() {
         .map(|(path, _)| path.display().to_string())
         .collect();
     assert_eq!(sleepers, ["tests/integration/common/mod.rs"]);
-}
-
-#[test]
-fn a_file_says_one_noun() {
-    let long: Vec<String> = [files("src"), files("tests")]
-        .concat()
-        .into_iter()
-        .filter(|(path, _)| !is_test_file(path))
-        .map(|(path, text)| (path, code(&text).count()))
-        .filter(|(_, lines)| *lines > LONGEST)
-        .map(|(path, lines)| format!("{}: {lines} lines", path.display()))
-        .collect();
-    assert!(long.is_empty(), "{long:#?}");
 }
