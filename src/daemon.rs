@@ -1,29 +1,31 @@
-//! Wiring: which threads there are, what connects them, and in which order they end.
+//! The daemon's life: its start, what it hears while it runs, and the order in which it ends.
+
+mod wiring;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded, never, select, tick, unbounded};
+use crossbeam_channel::{Receiver, never, select, tick, unbounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::cli::Options;
+use crate::clock;
 use crate::config::{self, Config};
-use crate::http::{self, Snapshots};
-use crate::model::dispatcher;
+use crate::http;
 use crate::model::rule::RuleSet;
-use crate::model::status::{Alerts, Cluster, ConfigStatus};
+use crate::model::status::ConfigStatus;
 use crate::notify;
-use crate::pipeline::{self, AlertInlets, AlertOutlets, Lease, Ping, Settings};
-use crate::published::{Writer, cell};
+use crate::pipeline::{Ping, Settings};
 use crate::systemd::{News, Systemd};
 use crate::threads::Threads;
-use crate::watching::{self, Watching, session_settings};
+use crate::watching::{self, session_settings};
 use crate::zk;
 use crate::zk::election::Input;
+use wiring::{Parts, Wiring};
 
 /// From SIGTERM to the end of all waiting, whatever hangs. Two seconds are promised; the rest is for the last lines of
 /// the log, on a machine that may be busy.
@@ -60,40 +62,21 @@ fn log_lines(errors: &str) {
     }
 }
 
-/// What the main thread holds on to: the ends of channels through which it reloads and stops the others.
+/// What the main thread holds on to.
 struct Daemon {
     file: PathBuf,
     threads: Threads,
     systemd: Systemd,
     signals: Receiver<i32>,
-    watching: Watching,
-    election: Sender<Input>,
-    settings: Sender<Arc<Settings>>,
-    ping: Writer<Option<Ping>>,
-    config: Writer<ConfigStatus>,
+    wiring: Wiring,
     status: ConfigStatus,
-    /// Closing it parks the alert thread.
-    alert_stop: Sender<()>,
-    heartbeat_stop: Sender<()>,
     http_stop: http::Stopper,
-}
-
-/// What is there before the first thread starts.
-struct Parts<'a> {
-    options: &'a Options,
-    file: &'a Path,
-    signals: Receiver<i32>,
-    listener: http::Listener,
-    http_stop: http::Stopper,
-    identity: zk::election::Identity,
-    session: zk::session::Settings,
-    rules: Arc<RuleSet>,
-    receivers: Arc<Settings>,
 }
 
 impl Daemon {
     fn start(options: &Options, file: &Path, mut config: Config) -> Result<Self, String> {
-        let signals = signals().map_err(|e| format!("cannot handle signals: {e}"))?;
+        let mut threads = Threads::default();
+        let signals = signals(&mut threads).map_err(|e| format!("cannot handle signals: {e}"))?;
         let session = session_settings(&options.zookeeper)?;
         let (listener, http_stop) = http::bind(options.bind, options.port).map_err(|e| {
             format!("cannot listen on port {}: {e}; choose another with --port", options.port)
@@ -103,129 +86,14 @@ impl Daemon {
         let identity = identity(options, address)?;
         let (receivers, rules) = take_rules(&mut config);
         let watched = rules.len();
-        let parts =
-            Parts { options, file, signals, listener, http_stop, identity, session, rules, receivers };
-        let mut daemon = Self::wire(parts).map_err(|e| format!("cannot start the daemon's threads: {e}"))?;
+        let parts = Parts { options, listener, identity, session, rules, receivers };
+        let wiring = Wiring::start(&mut threads, parts)
+            .map_err(|e| format!("cannot start the daemon's threads: {e}"))?;
+        let systemd = Systemd::from_env(&crate::env);
+        let status = ConfigStatus { file: file.display().to_string().into(), ..ConfigStatus::default() };
+        let mut daemon = Self { file: file.to_owned(), threads, systemd, signals, wiring, status, http_stop };
         daemon.tell_of(config, watched);
         Ok(daemon)
-    }
-
-    /// Connects and starts everything.
-    fn wire(parts: Parts<'_>) -> io::Result<Self> {
-        let Parts { options, file, signals, listener, http_stop, identity, session, rules, receivers } =
-            parts;
-        let mut threads = Threads::default();
-        let places = zk::names::Places::new(&options.cluster_prefix, &options.cluster_name);
-        let (election, inputs) = unbounded();
-        let (news_sender, news) = unbounded();
-        let (writes, write_queue) = zk::ledger::channel();
-        let (written_sender, written) = unbounded();
-        let (settings, settings_receiver) = unbounded();
-        let (alert_stop, stop) = bounded(0);
-        let (heartbeat_stop, heartbeat_stopped) = bounded(0);
-        let (alerts_writer, alerts) = cell(Alerts::default());
-        let (cluster_writer, cluster) = cell(Cluster {
-            name: options.cluster_name.as_str().into(),
-            agent: identity.name.as_str().into(),
-            ..Cluster::default()
-        });
-        let (config, config_reader) = cell(ConfigStatus::default());
-        let (own_writer, own) = cell(None);
-        let (access_writer, access) = cell(None);
-        let (in_flight_writer, in_flight) = cell(0);
-        let (in_effect_writer, in_effect) = cell(None);
-        let (ping, ping_reader) = cell(None);
-
-        // Fails only if nobody receives any more, and the receiver is here.
-        settings.send(receivers).ok();
-        let ledger = places.alerts.as_str().into();
-        let election_inbox = election.clone();
-        let reread = options.reread;
-        let watching = Watching::start(&mut threads, session, election_inbox, own, rules, ledger, reread)?;
-        let connection = watching.connection.clone();
-        let compliance = watching.compliance.clone();
-        let lease =
-            Lease { cluster: cluster.clone(), connection: connection.clone(), in_effect: in_effect.clone() };
-
-        let inlets =
-            AlertInlets { judged: watching.judged.clone(), news, written, settings: settings_receiver, stop };
-        let pulse = threads.pulse("alert");
-        let outlets = AlertOutlets {
-            writes,
-            alerts: alerts_writer,
-            in_flight: in_flight_writer,
-            in_effect: in_effect_writer,
-            pulse,
-        };
-        let speaker = dispatcher::Speaker {
-            cluster: options.cluster_name.as_str().into(),
-            agent: identity.name.as_str().into(),
-            instance: identity.instance[..12].into(),
-            seed: fastrand::u64(..),
-        };
-        let sender = notify::Identity { url: format!("http://{}", identity.http) };
-        let make: pipeline::NotifierFactory = Arc::new(move |receiver| notify::notifier(receiver, &sender));
-        let alert_lease = lease.clone();
-        threads.spawn("alert", move || pipeline::alert(speaker, make, alert_lease, &inlets, outlets))?;
-
-        let acl = zk::names::own_acl(identity.credentials);
-        zk::ledger::start(&write_queue, &written_sender, &access, &places, &acl)?;
-
-        let outlets = zk::election::Outlets {
-            news: news_sender,
-            watch: watching.inputs.clone(),
-            cluster: cluster_writer,
-            own: own_writer,
-            access: access_writer,
-            pulse: threads.pulse("zk-election"),
-        };
-        let inlets = zk::election::Inlets {
-            name: options.cluster_name.as_str().into(),
-            inputs,
-            connection: connection.clone(),
-            in_flight,
-            in_effect: in_effect.clone(),
-        };
-        threads.spawn("zk-election", move || zk::election::run(identity, places, &inlets, outlets))?;
-
-        let watched = compliance.clone();
-        threads.spawn("heartbeat", move || {
-            pipeline::heartbeat(&ping_reader, &lease, &watched, &heartbeat_stopped);
-        })?;
-
-        let pulses = threads.pulses();
-        let snapshots = Snapshots {
-            connection,
-            compliance,
-            watch: watching.status.clone(),
-            alerts,
-            in_effect,
-            cluster,
-            config: config_reader,
-            pulses,
-        };
-        threads.spawn("http", move || {
-            if let Err(e) = http::serve(listener, snapshots) {
-                log::error!("the HTTP server ended: {e}");
-            }
-        })?;
-
-        let status = ConfigStatus { file: file.display().to_string().into(), ..ConfigStatus::default() };
-        Ok(Self {
-            file: file.to_owned(),
-            threads,
-            systemd: Systemd::from_env(&crate::env),
-            signals,
-            watching,
-            election,
-            settings,
-            ping,
-            config,
-            status,
-            alert_stop,
-            heartbeat_stop,
-            http_stop,
-        })
     }
 
     /// Waits for signals, and for threads that end and should not.
@@ -235,7 +103,9 @@ impl Daemon {
             select! {
                 recv(self.signals) -> signal => match signal {
                     Ok(SIGHUP) => self.reload(),
-                    Ok(_) | Err(_) => break,
+                    Ok(_) => break,
+                    // The thread's end is told, too, and ends the daemon.
+                    Err(_) => self.signals = never(),
                 },
                 recv(beat) -> now => {
                     // A ticker never closes.
@@ -243,8 +113,11 @@ impl Daemon {
                         self.systemd.beat(&self.threads.pulses(), now);
                     }
                 }
-                recv(self.threads.ended()) -> name => {
-                    log::error!("thread {} ended unasked; the daemon ends with it", name.unwrap_or("?"));
+                recv(self.threads.ended()) -> ended => {
+                    // The threads themselves hold the other end.
+                    if let Ok(ended) = ended {
+                        log::error!("{}; the daemon ends with it", self.threads.cause(ended));
+                    }
                     self.stop();
                     return EX_FAILURE;
                 }
@@ -268,7 +141,7 @@ impl Daemon {
                 log::error!("the configuration was not re-read, and the one in force stays:");
                 log_lines(&errors);
                 self.status.error = Some(errors.into());
-                self.config.publish(self.status.clone());
+                self.wiring.config.publish(self.status.clone());
             }
         }
     }
@@ -278,8 +151,8 @@ impl Daemon {
         let (receivers, rules) = take_rules(&mut config);
         let watched = rules.len();
         // This fails only if the thread has ended, which ends the daemon.
-        self.settings.send(receivers).ok();
-        self.watching.rules(rules);
+        self.wiring.settings.send(receivers).ok();
+        self.wiring.watching.rules(rules);
         self.tell_of(config, watched);
     }
 
@@ -288,32 +161,33 @@ impl Daemon {
         for warning in &config.warnings {
             log::warn!("{warning}");
         }
-        self.status.loaded = Some(wall_clock());
+        self.status.loaded = Some(clock::wall());
         self.status.error = None;
         self.status.digest = config.digest.into();
-        self.config.publish(self.status.clone());
-        self.ping.publish(config.heartbeat.map(|heartbeat| Ping {
+        self.wiring.config.publish(self.status.clone());
+        self.wiring.ping.publish(config.heartbeat.map(|heartbeat| Ping {
             every: heartbeat.every,
             ping: Arc::new(move || notify::heartbeat(&heartbeat.url)),
         }));
         self.systemd.tell(News::Ready(&format!("rules in force: {watched}")));
         // This fails only if the thread has ended, which ends the daemon.
-        self.election.send(Input::Config(Arc::clone(&self.status.digest))).ok();
+        self.wiring.election.send(Input::Config(Arc::clone(&self.status.digest))).ok();
     }
 
     /// Ends the threads in an order that lets each finish: first the alerts under way are parked while the
     /// session is still there to note it, then the lease is given up and the session closed.
     fn stop(mut self) {
-        let began = clock();
+        let began = clock::mono();
         self.systemd.tell(News::Stopping);
-        drop(self.alert_stop);
-        drop(self.heartbeat_stop);
+        drop(self.wiring.alert_stop);
+        drop(self.wiring.heartbeat_stop);
         let mut late = self.threads.wait_for(&["alert"], began + PARK);
-        self.election.send(Input::Stop).ok();
-        self.watching.stop();
+        self.wiring.election.send(Input::Stop).ok();
+        self.wiring.watching.stop();
         drop(self.http_stop);
         late.extend(self.threads.wait_for(&watching::THREADS, began + END));
-        late.extend(self.threads.wait_for(&["zk-election", "http"], began + END));
+        late.extend(self.threads.wait_for(&["zk-election", "zk-ledger", "http"], began + END));
+        late.dedup();
         if !late.is_empty() {
             log::warn!("ended without waiting for {}", late.join(", "));
         }
@@ -327,10 +201,10 @@ fn take_rules(config: &mut Config) -> (Arc<Settings>, Arc<RuleSet>) {
     (Arc::new(Settings { receivers, group_wait: config.group_wait }), Arc::new(RuleSet::new(rules)))
 }
 
-fn signals() -> io::Result<Receiver<i32>> {
+fn signals(threads: &mut Threads) -> io::Result<Receiver<i32>> {
     let (sender, receiver) = unbounded();
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+    threads.spawn("signals", move || {
         for signal in signals.forever() {
             if sender.send(signal).is_err() {
                 return;
@@ -347,21 +221,11 @@ fn identity(options: &Options, address: SocketAddr) -> Result<zk::election::Iden
     let http = if is_any { format!("{host}:{}", address.port()) } else { address.to_string() };
     let instance = instance().ok_or("the system gives no random numbers")?;
     let credentials = options.zookeeper.credentials.is_some();
-    Ok(zk::election::Identity { name, instance, started: wall_clock(), http, credentials })
+    Ok(zk::election::Identity { name, instance, started: clock::wall(), http, credentials })
 }
 
 /// Thirty-two random hexadecimal digits.
 fn instance() -> Option<String> {
     let random: [u8; 16] = ring::rand::generate(&ring::rand::SystemRandom::new()).ok()?.expose();
     Some(random.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-#[expect(clippy::disallowed_methods, reason = "the end of the daemon is bounded in real time")]
-fn clock() -> Instant {
-    Instant::now()
-}
-
-#[expect(clippy::disallowed_methods, reason = "people read when the daemon was started and configured")]
-fn wall_clock() -> SystemTime {
-    SystemTime::now()
 }

@@ -6,6 +6,7 @@
 //! ([`published`]) that the HTTP side reads.
 
 pub mod cli;
+pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod credentials;

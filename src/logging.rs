@@ -9,14 +9,16 @@ mod sink;
 
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
+use crate::clock;
 use line::Line;
 pub use sink::Destination;
 use sink::Sink;
@@ -62,10 +64,15 @@ pub fn init(level: LevelFilter, destination: Destination) -> Result<(), Error> {
     let (sender, queue) = bounded(QUEUE);
     let dropped = Arc::new(AtomicU64::new(0));
     let logger = Logger { level, queue: sender, dropped: Arc::clone(&dropped) };
-    let sink = Sink::new(destination);
+    let mut sink = Sink::new(destination);
     thread::Builder::new()
         .name("log".into())
-        .spawn(move || write_all(&queue, sink, &dropped))
+        .spawn(move || {
+            // A fault of the syslog library must not cost the rest of the log.
+            if catch_unwind(AssertUnwindSafe(|| write_all(&queue, &mut sink, &dropped))).is_err() {
+                write_all(&queue, &mut Sink::new(Destination::choose(None)), &dropped);
+            }
+        })
         .map_err(Error::Thread)?;
     log::set_boxed_logger(Box::new(logger)).map_err(|_| Error::Begun)?;
     log::set_max_level(level);
@@ -104,7 +111,7 @@ impl Log for Logger {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            self.push(Line::new(wall_clock(), record.level(), record.target(), record.args()));
+            self.push(Line::new(clock::wall(), record.level(), record.target(), record.args()));
         }
     }
 
@@ -149,14 +156,14 @@ fn limit(target: &str, level: LevelFilter) -> LevelFilter {
 }
 
 /// The thread `log`: writes what is queued, until the process ends.
-fn write_all(queue: &Receiver<Item>, mut sink: Sink, dropped: &AtomicU64) {
+fn write_all(queue: &Receiver<Item>, sink: &mut Sink, dropped: &AtomicU64) {
     for item in queue {
         let missing = dropped.swap(0, Ordering::Relaxed);
         if missing > 0 {
             let text = format_args!(
                 "{missing} lines of this log are missing: they came faster than they could be written"
             );
-            sink.write(&Line::new(wall_clock(), Level::Warn, module_path!(), &text));
+            sink.write(&Line::new(clock::wall(), Level::Warn, module_path!(), &text));
         }
         match item {
             Item::Line(line) => sink.write(&line),
@@ -166,16 +173,10 @@ fn write_all(queue: &Receiver<Item>, mut sink: Sink, dropped: &AtomicU64) {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "log lines tell the time of the wall clock; nothing is decided by it"
-)]
-fn wall_clock() -> SystemTime {
-    SystemTime::now()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     #[test]
@@ -205,7 +206,7 @@ mod tests {
         assert_eq!((queue.len(), dropped.load(Ordering::Relaxed)), (2, 998));
         drop(logger);
         let (out, written) = crossbeam_channel::unbounded();
-        write_all(&queue, Sink::Memory(out), &dropped);
+        write_all(&queue, &mut Sink::Memory(out), &dropped);
         let lines: Vec<String> = written.iter().collect();
         assert!(lines[0].contains("998 lines of this log are missing"), "{lines:?}");
         assert_eq!(lines[1..], ["[zk_monitor] (INFO) 0", "[zk_monitor] (INFO) 1"]);
@@ -217,7 +218,7 @@ mod tests {
         let dropped = Arc::new(AtomicU64::new(0));
         let logger = Logger { level: LevelFilter::Info, queue: sender, dropped: Arc::clone(&dropped) };
         let (out, written) = crossbeam_channel::unbounded();
-        let writer = thread::spawn(move || write_all(&queue, Sink::Memory(out), &dropped));
+        let writer = thread::spawn(move || write_all(&queue, &mut Sink::Memory(out), &dropped));
         logger.push(Line::new(SystemTime::UNIX_EPOCH, Level::Info, "zk_monitor::daemon", &"first"));
         logger.flush();
         assert_eq!(written.try_recv().as_deref(), Ok("[daemon] (INFO) first"));

@@ -8,6 +8,7 @@ use crossbeam_channel::{RecvTimeoutError, unbounded};
 
 use super::answer::{Answer, load};
 use crate::cli::ZooKeeper;
+use crate::clock;
 use crate::model::rule::RuleSet;
 use crate::model::status::{Compliance, PathState, PathStatus};
 use crate::published::cell;
@@ -29,7 +30,7 @@ const UNKNOWN: u8 = 3;
 
 /// Reads every path once.
 pub fn once(zookeeper: &ZooKeeper, file: &Path) -> Answer {
-    let began = clock();
+    let began = clock::mono();
     let config = match load(file) {
         Ok(config) => config,
         Err(answer) => return answer,
@@ -83,9 +84,4 @@ fn report(compliance: &Compliance) -> Answer {
         }
     }
     Answer { stdout, code, ..Answer::default() }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the answer is due at a real time")]
-fn clock() -> Instant {
-    Instant::now()
 }

@@ -1,10 +1,11 @@
 //! `--silence`, `--unsilence`, `--silences`
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::answer::Answer;
 use crate::cli::Options;
+use crate::clock;
 use crate::daemon::EX_FAILURE;
 use crate::model::civil;
 use crate::model::status::Silence;
@@ -20,7 +21,7 @@ const ERRAND: Duration = Duration::from_secs(10);
 
 /// Makes a silence and prints its id.
 pub fn silence(options: &Options, path: &str, duration: Duration, comment: &str, by: &str) -> Answer {
-    let until = wall_clock() + duration;
+    let until = clock::wall() + duration;
     let silence = Silence { id: "".into(), path: path.into(), until, comment: comment.into(), by: by.into() };
     let credentials = options.zookeeper.credentials.is_some();
     let told = format!("{path} is silenced until {}", civil::rfc3339(until));
@@ -46,7 +47,7 @@ pub fn unsilence(options: &Options, id: &str) -> Answer {
 
 /// Lists the silences in force, a line each: id, end, path, by whom, comment.
 pub fn silences(options: &Options) -> Answer {
-    let now = wall_clock();
+    let now = clock::wall();
     errand(options, move |client, places| {
         let all =
             stored::all(client, places).map_err(|e| format!("cannot read the silences: {}", describe(e)))?;
@@ -69,9 +70,4 @@ fn errand(
         Ok(stdout) => Answer { stdout, ..Answer::default() },
         Err(reason) => Answer::failed(EX_FAILURE, &reason),
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "silences end by the wall clock")]
-fn wall_clock() -> SystemTime {
-    SystemTime::now()
 }

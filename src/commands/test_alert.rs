@@ -2,10 +2,10 @@
 
 use std::path::Path;
 use std::thread;
-use std::time::SystemTime;
 
 use super::answer::{Answer, load};
 use crate::cli::Options;
+use crate::clock;
 use crate::daemon::EX_FAILURE;
 use crate::model::children::Left;
 use crate::model::message::{Item, Kind, Notification};
@@ -69,7 +69,7 @@ fn notification(options: &Options, path: &str) -> Notification {
         path: path.into(),
         kind: Kind::Test,
         message: "This is a test alert. Nothing is wrong.".into(),
-        since: wall_clock(),
+        since: clock::wall(),
         until: None,
         children: None,
         left: Left::default(),
@@ -81,9 +81,4 @@ fn notification(options: &Options, path: &str) -> Notification {
         agent: format!("{host}-{}", std::process::id()).into(),
         items: vec![item],
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the message tells when it was sent")]
-fn wall_clock() -> SystemTime {
-    SystemTime::now()
 }

@@ -3,12 +3,13 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tiny_http::{Header, Request, Response, StatusCode};
 
 use super::backend::{LANE, Questions, TICKET};
 use super::routes::{Answer, Question, Router};
+use crate::clock;
 
 /// How long bodies are kept for the next request. A scrape or a page comes more often than that.
 const IDLE: Duration = Duration::from_secs(20);
@@ -37,11 +38,12 @@ impl Answers {
 
     fn answer(&mut self, request: Request) {
         // A panic ends this request only. The snapshots are whole, and the cache is emptied.
-        let answer = catch_unwind(AssertUnwindSafe(|| self.router.answer(&question(&request), clock())))
-            .unwrap_or_else(|_| {
-                self.router.forget();
-                Answer::error(500, "this request met a fault in the program; please report it")
-            });
+        let answer =
+            catch_unwind(AssertUnwindSafe(|| self.router.answer(&question(&request), clock::mono())))
+                .unwrap_or_else(|_| {
+                    self.router.forget();
+                    Answer::error(500, "this request met a fault in the program; please report it")
+                });
         let number = |name| header(&request, name).and_then(|value| value.parse::<usize>().ok());
         let Some((lane, ticket)) = number(LANE).zip(number(TICKET)) else { return };
         if let Some(bodies) = self.questions.bodies.get(lane) {
@@ -76,9 +78,4 @@ fn head(answer: Answer) -> Response<io::Empty> {
         }
     }
     response
-}
-
-#[expect(clippy::disallowed_methods, reason = "the shell that tells the router the time")]
-fn clock() -> Instant {
-    Instant::now()
 }

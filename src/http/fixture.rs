@@ -13,10 +13,7 @@ use crate::published::{Pulse, Writer, cell};
 use super::Snapshots;
 use super::status::View;
 
-#[expect(clippy::disallowed_methods, reason = "tests need a moment to count from")]
-pub fn now() -> Instant {
-    Instant::now()
-}
+pub use crate::clock::mono as now;
 
 fn moment() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_401_553_225)

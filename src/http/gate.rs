@@ -18,6 +18,7 @@ use rustix::process::{Resource, getrlimit};
 
 use super::backend::{Backend, Bytes};
 use super::client::Client;
+use crate::clock;
 
 /// How many connections there can be at most.
 pub const CLIENTS: usize = 256;
@@ -74,7 +75,7 @@ impl Gate {
     /// No lane to tiny_http is left, or waiting itself fails.
     pub fn run(mut self) -> io::Result<()> {
         loop {
-            let now = clock();
+            let now = clock::mono();
             self.expire(now);
             if self.backend.lanes.is_empty() {
                 return Err(io::Error::other("all connections to tiny_http are lost"));
@@ -84,7 +85,7 @@ impl Gate {
             if ready.stop {
                 return Ok(());
             }
-            self.go_on(&ready, clock());
+            self.go_on(&ready, clock::mono());
         }
     }
 
@@ -252,11 +253,6 @@ fn is_exhaustion(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let code = Errno::from_io_error(error);
     [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(Some).contains(&code)
-}
-
-#[expect(clippy::disallowed_methods, reason = "the shell that tells the connections the time")]
-fn clock() -> Instant {
-    Instant::now()
 }
 
 #[cfg(test)]

@@ -25,10 +25,10 @@ mod tests;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
-use std::thread;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
+use crate::threads::Spawner;
 use answers::Answers;
 use backend::Backend;
 use gate::Gate;
@@ -102,14 +102,11 @@ impl Listener {
 /// # Errors
 /// What makes serving impossible: at the start no thread or descriptor to be had, later the loss of tiny_http's
 /// threads. Nothing that a client does is such an error.
-pub fn serve(listener: Listener, snapshots: Snapshots) -> io::Result<()> {
+pub fn serve(listener: Listener, snapshots: Snapshots, spawner: &Spawner) -> io::Result<()> {
     let (backend, questions) = Backend::start()?;
     let answers = Answers::new(questions, Router::new(snapshots));
-    thread::scope(|scope| {
-        let answering =
-            thread::Builder::new().name("http-answers".to_owned()).spawn_scoped(scope, || answers.run())?;
-        let served = Gate::new(listener.socket, listener.stop, backend).run();
-        let joined = answering.join().map_err(|_| io::Error::other("the thread that answers HTTP panicked"));
-        served.and(joined)
-    })
+    let answering = spawner.spawn("http-answers", || answers.run())?;
+    let served = Gate::new(listener.socket, listener.stop, backend).run();
+    let joined = answering.join().map_err(|_| io::Error::other("the thread that answers HTTP panicked"));
+    served.and(joined)
 }

@@ -12,6 +12,7 @@ use super::fixture::{self, Cells, now};
 use super::gate::CLIENTS;
 use super::{Stopper, bind, serve};
 use crate::model::status::{Compliance, Connection};
+use crate::threads::Threads;
 
 /// A server over the snapshots of the fixture, ended and joined when dropped.
 struct Server {
@@ -25,7 +26,8 @@ impl Server {
         let (cells, snapshots) = fixture::cells();
         let (listener, stopper) = bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
         let address = listener.local_addr().unwrap();
-        let thread = thread::spawn(move || serve(listener, snapshots));
+        let spawner = Threads::default().spawner();
+        let thread = thread::spawn(move || serve(listener, snapshots, &spawner));
         Self { address, cells, running: Some((stopper, thread)) }
     }
 

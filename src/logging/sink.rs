@@ -9,6 +9,7 @@ use log::Level;
 use syslog::{Facility, Formatter3164, LoggerBackend};
 
 use super::line::Line;
+use crate::clock;
 
 /// Where a local syslog daemon listens.
 const SOCKET: &str = "/dev/log";
@@ -98,7 +99,7 @@ fn write_stderr(text: &str) {
 }
 
 fn write_syslog(syslog: &mut Syslog, line: &Line) {
-    let outcome = syslog.write(line, now());
+    let outcome = syslog.write(line, clock::mono());
     if let Some(news) = outcome.news {
         write_stderr(&line.beside(Level::Warn, &news).for_stderr(std::process::id()));
     }
@@ -219,14 +220,6 @@ fn limit(backend: &LoggerBackend) -> io::Result<()> {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the writing thread is a shell: it spaces its calls on the daemon"
-)]
-fn now() -> Instant {
-    Instant::now()
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixDatagram;
@@ -272,7 +265,7 @@ mod tests {
         let path = folder.0.join("log");
         let daemon = UnixDatagram::bind(&path).unwrap();
         let mut syslog = Syslog::new(Facility::LOG_LOCAL0, &path, nobody());
-        assert_eq!(syslog.write(&line("hello"), now()), Outcome { written: true, news: None });
+        assert_eq!(syslog.write(&line("hello"), clock::mono()), Outcome { written: true, news: None });
         let text = received(|buffer| daemon.recv(buffer));
         let (local0, warning) = (16 * 8, 4);
         assert!(text.starts_with(&format!("<{}>", local0 + warning)), "{text}");
@@ -285,7 +278,7 @@ mod tests {
         let folder = Folder::new("syslog-restart");
         let path = folder.0.join("log");
         let mut syslog = Syslog::new(Facility::LOG_LOCAL0, &path, nobody());
-        let start = now();
+        let start = clock::mono();
         let away = syslog.write(&line("one"), start);
         assert!(!away.written && away.news.is_some_and(|news| news.contains("syslog answers neither at")));
         assert_eq!(syslog.write(&line("two"), start), Outcome { written: false, news: None });
@@ -310,10 +303,10 @@ mod tests {
         let daemon = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let nowhere = Path::new("/nonexistent/log");
         let mut syslog = Syslog::new(Facility::LOG_DAEMON, nowhere, daemon.local_addr().unwrap());
-        assert!(syslog.write(&line("hello"), now()).written);
+        assert!(syslog.write(&line("hello"), clock::mono()).written);
         assert!(received(|buffer| daemon.recv(buffer)).ends_with("[daemon] (WARN) hello"));
         drop(daemon);
-        let refused = syslog.write(&line("lost?"), now());
+        let refused = syslog.write(&line("lost?"), clock::mono());
         assert!(!refused.written && refused.news.is_some());
     }
 }

@@ -4,9 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use super::clock;
 use super::http::{Client, join};
 use super::labels::{annotations, labels};
+use crate::clock;
 use crate::model::civil::rfc3339;
 use crate::model::message::{Item, Kind, Notification};
 use crate::model::notifier::Notifier;

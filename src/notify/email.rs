@@ -8,7 +8,8 @@ use lettre::message::{Mailbox, Message};
 
 use super::net::Resolver;
 use super::smtp::{Failure, Mail, Session};
-use super::{clock, encode, http, key};
+use super::{encode, http, key};
+use crate::clock;
 use crate::model::message::Notification;
 use crate::model::notifier::Notifier;
 use crate::model::receiver::{Email, Outcome};
@@ -47,7 +48,7 @@ impl EmailNotifier {
             }
         };
         session.finish(mail, deadline)?;
-        self.kept = Some((clock::now(), session));
+        self.kept = Some((clock::mono(), session));
         Ok(())
     }
 
@@ -55,7 +56,7 @@ impl EmailNotifier {
     /// server is well a new connection tells, and nothing of the mail has been sent.
     fn kept_session(&mut self, mail: &Mail, deadline: Instant) -> Option<Session> {
         let (used, mut session) = self.kept.take()?;
-        let now = clock::now();
+        let now = clock::mono();
         let is_fresh = now.duration_since(used) < KEPT;
         (is_fresh && session.begin(mail, deadline.min(now + PROBE)).is_ok()).then_some(session)
     }
@@ -81,7 +82,7 @@ impl EmailNotifier {
 
 impl Notifier for EmailNotifier {
     fn send(&mut self, notification: &Notification) -> Outcome {
-        let deadline = clock::now() + self.limit;
+        let deadline = clock::mono() + self.limit;
         let mail = match compose(&self.settings, notification, clock::wall()) {
             Ok(mail) => mail,
             Err(words) => return http::failed(words.to_owned()),

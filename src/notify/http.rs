@@ -9,7 +9,8 @@ use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Body, Error, Proxy};
 
 use super::transport::{HandedOver, Tcp, Tls};
-use super::{clock, encode, proxy, reason, roots};
+use super::{encode, proxy, reason, roots};
+use crate::clock;
 use crate::model::receiver::Outcome;
 
 /// How much of an answer is read, in bytes.

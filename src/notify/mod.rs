@@ -6,7 +6,6 @@
 //! no URL and no mail address, since `/status` shows it.
 
 mod alertmanager;
-mod clock;
 mod email;
 mod encode;
 mod hipchat;

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::clock;
+use crate::clock;
 
 /// How long one address may take to accept a connection while others are left to try.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -76,7 +76,7 @@ fn as_timeout(error: io::Error) -> io::Error {
 
 /// The time until the deadline; never zero, which would stand for no time-out at all.
 fn left(deadline: Instant) -> io::Result<Duration> {
-    let left = deadline.saturating_duration_since(clock::now());
+    let left = deadline.saturating_duration_since(clock::mono());
     if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 

@@ -17,7 +17,8 @@ use rustls::pki_types::ServerName;
 
 use super::net::{Resolver, Timed};
 use super::wire::Wire;
-use super::{clock, reason, roots};
+use super::{reason, roots};
+use crate::clock;
 use crate::model::receiver::{Outcome, Smtp, SmtpTls};
 
 /// How long the farewell to a server may take.
@@ -190,7 +191,7 @@ impl Drop for Session {
     /// Takes leave, so that the server need not log a lost connection.
     fn drop(&mut self) {
         if self.listens {
-            self.wire.set_deadline(clock::now() + FAREWELL);
+            self.wire.set_deadline(clock::mono() + FAREWELL);
             #[expect(clippy::let_underscore_must_use, reason = "it will see the connection close, too")]
             let _ = self.wire.write(b"QUIT\r\n");
         }

@@ -14,8 +14,8 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Error, Timeout};
 
-use super::clock;
 use super::net::Timed;
+use crate::clock;
 use crate::model::notifier::ATTEMPT;
 
 /// Makes TCP connections that end at the deadline of the request they were made for. They serve one request.
@@ -30,7 +30,7 @@ impl<In: Transport> Connector<In> for Tcp {
         if let Some(transport) = chained {
             return Ok(Some(Either::A(transport)));
         }
-        let deadline = clock::now() + (*details.timeout.after).min(ATTEMPT);
+        let deadline = clock::mono() + (*details.timeout.after).min(ATTEMPT);
         let wire = Timed::connect(&details.addrs, deadline)?;
         let buffers =
             LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, select, tick, unbounded};
 
 use super::deliver::{Lease, NotifierFactory, Receivers};
-use super::pace::{PULSE, Publisher, at, earliest, now};
+use super::pace::{PULSE, Publisher, at, earliest};
+use crate::clock::now;
 use crate::model::dispatcher::{AttemptId, Dispatcher, Effect, Input, Profile, Speaker};
 use crate::model::election_update::ElectionUpdate;
 use crate::model::ledger::{Write, Written};
@@ -16,6 +17,7 @@ use crate::model::status::Alerts;
 use crate::model::time::Now;
 use crate::model::transition::EvaluatorOutput;
 use crate::published::Writer;
+use crate::threads::Spawner;
 
 /// How long the end of the daemon waits for attempts under way and for what is to be noted of them.
 const PARK: Duration = Duration::from_secs(1);
@@ -58,6 +60,8 @@ pub struct Outlets {
     pub in_effect: Writer<Option<u64>>,
     /// The thread's pulse.
     pub pulse: Writer<Instant>,
+    /// Starts the receivers' threads.
+    pub spawner: Spawner,
 }
 
 /// Runs until the daemon ends, and then for as long as it takes to park what is under way.
@@ -65,7 +69,7 @@ pub fn alert(identity: Speaker, make: NotifierFactory, lease: Lease, inlets: &In
     let (outcome_sender, outcomes) = unbounded();
     let mut shell = Shell {
         dispatcher: Dispatcher::new(identity, Duration::ZERO),
-        receivers: Receivers::new(make, lease.clone(), outcome_sender),
+        receivers: Receivers::new(make, lease.clone(), outcome_sender, outlets.spawner.clone()),
         lease,
         outlets,
         publisher: Publisher::new(now().mono),

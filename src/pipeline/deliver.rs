@@ -4,17 +4,17 @@ use std::collections::HashMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
-use super::pace::now;
+use crate::clock;
 use crate::model::dispatcher::{Attempt, AttemptId};
 use crate::model::notifier::Notifier;
 use crate::model::receiver::{self, Outcome, ReceiverId};
 use crate::model::status::{Cluster, Connection, is_alerting, lease_holds};
 use crate::published::Reader;
+use crate::threads::Spawner;
 
 /// How long a connection is kept for the next message. Mail servers drop idle clients after a few minutes.
 const IDLE: Duration = Duration::from_secs(60);
@@ -54,6 +54,7 @@ pub struct Receivers {
     make: NotifierFactory,
     lease: Lease,
     outcomes: Sender<(AttemptId, Outcome)>,
+    spawner: Spawner,
 }
 
 struct Known {
@@ -63,8 +64,13 @@ struct Known {
 
 impl Receivers {
     /// Without any receiver. What becomes of attempts goes to `outcomes`.
-    pub fn new(make: NotifierFactory, lease: Lease, outcomes: Sender<(AttemptId, Outcome)>) -> Self {
-        Self { known: HashMap::new(), make, lease, outcomes }
+    pub fn new(
+        make: NotifierFactory,
+        lease: Lease,
+        outcomes: Sender<(AttemptId, Outcome)>,
+        spawner: Spawner,
+    ) -> Self {
+        Self { known: HashMap::new(), make, lease, outcomes, spawner }
     }
 
     /// The receivers are these from now on. The thread of one that changed or is gone ends after the attempt
@@ -102,7 +108,7 @@ impl Receivers {
         let known = self.known.get_mut(id).ok_or("the receiver is not configured any more")?;
         let queue = match known.queue.take() {
             Some(queue) => queue,
-            None => start(&known.settings, &self.make, &self.lease, &self.outcomes)
+            None => start(&known.settings, &self.make, &self.lease, &self.outcomes, &self.spawner)
                 .map_err(|e| format!("cannot start a thread: {e}"))?,
         };
         Ok(known.queue.insert(queue))
@@ -114,15 +120,13 @@ fn start(
     make: &NotifierFactory,
     lease: &Lease,
     outcomes: &Sender<(AttemptId, Outcome)>,
+    spawner: &Spawner,
 ) -> io::Result<Sender<Attempt>> {
     let (queue, deliveries) = bounded(1);
     let (settings, make) = (settings.clone(), Arc::clone(make));
     let (lease, outcomes) = (lease.clone(), outcomes.clone());
     let name = format!("to-{}", settings.settings.kind());
-    thread::Builder::new()
-        .name(name)
-        .stack_size(STACK)
-        .spawn(move || work(&settings, &make, &lease, &deliveries, &outcomes))?;
+    spawner.spawn_small(&name, STACK, move || work(&settings, &make, &lease, &deliveries, &outcomes))?;
     Ok(queue)
 }
 
@@ -144,9 +148,8 @@ fn work(
             }
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        let notifier = notifier.get_or_insert_with(|| make(settings));
-        let outcome = if lease.holds(delivery.epoch, now().mono) {
-            attempt(notifier.as_mut(), &delivery)
+        let outcome = if lease.holds(delivery.epoch, clock::mono()) {
+            attempt(&mut notifier, &delivery, || make(settings))
         } else {
             Outcome::NotTried
         };
@@ -156,8 +159,53 @@ fn work(
     }
 }
 
-/// One attempt. A fault of a library must not cost the receiver its thread, and with it every later alert.
-fn attempt(notifier: &mut dyn Notifier, delivery: &Attempt) -> Outcome {
-    catch_unwind(AssertUnwindSafe(|| notifier.send(&delivery.notification)))
-        .unwrap_or_else(|_| Outcome::Ambiguous { reason: "the attempt panicked; see the log".to_owned() })
+/// One attempt. A fault of a library must not cost the receiver its thread, and with it every later alert; what it
+/// left behind is not used again.
+fn attempt(
+    notifier: &mut Option<Box<dyn Notifier>>,
+    delivery: &Attempt,
+    make: impl FnOnce() -> Box<dyn Notifier>,
+) -> Outcome {
+    let send = || notifier.get_or_insert_with(make).send(&delivery.notification);
+    catch_unwind(AssertUnwindSafe(send)).unwrap_or_else(|_| {
+        *notifier = None;
+        Outcome::Ambiguous { reason: "the attempt panicked; see the log".to_owned() }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::message::Notification;
+
+    struct Broken;
+
+    impl Notifier for Broken {
+        fn send(&mut self, _: &Notification) -> Outcome {
+            panic!("for a test")
+        }
+    }
+
+    struct Whole;
+
+    impl Notifier for Whole {
+        fn send(&mut self, _: &Notification) -> Outcome {
+            Outcome::Accepted
+        }
+    }
+
+    #[test]
+    fn an_attempt_that_panics_is_ambiguous_and_the_next_is_made_anew() {
+        let delivery = Attempt {
+            id: AttemptId(1),
+            epoch: 1,
+            receiver: ReceiverId("r".into()),
+            notification: Notification { cluster: "c".into(), agent: "a".into(), items: Vec::new() },
+        };
+        let is_ambiguous = |outcome| matches!(outcome, Outcome::Ambiguous { .. });
+        let mut notifier = None;
+        assert!(is_ambiguous(attempt(&mut notifier, &delivery, || panic!("for a test"))));
+        assert!(is_ambiguous(attempt(&mut notifier, &delivery, || Box::new(Broken))));
+        assert_eq!(attempt(&mut notifier, &delivery, || Box::new(Whole)), Outcome::Accepted);
+    }
 }

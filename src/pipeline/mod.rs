@@ -8,9 +8,9 @@ mod events;
 mod heartbeat;
 mod pace;
 
+pub use crate::clock::now;
 pub use alerts::{Inlets as AlertInlets, Outlets as AlertOutlets, Settings, alert};
 pub use deliver::{Lease, NotifierFactory};
 pub use evaluate::evaluate;
 pub use heartbeat::{Ping, heartbeat};
-pub use pace::now;
 use pace::{PULSE, Publisher, at, earliest};

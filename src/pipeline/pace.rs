@@ -1,25 +1,19 @@
-//! What the loops share: the clocks, deadlines, and how often a snapshot is made.
+//! What the loops share: deadlines, and how often a snapshot is made.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, after, never};
 
-use crate::model::time::Now;
+use crate::clock;
 
 /// How often a loop shows that it is alive while nothing happens.
 pub const PULSE: Duration = Duration::from_secs(1);
 /// The share of its time that a loop spends on snapshots: after one it waits nineteen times as long as that took.
 const SNAPSHOT_SHARE: u32 = 19;
 
-/// The clocks, for the loops.
-#[expect(clippy::disallowed_methods, reason = "the loops are the shells that stamp the time")]
-pub fn now() -> Now {
-    Now { mono: Instant::now(), wall: SystemTime::now() }
-}
-
 /// Fires at a moment, or never.
 pub fn at(deadline: Option<Instant>) -> Receiver<Instant> {
-    deadline.map_or_else(never, |at| after(at.saturating_duration_since(now().mono)))
+    deadline.map_or_else(never, |at| after(at.saturating_duration_since(clock::mono())))
 }
 
 /// The earlier of two moments, either of which may be never.
@@ -49,13 +43,13 @@ impl Publisher {
 
     /// Calls `publish` if there is something new and its time has come.
     pub fn publish_if_due(&mut self, publish: impl FnOnce()) {
-        let before = now().mono;
+        let before = clock::mono();
         if !self.changed || before < self.next {
             return;
         }
         publish();
         self.changed = false;
-        let after = now().mono;
+        let after = clock::mono();
         self.next = after + (after - before) * SNAPSHOT_SHARE;
     }
 }

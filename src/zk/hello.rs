@@ -5,10 +5,11 @@
 //! hundreds of times in that; so the library gets to see only those that did.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::dial::{STEP, Wire};
 use super::frames::{Frames, Greeting};
+use crate::clock;
 
 /// A server that has opened a session.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ pub struct Opened {
 /// # Errors
 /// In words, if there is none.
 pub fn exchange(mut wire: Wire, timeout: Duration) -> Result<Opened, String> {
-    let deadline = clock() + STEP;
+    let deadline = clock::mono() + STEP;
     let request = request(timeout);
     let mut frames = Frames::default();
     frames.sent(&request);
@@ -37,7 +38,7 @@ pub fn exchange(mut wire: Wire, timeout: Duration) -> Result<Opened, String> {
     let mut bytes = Vec::new();
     let mut piece = [0; 256];
     loop {
-        let left = deadline.saturating_duration_since(clock());
+        let left = deadline.saturating_duration_since(clock::mono());
         if left.is_zero() {
             return Err(silent());
         }
@@ -88,9 +89,4 @@ fn lost(e: &io::Error) -> String {
         return closed();
     }
     format!("connection lost before the server greeted: {e}")
-}
-
-#[expect(clippy::disallowed_methods, reason = "the exchange has a deadline in real time")]
-fn clock() -> Instant {
-    Instant::now()
 }

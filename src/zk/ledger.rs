@@ -1,12 +1,11 @@
 //! Open incidents ⇄ znodes.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender};
 use serde::{Deserialize, Serialize};
 use zookeeper::{Acl, CreateMode, ZkError};
 
@@ -17,7 +16,7 @@ use crate::model::receiver::ReceiverId;
 use crate::published::Reader;
 
 /// Writes under way at once: one thread writes 10,000 entries in 21 s, sixteen in 1.7 s.
-const THREADS: usize = 16;
+pub const WRITERS: usize = 16;
 /// The version of the format. Later versions add fields; those are kept, though not understood.
 const FORMAT: u32 = 1;
 
@@ -180,7 +179,7 @@ fn place(places: &Places, path: &str) -> String {
 /// The library's, if the session is over.
 pub fn load(client: &Client, places: &Places) -> Answer<Loaded> {
     let names = client.children(&places.alerts, false)?;
-    let share = names.len().div_ceil(THREADS).max(1);
+    let share = names.len().div_ceil(WRITERS).max(1);
     let parts: Vec<Answer<Loaded>> = thread::scope(|scope| {
         let part = |names| move || load_part(client, places, names);
         let running: Vec<_> = names.chunks(share).map(|names| scope.spawn(part(names))).collect();
@@ -228,37 +227,20 @@ fn read(client: &Client, znode: &str, path: &str) -> Answer<Found> {
     }
 }
 
-/// Writers for the daemon's life. They end when `writes` closes.
-///
-/// # Errors
-/// If the process is out of threads.
-pub fn start(
+/// A writer, of which there are [`WRITERS`]. It ends when `writes` closes.
+pub fn run(
     writes: &Receiver<Write>,
     written: &Sender<(u64, Written)>,
     access: &Reader<Option<Access>>,
     places: &Places,
     acl: &[Acl],
-) -> io::Result<Vec<JoinHandle<()>>> {
-    (0..THREADS)
-        .map(|_| {
-            let (writes, written, access) = (writes.clone(), written.clone(), access.clone());
-            let (places, acl) = (places.clone(), acl.to_vec());
-            thread::Builder::new().name("zk-ledger".to_owned()).spawn(move || {
-                for write in writes {
-                    let id = write.id;
-                    let result = carry_out(&write, access.get().as_ref().as_ref(), &places, &acl);
-                    if written.send((id, result)).is_err() {
-                        return;
-                    }
-                }
-            })
-        })
-        .collect()
-}
-
-/// A channel for writes. It is bounded by the dispatcher, which has one write a path under way.
-pub fn channel() -> (Sender<Write>, Receiver<Write>) {
-    unbounded()
+) {
+    for write in writes {
+        let result = carry_out(&write, access.get().as_ref().as_ref(), places, acl);
+        if written.send((write.id, result)).is_err() {
+            return;
+        }
+    }
 }
 
 fn carry_out(write: &Write, access: Option<&Access>, places: &Places, acl: &[Acl]) -> Written {

@@ -1,13 +1,14 @@
 //! A session for one errand.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{bounded, unbounded};
 
 use super::client::Client;
 use super::session::{self, Outlets, Settings};
 use super::watch_input::WatchInput;
+use crate::clock;
 use crate::model::status::Connection;
 use crate::published::cell;
 
@@ -23,13 +24,13 @@ pub fn with_client<T>(
 where
     T: Send + 'static,
 {
-    let deadline = clock() + limit;
+    let deadline = clock::mono() + limit;
     let (watch, bells) = unbounded();
     let (election, _) = unbounded();
     let (stop, stopped) = bounded(0);
     let (connection_writer, connection) = cell(Connection::default());
     let (_, own) = cell(None);
-    let (pulse, _) = cell(clock());
+    let (pulse, _) = cell(clock::mono());
     let outlets = Outlets { watch, election, connection: connection_writer, pulse };
     let session = thread::Builder::new()
         .name("zk-session".to_owned())
@@ -59,9 +60,4 @@ where
         log::error!("the session's thread panicked");
     }
     result
-}
-
-#[expect(clippy::disallowed_methods, reason = "an errand has a deadline in real time")]
-fn clock() -> Instant {
-    Instant::now()
 }

@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, Sender, after, select};
 use zookeeper::ZkError;
 
 use super::client::{Answer, Client, describe, is_over};
+use crate::clock;
 use crate::model::receiver::Secret;
 use crate::published::Reader;
 
@@ -63,7 +64,7 @@ pub fn spawn(task: Task) -> io::Result<JoinHandle<()>> {
 
 fn run(task: &Task) {
     if let Some((user, password)) = &task.credentials {
-        let sent = clock();
+        let sent = clock::mono();
         if let Err(e) = task.client.authenticate(user, password.reveal()) {
             let reason = format!("authentication failed: {}", describe(e));
             task.pulses.send(Pulse { sent, result: Err(reason) }).ok();
@@ -87,7 +88,7 @@ fn run(task: &Task) {
 fn beat(task: &Task) -> Pulse {
     let own = task.own.get();
     let own = own.as_ref().as_ref().filter(|own| own.generation == task.client.generation());
-    let sent = clock();
+    let sent = clock::mono();
     let result = match own {
         Some(own) => judge(task.client.set(&own.path, &own.data, None).map(|_| true)),
         None => judge(task.client.exists("/", false).map(|_| false)),
@@ -104,9 +105,4 @@ fn judge(answer: Answer<bool>) -> Result<bool, String> {
         Err(e) if is_over(e) => Err(describe(e)),
         Err(_) => Ok(false),
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the lease counts from the sending of a real call")]
-fn clock() -> Instant {
-    Instant::now()
 }

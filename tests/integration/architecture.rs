@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use source::{Source, files, sources};
 
 /// Which modules of the crate each top-level module may name; `model` is pure.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("main", &["cli", "commands", "daemon", "env", "logging"]),
     ("lib", &[]),
     (
         "daemon",
         &[
             "cli",
+            "clock",
             "config",
             "env",
             "http",
@@ -29,19 +30,32 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ),
     (
         "commands",
-        &["cli", "config", "daemon", "env", "model", "notify", "published", "threads", "watching", "zk"],
+        &[
+            "cli",
+            "clock",
+            "config",
+            "daemon",
+            "env",
+            "model",
+            "notify",
+            "published",
+            "threads",
+            "watching",
+            "zk",
+        ],
     ),
     ("watching", &["cli", "model", "pipeline", "published", "threads", "zk"]),
     ("systemd", &["published"]),
     ("cli", &["credentials", "model"]),
     ("config", &["credentials", "model"]),
     ("credentials", &["model"]),
-    ("logging", &[]),
-    ("zk", &["model", "published", "roots"]),
-    ("pipeline", &["model", "published"]),
-    ("notify", &["model", "roots"]),
-    ("http", &["model", "published"]),
-    ("threads", &["published"]),
+    ("logging", &["clock"]),
+    ("zk", &["clock", "model", "published", "roots"]),
+    ("pipeline", &["clock", "model", "published", "threads"]),
+    ("notify", &["clock", "model", "roots"]),
+    ("http", &["clock", "model", "published", "threads"]),
+    ("threads", &["clock", "env", "published"]),
+    ("clock", &["model"]),
     ("roots", &[]),
     ("published", &[]),
     ("model", &[]),

@@ -27,6 +27,8 @@ mod delivery_http;
 mod delivery_mail;
 mod encrypted;
 mod failover;
+#[cfg(debug_assertions)]
+mod faults;
 mod harness;
 mod http;
 mod mail_trouble;

@@ -249,7 +249,7 @@ fn alertmanager_message() {
     let firing = sent(alertmanager, &notification(vec![item("/p", Kind::Refresh)]), &[OK])[0].json();
     assert_eq!(firing[0]["labels"], labels);
     assert_eq!(firing[0]["startsAt"], "2014-05-31T16:20:25Z");
-    let from = crate::model::civil::rfc3339(super::clock::wall());
+    let from = crate::model::civil::rfc3339(crate::clock::wall());
     assert!(firing[0]["endsAt"].as_str().is_some_and(|ends| ends > from.as_str()), "{firing}");
 }
 

@@ -1,0 +1,215 @@
+//! Which threads there are, and what connects them.
+
+use std::io;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+
+use crate::cli::Options;
+use crate::http::{self, Snapshots};
+use crate::model::dispatcher;
+use crate::model::election_update::ElectionUpdate;
+use crate::model::ledger::{Write, Written};
+use crate::model::rule::RuleSet;
+use crate::model::status::{Alerts, Cluster, Compliance, ConfigStatus};
+use crate::notify;
+use crate::pipeline::{self, AlertInlets, AlertOutlets, Lease, Ping, Settings};
+use crate::published::{Reader, Writer, cell};
+use crate::threads::Threads;
+use crate::watching::Watching;
+use crate::zk;
+use crate::zk::election::Input;
+use crate::zk::ledger::Access;
+use crate::zk::names::{Places, own_acl};
+
+/// What is there before the threads.
+pub(super) struct Parts<'a> {
+    pub(super) options: &'a Options,
+    pub(super) listener: http::Listener,
+    pub(super) identity: zk::election::Identity,
+    pub(super) session: zk::session::Settings,
+    pub(super) rules: Arc<RuleSet>,
+    pub(super) receivers: Arc<Settings>,
+}
+
+/// The ends of channels and cells through which the threads are reloaded and stopped.
+pub(super) struct Wiring {
+    pub(super) watching: Watching,
+    pub(super) election: Sender<Input>,
+    pub(super) settings: Sender<Arc<Settings>>,
+    pub(super) ping: Writer<Option<Ping>>,
+    pub(super) config: Writer<ConfigStatus>,
+    /// Closing it parks the alert thread.
+    pub(super) alert_stop: Sender<()>,
+    pub(super) heartbeat_stop: Sender<()>,
+}
+
+impl Wiring {
+    /// Connects and starts everything.
+    ///
+    /// # Errors
+    /// If the process is out of threads.
+    pub(super) fn start(threads: &mut Threads, parts: Parts<'_>) -> io::Result<Self> {
+        let Parts { options, listener, identity, session, rules, receivers } = parts;
+        let places = Places::new(&options.cluster_prefix, &options.cluster_name);
+        let (election, inputs) = unbounded();
+        let (own_writer, own) = cell(None);
+        let entries = places.alerts.as_str().into();
+        let inbox = election.clone();
+        let watching = Watching::start(threads, session, inbox, own, rules, entries, options.reread)?;
+        let (cluster_writer, cluster) = cell(Cluster {
+            name: options.cluster_name.as_str().into(),
+            agent: identity.name.as_str().into(),
+            ..Cluster::default()
+        });
+        let (access_writer, access) = cell(None);
+        let ledger = Ledger::start(threads, &access, &places, identity.credentials)?;
+        let alerting = Alerting::start(threads, &watching, &identity, cluster, receivers, ledger)?;
+        let lease = alerting.lease;
+        let outlets = zk::election::Outlets {
+            news: alerting.news,
+            watch: watching.inputs.clone(),
+            cluster: cluster_writer,
+            own: own_writer,
+            access: access_writer,
+            pulse: threads.pulse("zk-election"),
+        };
+        let inlets = zk::election::Inlets {
+            name: options.cluster_name.as_str().into(),
+            inputs,
+            connection: watching.connection.clone(),
+            in_flight: alerting.in_flight,
+            in_effect: lease.in_effect.clone(),
+        };
+        threads.spawn("zk-election", move || zk::election::run(identity, places, &inlets, outlets))?;
+        let (ping, heartbeat_stop) = start_heartbeat(threads, lease.clone(), watching.compliance.clone())?;
+        let config = start_http(threads, listener, &watching, alerting.alerts, lease)?;
+        let (settings, alert_stop) = (alerting.settings, alerting.stop);
+        Ok(Self { watching, election, settings, ping, config, alert_stop, heartbeat_stop })
+    }
+}
+
+/// The ends of what the alert thread is connected by.
+struct Alerting {
+    lease: Lease,
+    news: Sender<ElectionUpdate>,
+    settings: Sender<Arc<Settings>>,
+    alerts: Reader<Alerts>,
+    in_flight: Reader<usize>,
+    /// Closing it parks the thread.
+    stop: Sender<()>,
+}
+
+impl Alerting {
+    fn start(
+        threads: &mut Threads,
+        watching: &Watching,
+        identity: &zk::election::Identity,
+        cluster: Reader<Cluster>,
+        receivers: Arc<Settings>,
+        ledger: Ledger,
+    ) -> io::Result<Self> {
+        let (news, news_receiver) = unbounded();
+        let (settings, settings_receiver) = unbounded();
+        // They have to be there before the rules that name them. Fails only if nobody receives any more, and the
+        // receiver is here.
+        settings.send(receivers).ok();
+        let (stop, stopped) = bounded(0);
+        let (alerts_writer, alerts) = cell(Alerts::default());
+        let (in_flight_writer, in_flight) = cell(0);
+        let (in_effect_writer, in_effect) = cell(None);
+        let agent = cluster.get();
+        let lease = Lease { cluster, connection: watching.connection.clone(), in_effect };
+        let speaker = dispatcher::Speaker {
+            cluster: Arc::clone(&agent.name),
+            agent: Arc::clone(&agent.agent),
+            instance: identity.instance[..12].into(),
+            seed: fastrand::u64(..),
+        };
+        let sender = notify::Identity { url: format!("http://{}", identity.http) };
+        let make: pipeline::NotifierFactory = Arc::new(move |receiver| notify::notifier(receiver, &sender));
+        let inlets = AlertInlets {
+            judged: watching.judged.clone(),
+            news: news_receiver,
+            written: ledger.written,
+            settings: settings_receiver,
+            stop: stopped,
+        };
+        let outlets = AlertOutlets {
+            writes: ledger.writes,
+            alerts: alerts_writer,
+            in_flight: in_flight_writer,
+            in_effect: in_effect_writer,
+            pulse: threads.pulse("alert"),
+            spawner: threads.spawner(),
+        };
+        let held = lease.clone();
+        threads.spawn("alert", move || pipeline::alert(speaker, make, held, &inlets, outlets))?;
+        Ok(Self { lease, news, settings, alerts, in_flight, stop })
+    }
+}
+
+/// The ends of the channels of the ledger's writers. What is queued is bounded by the dispatcher, which has one
+/// write a path under way.
+struct Ledger {
+    writes: Sender<Write>,
+    written: Receiver<(u64, Written)>,
+}
+
+impl Ledger {
+    fn start(
+        threads: &mut Threads,
+        access: &Reader<Option<Access>>,
+        places: &Places,
+        credentials: bool,
+    ) -> io::Result<Self> {
+        let (writes, queue) = unbounded();
+        let (answers, written) = unbounded();
+        for _ in 0..zk::ledger::WRITERS {
+            let (queue, answers) = (queue.clone(), answers.clone());
+            let (access, places, acl) = (access.clone(), places.clone(), own_acl(credentials));
+            threads.spawn("zk-ledger", move || zk::ledger::run(&queue, &answers, &access, &places, &acl))?;
+        }
+        Ok(Self { writes, written })
+    }
+}
+
+/// Starts the heartbeat, and gives the cell that says what to ping, and what ends it by closing.
+fn start_heartbeat(
+    threads: &mut Threads,
+    lease: Lease,
+    compliance: Reader<Compliance>,
+) -> io::Result<(Writer<Option<Ping>>, Sender<()>)> {
+    let (ping, reader) = cell(None);
+    let (stop, stopped) = bounded(0);
+    threads.spawn("heartbeat", move || pipeline::heartbeat(&reader, &lease, &compliance, &stopped))?;
+    Ok((ping, stop))
+}
+
+/// Starts the HTTP server, and gives the cell that says which configuration is in force.
+fn start_http(
+    threads: &mut Threads,
+    listener: http::Listener,
+    watching: &Watching,
+    alerts: Reader<Alerts>,
+    lease: Lease,
+) -> io::Result<Writer<ConfigStatus>> {
+    let (writer, config) = cell(ConfigStatus::default());
+    let snapshots = Snapshots {
+        connection: watching.connection.clone(),
+        compliance: watching.compliance.clone(),
+        watch: watching.status.clone(),
+        alerts,
+        in_effect: lease.in_effect,
+        cluster: lease.cluster,
+        config,
+        pulses: threads.pulses(),
+    };
+    let spawner = threads.spawner();
+    threads.spawn("http", move || {
+        if let Err(e) = http::serve(listener, snapshots, &spawner) {
+            log::error!("the HTTP server ended: {e}");
+        }
+    })?;
+    Ok(writer)
+}
