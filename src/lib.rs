@@ -1,9 +1,26 @@
 //! zk_monitor watches ZooKeeper paths for compliance with specs, and alerts when a path falls out of spec and
 //! when it comes back.
 //!
-//! Facts travel one way: blocking ZooKeeper watchers → [`zk`] → the evaluator → the alert thread → a thread a
-//! receiver. Nothing calls back. What readers want to know is published in single-writer cells
-//! ([`published`]) that the HTTP side reads.
+//! The rooms, in reading order:
+//!
+//! - [`model`]: the pure core: what a violation is, when it becomes an alert, who must still hear of it
+//! - [`pipeline`]: the loops that feed the model and act on what it returns
+//! - [`zk`]: one ZooKeeper session at a time: watches, election, ledger
+//! - [`notify`]: one file a kind of receiver, each of which makes one attempt
+//! - [`http`]: `/status`, metrics and the page, behind a gate that bounds what a client can take
+//! - [`config`]: YAML to a validated configuration
+//! - [`cli`]: the argument vector to options
+//! - [`daemon`]: what connects all this, and in which order it starts and ends
+//! - [`watching`]: the part of the wiring that the daemon shares with `--once`
+//! - [`commands`]: what else the program can do: one question or errand, and an exit code
+//! - [`logging`]: a bounded queue to standard error, the journal or syslog
+//! - [`systemd`]: readiness, reload and watchdog
+//! - [`threads`]: threads that are named and watched
+//! - [`published`]: values with one writer and many readers, the only locks
+//! - [`credentials`]: files with secrets
+//! - [`roots`]: which authorities are trusted
+//! - [`clock`]: the only reader of clocks
+#![doc = include_str!("architecture.md")]
 
 pub mod cli;
 pub mod clock;

@@ -3,6 +3,8 @@
 //! Nothing here does I/O, logs, reads a clock or waits. Every function gets the time as an argument and
 //! returns what has to be done; the shells in [`crate::pipeline`] do it. That is what lets the simulation run
 //! the very same code through thousands of crashes.
+#![doc = include_str!("protocol.md")]
+#![warn(missing_docs)]
 
 pub mod alert;
 pub mod children;
