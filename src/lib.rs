@@ -18,6 +18,7 @@
 //! - [`threads`]: threads that are named and watched
 //! - [`published`]: values with one writer and many readers, the only locks
 //! - [`credentials`]: files with secrets
+//! - [`percent`]: percent-encoding, strictly read
 //! - [`roots`]: which authorities are trusted
 //! - [`clock`]: the only reader of clocks
 #![doc = include_str!("architecture.md")]
@@ -32,6 +33,7 @@ pub mod http;
 pub mod logging;
 pub mod model;
 pub mod notify;
+pub mod percent;
 pub mod pipeline;
 pub mod published;
 pub mod roots;

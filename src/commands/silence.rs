@@ -7,7 +7,7 @@ use super::answer::Answer;
 use crate::cli::Options;
 use crate::clock;
 use crate::daemon::EX_FAILURE;
-use crate::model::civil;
+use crate::model::rfc3339::rfc3339;
 use crate::model::status::Silence;
 use crate::watching::session_settings;
 use crate::zk::client::{Client, describe};
@@ -24,7 +24,7 @@ pub fn silence(options: &Options, path: &str, duration: Duration, comment: &str,
     let until = clock::wall() + duration;
     let silence = Silence { id: "".into(), path: path.into(), until, comment: comment.into(), by: by.into() };
     let credentials = options.zookeeper.credentials.is_some();
-    let told = format!("{path} is silenced until {}", civil::rfc3339(until));
+    let told = format!("{path} is silenced until {}", rfc3339(until));
     errand(options, move |client, places| {
         // The silence may be there before the first agent.
         places::prepare(client, places, credentials)
@@ -53,7 +53,7 @@ pub fn silences(options: &Options) -> Answer {
             stored::all(client, places).map_err(|e| format!("cannot read the silences: {}", describe(e)))?;
         let line = |silence: &Silence| {
             let Silence { id, path, until, comment, by } = silence;
-            format!("{id}\t{}\t{path}\t{by}\t{comment}\n", civil::rfc3339(*until))
+            format!("{id}\t{}\t{path}\t{by}\t{comment}\n", rfc3339(*until))
         };
         Ok(all.iter().filter(|silence| silence.until > now).map(line).collect())
     })

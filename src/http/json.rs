@@ -1,9 +1,12 @@
 //! JSON text in one layout: what Python's `json.dumps(value, sort_keys=True, indent=4)` gives.
 //!
-//! Text is appended straight to one buffer: a tree of values for 100,000 paths would take several times the
-//! memory of the text. The caller names keys in sorted order, which debug builds check.
+//! Written by hand, since text is appended straight to one buffer: a tree of `serde_json`'s values for 100,000 paths
+//! would take several times the memory of the text, and its formatters have no such layout in ASCII. The caller names
+//! keys in sorted order, which debug builds check.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
+
+use crate::model::rfc3339::rfc3339;
 
 /// Appends JSON to a buffer.
 #[derive(Default)]
@@ -198,32 +201,8 @@ impl Array<'_> {
     }
 }
 
-/// A moment as RFC 3339 text in UTC, to the second; a moment before 1970 is shown as 1970.
-pub fn rfc3339(time: SystemTime) -> String {
-    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = civil(days);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-/// The date that is `days` after 1970-01-01. Years are counted from a first of March, so that the leap day is
-/// the last of its year, and in eras of 400 years, after which the calendar repeats.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (era * 400 + year + carry, month, day)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn text(fill: impl FnOnce(&mut Object)) -> String {
@@ -260,19 +239,5 @@ mod tests {
         check("zürich/日本", "z\\u00fcrich/\\u65e5\\u672c");
         check("😀x", "\\ud83d\\ude00x");
         check("</script>", "</script>");
-    }
-
-    #[test]
-    fn moments_are_rfc3339() {
-        let check = |seconds: u64, wanted: &str| {
-            assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_secs(seconds)), wanted);
-        };
-        check(0, "1970-01-01T00:00:00Z");
-        check(951_782_399, "2000-02-28T23:59:59Z");
-        check(951_782_400, "2000-02-29T00:00:00Z");
-        check(951_868_800, "2000-03-01T00:00:00Z");
-        check(1_401_553_225, "2014-05-31T16:20:25Z");
-        check(4_102_444_799, "2099-12-31T23:59:59Z");
-        assert_eq!(rfc3339(UNIX_EPOCH - Duration::from_secs(9)), "1970-01-01T00:00:00Z");
     }
 }

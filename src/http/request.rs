@@ -1,7 +1,10 @@
 //! The head of a request, judged before anybody else sees it.
 
+use httparse::Status;
+use percent_encoding::{CONTROLS, utf8_percent_encode};
+
 /// How long a head may be, in bytes.
-pub const HEAD_MAX: usize = 16 << 10;
+const HEAD_MAX: usize = 16 << 10;
 /// How many header lines it may have.
 const LINES_MAX: usize = 100;
 
@@ -49,53 +52,43 @@ const CHUNKED: Refused = refused(400, "a request must not have a body, so leave 
 /// # Errors
 /// The head cannot become a request that is answered; where the next one would start is not known.
 pub fn parse(bytes: &[u8]) -> Result<Option<(usize, Request)>, Refused> {
-    // A server should take empty lines before a request for the end of the previous one.
-    let blank = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-    let Some(length) = head_length(&bytes[blank..]) else {
-        return if bytes.len() >= HEAD_MAX { Err(TOO_LONG) } else { Ok(None) };
-    };
-    if blank + length > HEAD_MAX {
-        return Err(TOO_LONG);
+    let mut lines = [httparse::EMPTY_HEADER; LINES_MAX];
+    let mut head = httparse::Request::new(&mut lines);
+    match head.parse(bytes).map_err(broken)? {
+        Status::Complete(length) if length > HEAD_MAX => Err(TOO_LONG),
+        Status::Complete(length) => Ok(Some((length, request(&head)?))),
+        Status::Partial if bytes.len() >= HEAD_MAX => Err(TOO_LONG),
+        Status::Partial => Ok(None),
     }
-    let mut lines = bytes[blank..blank + length].split(|byte| *byte == b'\n').map(without_cr);
-    let first = RequestLine::parse(lines.next().unwrap_or_default())?;
+}
+
+fn broken(error: httparse::Error) -> Refused {
+    match error {
+        httparse::Error::HeaderName | httparse::Error::HeaderValue => BAD_HEADER,
+        httparse::Error::Version => BAD_VERSION,
+        httparse::Error::TooManyHeaders => TOO_LONG,
+        httparse::Error::NewLine | httparse::Error::Status | httparse::Error::Token => BAD_LINE,
+    }
+}
+
+fn request(head: &httparse::Request<'_, '_>) -> Result<Request, Refused> {
+    let is_11 = head.version == Some(1);
+    let target = head.path.unwrap_or_default();
+    // `OPTIONS *` is well-formed; its method is what is refused.
+    let target = if target == "*" { None } else { Some(origin_form(target)?) };
     let mut headers = Headers::default();
-    for (at, line) in lines.take_while(|line| !line.is_empty()).enumerate() {
-        if at >= LINES_MAX {
-            return Err(TOO_LONG);
-        }
-        headers.read(line)?;
+    for header in head.headers.iter() {
+        headers.read(header)?;
     }
-    Ok(Some((blank + length, request(first, headers)?)))
-}
-
-/// The length of the head with the empty line that ends it.
-fn head_length(bytes: &[u8]) -> Option<usize> {
-    let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
-    ends.filter_map(|end| match &bytes[end..] {
-        [b'\n', ..] => Some(end + 1),
-        [b'\r', b'\n', ..] => Some(end + 2),
-        _ => None,
-    })
-    .next()
-}
-
-fn without_cr(line: &[u8]) -> &[u8] {
-    line.strip_suffix(b"\r").unwrap_or(line)
-}
-
-fn request(first: RequestLine, headers: Headers) -> Result<Request, Refused> {
-    if first.is_11 && headers.hosts != 1 {
+    if is_11 && headers.hosts != 1 {
         return Err(BAD_HOST);
     }
-    let is_head = match first.method {
-        b"GET" => false,
-        b"HEAD" => true,
-        _ => return Err(BAD_METHOD),
+    let is_head = match head.method {
+        Some("GET") => false,
+        Some("HEAD") => true,
+        Some(_) | None => return Err(BAD_METHOD),
     };
-    if first.target.is_empty() {
-        return Err(BAD_TARGET);
-    }
+    let target = target.ok_or(BAD_TARGET)?;
     if headers.chunked {
         return Err(CHUNKED);
     }
@@ -104,76 +97,30 @@ fn request(first: RequestLine, headers: Headers) -> Result<Request, Refused> {
     }
     Ok(Request {
         is_head,
-        target: first.target,
+        target,
         wants_html: headers.wants_html,
         if_none_match: headers.if_none_match,
-        keep_alive: if first.is_11 { !headers.close } else { headers.keep_alive && !headers.close },
+        keep_alive: if is_11 { !headers.close } else { headers.keep_alive && !headers.close },
     })
-}
-
-struct RequestLine<'a> {
-    method: &'a [u8],
-    target: String,
-    is_11: bool,
-}
-
-impl<'a> RequestLine<'a> {
-    fn parse(line: &'a [u8]) -> Result<Self, Refused> {
-        let words: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
-        let [method, target, version] = words.as_slice() else { return Err(BAD_LINE) };
-        if !is_token(method) {
-            return Err(BAD_LINE);
-        }
-        let is_11 = match *version {
-            b"HTTP/1.0" => false,
-            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => true,
-            [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => return Err(BAD_VERSION),
-            _ => return Err(BAD_LINE),
-        };
-        // `OPTIONS *` is well-formed; its method is what is refused.
-        let target = if *target == b"*" { String::new() } else { origin_form(target)? };
-        Ok(Self { method, target, is_11 })
-    }
 }
 
 /// A target in origin form and in ASCII: the scheme and host of an absolute one are left out, and bytes that
 /// ought to have been percent-encoded are.
-fn origin_form(target: &[u8]) -> Result<String, Refused> {
-    if target.iter().any(|byte| byte.is_ascii_control()) {
-        return Err(BAD_TARGET);
-    }
-    let path = match target {
-        [b'/', ..] => target,
-        _ => after_authority(target).ok_or(BAD_TARGET)?,
-    };
-    let mut text = String::with_capacity(path.len() + 1);
-    if path.first() != Some(&b'/') {
-        text.push('/');
-    }
-    for byte in path.iter().take_while(|byte| **byte != b'#') {
-        if byte.is_ascii() {
-            text.push(char::from(*byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    Ok(text)
+fn origin_form(target: &str) -> Result<String, Refused> {
+    let path = if target.starts_with('/') { target } else { after_authority(target).ok_or(BAD_TARGET)? };
+    let path = path.split('#').next().unwrap_or_default();
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    Ok(format!("{slash}{}", utf8_percent_encode(path, CONTROLS)))
 }
 
 /// What follows `http://host:port`.
-fn after_authority(target: &[u8]) -> Option<&[u8]> {
-    let scheme = target.windows(3).position(|three| three == b"://")?;
-    if !["http", "https"].iter().any(|known| target[..scheme].eq_ignore_ascii_case(known.as_bytes())) {
+fn after_authority(target: &str) -> Option<&str> {
+    let (scheme, rest) = target.split_once("://")?;
+    if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
         return None;
     }
-    let rest = &target[scheme + 3..];
-    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     (end > 0).then(|| &rest[end..])
-}
-
-fn is_token(word: &[u8]) -> bool {
-    !word.is_empty()
-        && word.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
 }
 
 /// What the header lines say, as far as it matters here.
@@ -189,27 +136,22 @@ struct Headers {
 }
 
 impl Headers {
-    fn read(&mut self, line: &[u8]) -> Result<(), Refused> {
-        let colon = line.iter().position(|byte| *byte == b':').ok_or(BAD_HEADER)?;
-        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-        if !is_token(name) || value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
-            return Err(BAD_HEADER);
-        }
-        let value = String::from_utf8_lossy(value);
+    fn read(&mut self, header: &httparse::Header<'_>) -> Result<(), Refused> {
+        let value = String::from_utf8_lossy(header.value.trim_ascii());
         let names = |wanted: &str| value.split(',').any(|item| item.trim().eq_ignore_ascii_case(wanted));
-        match name.to_ascii_lowercase().as_slice() {
-            b"host" => self.hosts += 1,
-            b"connection" => {
+        match header.name.to_ascii_lowercase().as_str() {
+            "host" => self.hosts += 1,
+            "connection" => {
                 self.close |= names("close");
                 self.keep_alive |= names("keep-alive");
             }
-            b"transfer-encoding" => self.chunked = true,
-            b"content-length" => self.has_body |= value.parse::<u64>().map_err(|_| BAD_LENGTH)? > 0,
-            b"accept" => {
+            "transfer-encoding" => self.chunked = true,
+            "content-length" => self.has_body |= value.parse::<u64>().map_err(|_| BAD_LENGTH)? > 0,
+            "accept" => {
                 let html = |item: &str| item.trim().to_ascii_lowercase().starts_with("text/html");
                 self.wants_html |= value.split(',').any(html);
             }
-            b"if-none-match" if value.is_ascii() => self.if_none_match = Some(value.into_owned()),
+            "if-none-match" if value.is_ascii() => self.if_none_match = Some(value.into_owned()),
             _ => {}
         }
         Ok(())
@@ -277,14 +219,14 @@ mod tests {
         check("GET /\r\n\r\n", BAD_LINE);
         check("GET  / HTTP/1.1\r\n\r\n", BAD_LINE);
         check("G\0T / HTTP/1.1\r\n\r\n", BAD_LINE);
-        check("GET / HTTP/x\r\n\r\n", BAD_LINE);
+        check("GET / HTTP/x\r\n\r\n", BAD_VERSION);
         check("\u{16}\u{3}\u{1}\r\n\r\n", BAD_LINE);
         check("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", BAD_VERSION);
         check("GET status HTTP/1.1\r\nHost: a\r\n\r\n", BAD_TARGET);
         check("GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", BAD_TARGET);
         check("GET http:/// HTTP/1.1\r\nHost: a\r\n\r\n", BAD_TARGET);
         check("GET * HTTP/1.1\r\nHost: a\r\n\r\n", BAD_TARGET);
-        check("GET /\u{7} HTTP/1.1\r\nHost: a\r\n\r\n", BAD_TARGET);
+        check("GET /\u{7} HTTP/1.1\r\nHost: a\r\n\r\n", BAD_LINE);
         check("GET / HTTP/1.1\r\n\r\n", BAD_HOST);
         check("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", BAD_HOST);
         check("GET / HTTP/1.1\r\nHost : a\r\n\r\n", BAD_HEADER);

@@ -1,6 +1,9 @@
 //! What a request asks for: its target, decoded.
 
+use std::borrow::Cow;
+
 use super::status::Selection;
+use crate::percent;
 
 /// A request target that can be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,25 +87,10 @@ fn selection(query: &str) -> Result<Selection, Refusal> {
 
 /// Undoes percent-encoding; in a query `+` is a space.
 fn decode(text: &str, is_query: bool) -> Result<String, Refusal> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'%' => {
-                let digits = rest.next().and_then(hex).zip(rest.next().and_then(hex));
-                let (high, low) = digits
-                    .ok_or_else(|| Refusal::Malformed("a % must be followed by two hex digits".to_owned()))?;
-                bytes.push(high << 4 | low);
-            }
-            b'+' if is_query => bytes.push(b' '),
-            _ => bytes.push(byte),
-        }
-    }
+    let text = if is_query { Cow::from(text.replace('+', " ")) } else { Cow::from(text) };
+    let bytes = percent::decode(&text)
+        .ok_or_else(|| Refusal::Malformed("a % must be followed by two hex digits".to_owned()))?;
     String::from_utf8(bytes).map_err(|_| Refusal::Malformed("the decoded target is not UTF-8".to_owned()))
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@
 
 pub mod alert;
 pub mod children;
-pub mod civil;
 pub mod dispatcher;
 pub mod duration;
 pub mod election_update;
@@ -20,6 +19,7 @@ pub mod observation;
 pub mod path;
 pub mod reading;
 pub mod receiver;
+pub mod rfc3339;
 pub mod rule;
 pub mod small_map;
 pub mod status;

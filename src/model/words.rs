@@ -1,8 +1,8 @@
 //! What a notification says to people: subject, mail body and chat line.
 
 use super::children::Left;
-use super::civil::rfc3339;
 use super::message::{Item, Kind, Notification};
+use super::rfc3339::rfc3339;
 
 /// How many paths a chat line names; it counts the rest.
 const NAMED_IN_CHAT: usize = 100;

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use super::http::{Client, join};
 use super::labels::{annotations, labels};
 use crate::clock;
-use crate::model::civil::rfc3339;
 use crate::model::message::{Item, Kind, Notification};
 use crate::model::notifier::Notifier;
 use crate::model::receiver::{Alertmanager, Outcome};
+use crate::model::rfc3339::rfc3339;
 
 /// An alert ends by itself so long after it was told last. It is told again every minute, so this outlasts a
 /// change of leader with ease, and no alert stays for ever when all agents are gone.

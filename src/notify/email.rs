@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use lettre::Address;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0};
 use lettre::message::{Mailbox, Message};
@@ -68,8 +70,8 @@ impl EmailNotifier {
             smtp.credentials.as_ref().map_or(("", ""), |(user, password)| (user.as_str(), password.reveal()));
         let mut secrets = vec![password.to_owned()];
         if !password.is_empty() {
-            secrets.push(encode::base64(password.as_bytes()));
-            secrets.push(encode::base64(format!("\0{user}\0{password}").as_bytes()));
+            secrets.push(STANDARD.encode(password));
+            secrets.push(STANDARD.encode(format!("\0{user}\0{password}")));
         }
         let local = |address: &str| address.rsplit_once('@').map_or(String::new(), |(local, _)| local.into());
         let names = [user.to_owned(), local(&self.settings.address), local(&smtp.from)];

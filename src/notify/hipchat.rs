@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::encode::{form, percent};
 use super::http::{Client, join};
 use crate::model::message::{Kind, Notification};
 use crate::model::notifier::Notifier;
 use crate::model::receiver::{HipChat, Outcome};
 use crate::model::words;
+use crate::percent;
 
 /// How long a sender's name may be, in characters.
 const FROM: usize = 14;
@@ -23,21 +23,24 @@ pub(super) struct HipChatNotifier {
 impl HipChatNotifier {
     /// Each attempt ends within `limit`.
     pub(super) fn new(settings: HipChat, limit: Duration) -> Self {
-        let path = format!("/v1/rooms/message?format=json&auth_token={}", percent(settings.token.reveal()));
+        let path =
+            format!("/v1/rooms/message?format=json&auth_token={}", percent::encode(settings.token.reveal()));
         let client = Client::new(&join(&settings.api_url, &path), limit);
         Self { settings, client }
     }
 
     fn post(&self, notification: &Notification) -> Result<(), Outcome> {
         let from: String = self.settings.from.chars().take(FROM).collect();
-        let body = form(&[
-            ("room_id", &self.settings.room),
+        let message = words::chat(notification);
+        let fields = [
+            ("room_id", self.settings.room.as_str()),
             ("from", &from),
-            ("message", &words::chat(notification)),
+            ("message", &message),
             ("message_format", "text"),
             ("color", color(notification)),
             ("notify", "1"),
-        ]);
+        ];
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let headers = [("Content-Type", "application/x-www-form-urlencoded")];
         let mut answer = self.client.post(&headers, body.as_bytes())?;
         answer.check()?;

@@ -3,13 +3,16 @@
 use std::io::Read;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
 use ureq::http::{Response, StatusCode};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Body, Error, Proxy};
 
 use super::transport::{HandedOver, Tcp, Tls};
-use super::{encode, proxy, reason, roots};
+use super::{proxy, reason, roots};
 use crate::clock;
 use crate::model::receiver::Outcome;
 
@@ -204,9 +207,10 @@ fn without_credentials(url: &str) -> (String, Option<String>) {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     let Some((credentials, _)) = authority.rsplit_once('@') else { return whole() };
     let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
-    let pair = [encode::unpercent(user), encode::unpercent(password)].join(&b':');
+    let plain = |text| percent_decode_str(text).collect::<Vec<u8>>();
+    let pair = [plain(user), plain(password)].join(&b':');
     let bare = format!("{scheme}://{}", &rest[credentials.len() + 1..]);
-    (bare, Some(format!("Basic {}", encode::base64(&pair))))
+    (bare, Some(format!("Basic {}", STANDARD.encode(pair))))
 }
 
 /// An error in words. Its own can hold the URL.

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use super::encode::sha256;
 use super::http::{Client, join};
 use super::reason;
-use crate::model::civil::rfc3339;
 use crate::model::message::{Item, Kind, Notification};
 use crate::model::notifier::Notifier;
 use crate::model::receiver::{Outcome, PagerDuty};
+use crate::model::rfc3339::rfc3339;
 use crate::model::words;
 
 /// How long a summary may be, in characters.

@@ -7,10 +7,10 @@ use serde_json::{Map, Value, json};
 use super::http::Client;
 use super::labels::{ALERT, annotations, common, fingerprint, labels};
 use super::{encode, key};
-use crate::model::civil::rfc3339;
 use crate::model::message::{Item, Notification};
 use crate::model::notifier::Notifier;
 use crate::model::receiver::{Outcome, Webhook};
+use crate::model::rfc3339::rfc3339;
 
 /// The end of an alert that has none yet, as Alertmanager writes it.
 const NO_END: &str = "0001-01-01T00:00:00Z";

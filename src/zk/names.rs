@@ -2,6 +2,8 @@
 
 use zookeeper::{Acl, Permission};
 
+use crate::percent;
+
 /// Where a cluster keeps what its agents share.
 #[derive(Clone, Debug)]
 pub struct Places {
@@ -81,37 +83,14 @@ pub fn own_acl(credentials: bool) -> Vec<Acl> {
     acl
 }
 
-/// A text as the name of a znode: every byte but `[A-Za-z0-9_.~-]` as `%` and two hexadecimal digits. The names
-/// `.` and `..`, which ZooKeeper refuses, are encoded too.
+/// A text as the name of a znode, percent-encoded. The names `.` and `..`, which ZooKeeper refuses, are encoded too.
 pub fn encode(text: &str) -> String {
-    let dots = matches!(text, "." | "..");
-    let mut name = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        let plain = byte.is_ascii_alphanumeric() || b"_~-".contains(&byte) || byte == b'.' && !dots;
-        if plain {
-            name.push(char::from(byte));
-        } else {
-            name.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    name
+    if matches!(text, "." | "..") { text.replace('.', "%2E") } else { percent::encode(text) }
 }
 
 /// The text that was encoded; `None` if the name is not of that form.
 pub fn decode(name: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(name.len());
-    let mut rest = name.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        rest = after;
-        if *byte != b'%' {
-            bytes.push(*byte);
-            continue;
-        }
-        let digits = std::str::from_utf8(rest.get(..2)?).ok()?;
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        rest = &rest[2..];
-    }
-    String::from_utf8(bytes).ok()
+    String::from_utf8(percent::decode(name)?).ok()
 }
 
 #[cfg(test)]

@@ -183,7 +183,7 @@ fn of_alerts(body: &Value, count: &mut dyn FnMut(&str, bool)) {
 
 /// Whether a time in RFC 3339 is not minutes away.
 fn is_past(time: &Value) -> bool {
-    let soon = zk_monitor::model::civil::rfc3339(std::time::SystemTime::now() + Duration::from_secs(60));
+    let soon = zk_monitor::model::rfc3339::rfc3339(std::time::SystemTime::now() + Duration::from_secs(60));
     time.as_str().unwrap() < soon.as_str()
 }
 

@@ -122,8 +122,8 @@ fn hipchat_message_and_answers() {
     assert_eq!(requests[0].header("Content-Type"), Some("application/x-www-form-urlencoded"));
     assert_eq!(
         String::from_utf8_lossy(&requests[0].body),
-        "room_id=Ops%20%26%20Co&from=zk_monitor_at_\
-         &message=ALERT%20%2Fservices%2Ffoo%3A%20Found%20children%20%280%29%20less%20than%20minimum%20%281%29\
+        "room_id=Ops+%26+Co&from=zk_monitor_at_\
+         &message=ALERT+%2Fservices%2Ffoo%3A+Found+children+%280%29+less+than+minimum+%281%29\
          &message_format=text&color=red&notify=1"
     );
     let check = |status, body, expected| assert_eq!(answered(hipchat, status, body), expected, "{body}");
@@ -249,7 +249,7 @@ fn alertmanager_message() {
     let firing = sent(alertmanager, &notification(vec![item("/p", Kind::Refresh)]), &[OK])[0].json();
     assert_eq!(firing[0]["labels"], labels);
     assert_eq!(firing[0]["startsAt"], "2014-05-31T16:20:25Z");
-    let from = crate::model::civil::rfc3339(crate::clock::wall());
+    let from = crate::model::rfc3339::rfc3339(crate::clock::wall());
     assert!(firing[0]["endsAt"].as_str().is_some_and(|ends| ends > from.as_str()), "{firing}");
 }
 

@@ -39,7 +39,7 @@ fn shown(subject: &str) -> String {
     let Some((before, rest)) = subject.split_once("=?utf-8?q?") else { return subject };
     let (code, after) = rest.split_once("?=").unwrap();
     let bytes = code.replace('_', " ").replace('=', "%");
-    let decoded = String::from_utf8(crate::notify::encode::unpercent(&bytes)).unwrap();
+    let decoded = String::from_utf8(crate::percent::decode(&bytes).unwrap()).unwrap();
     format!("{before}{decoded}{}", shown(after))
 }
 
