@@ -18,6 +18,7 @@
 //! - [`threads`]: threads that are named and watched
 //! - [`published`]: values with one writer and many readers, the only locks
 //! - [`credentials`]: files with secrets
+//! - [`net`]: resolving, connecting and talking with a deadline
 //! - [`percent`]: percent-encoding, strictly read
 //! - [`roots`]: which authorities are trusted
 //! - [`clock`]: the only reader of clocks
@@ -32,6 +33,7 @@ pub mod daemon;
 pub mod http;
 pub mod logging;
 pub mod model;
+pub mod net;
 pub mod notify;
 pub mod percent;
 pub mod pipeline;

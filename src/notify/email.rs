@@ -8,7 +8,6 @@ use lettre::Address;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0};
 use lettre::message::{Mailbox, Message};
 
-use super::net::Resolver;
 use super::smtp::{Failure, Mail, Session};
 use super::{encode, http, key};
 use crate::clock;
@@ -16,6 +15,7 @@ use crate::model::message::Notification;
 use crate::model::notifier::Notifier;
 use crate::model::receiver::{Email, Outcome};
 use crate::model::words;
+use crate::net::Resolver;
 
 /// How long a connection is kept for the next mail. Servers close idle ones after minutes, and each costs them
 /// a place.

@@ -12,7 +12,6 @@ mod hipchat;
 mod http;
 mod key;
 mod labels;
-mod net;
 mod pagerduty;
 mod proxy;
 mod reason;

@@ -15,11 +15,11 @@ use lettre::transport::smtp::extension::{ClientId, Extension, ServerInfo};
 use lettre::transport::smtp::response::Response;
 use rustls::pki_types::ServerName;
 
-use super::net::{Resolver, Timed};
 use super::wire::Wire;
 use super::{reason, roots};
 use crate::clock;
 use crate::model::receiver::{Outcome, Smtp, SmtpTls};
+use crate::net::{Resolver, Timed};
 
 /// How long the farewell to a server may take.
 const FAREWELL: std::time::Duration = std::time::Duration::from_millis(200);

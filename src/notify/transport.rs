@@ -14,9 +14,9 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Error, Timeout};
 
-use super::net::Timed;
 use crate::clock;
 use crate::model::notifier::ATTEMPT;
+use crate::net::Timed;
 
 /// Makes TCP connections that end at the deadline of the request they were made for. They serve one request.
 #[derive(Debug)]

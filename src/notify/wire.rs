@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rustls::{ClientConnection, StreamOwned};
 
-use super::net::Timed;
+use crate::net::Timed;
 
 /// How long an answer may be, in bytes. No honest one comes near it.
 const REPLY: usize = 64 * 1024;
@@ -32,9 +32,7 @@ impl Wire {
     /// The same connection in TLS, once the handshake is done. One that is in TLS already stays as it is.
     pub(super) fn encrypted(self, mut session: ClientConnection) -> io::Result<Self> {
         let Stream::Plain(mut stream) = self.stream else { return Ok(self) };
-        while session.is_handshaking() {
-            session.complete_io(&mut stream)?;
-        }
+        stream.handshake(&mut session)?;
         let stream = Stream::Tls(Box::new(StreamOwned::new(session, stream)));
         Ok(Self { stream, unread: Vec::new() })
     }

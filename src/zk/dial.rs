@@ -1,15 +1,16 @@
 //! From a host list to one connected socket, with a bound on every step.
 
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+use crate::clock;
+use crate::net::{self, Timed};
 
 /// How long one name may take to resolve and one address to connect. A client that lists three servers, two of
 /// them dead, is at the third within a few seconds.
@@ -67,13 +68,9 @@ impl Write for Wire {
     }
 }
 
-/// Resolves names off-thread, since the system's resolver has no deadline.
+/// Resolves the names of servers.
 #[derive(Debug, Default)]
-pub struct Resolver {
-    /// Look-ups that outlived their deadline: at most one a name, so that a dead name server costs a thread a
-    /// name and not one an attempt.
-    pending: HashMap<String, Receiver<io::Result<Vec<SocketAddr>>>>,
-}
+pub struct Resolver(HashMap<(String, u16), net::Resolver>);
 
 impl Resolver {
     /// All addresses of a host, within [`STEP`].
@@ -81,39 +78,18 @@ impl Resolver {
     /// # Errors
     /// In words that name the host.
     pub fn resolve(&mut self, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
-        if let Ok(address) = host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(address, port)]);
-        }
-        let answer = match self.pending.remove(host) {
-            Some(answer) => answer,
-            None => look_up(host).map_err(|e| format!("cannot start a look-up of {host}: {e}"))?,
-        };
-        match answer.recv_timeout(STEP) {
-            Ok(Ok(addresses)) if addresses.is_empty() => Err(format!("{host} has no address")),
-            Ok(Ok(mut addresses)) => {
-                // The look-up may have been begun for another port of the same host.
-                addresses.iter_mut().for_each(|address| address.set_port(port));
-                Ok(addresses)
+        let new = || net::Resolver::new(host, port);
+        let resolver = self.0.entry((host.to_owned(), port)).or_insert_with(new);
+        resolver.resolve(clock::mono() + STEP).map_err(|e| {
+            if e.kind() == ErrorKind::NotFound {
+                return format!("{host} has no address");
             }
-            Ok(Err(e)) => Err(format!("cannot resolve {host}: {e}")),
-            Err(RecvTimeoutError::Timeout) => {
-                self.pending.insert(host.to_owned(), answer);
-                Err(format!("cannot resolve {host}: no answer within {} s", STEP.as_secs()))
+            if e.kind() == ErrorKind::TimedOut {
+                return format!("cannot resolve {host}: no answer within {} s", STEP.as_secs());
             }
-            Err(RecvTimeoutError::Disconnected) => Err(format!("cannot resolve {host}: the look-up failed")),
-        }
+            format!("cannot resolve {host}: {e}")
+        })
     }
-}
-
-fn look_up(host: &str) -> io::Result<Receiver<io::Result<Vec<SocketAddr>>>> {
-    let (answer, receiver) = bounded(1);
-    let name = host.to_owned();
-    thread::Builder::new().name("zk-resolve".to_owned()).spawn(move || {
-        let addresses = (name.as_str(), 0).to_socket_addrs().map(Iterator::collect);
-        // Nobody listens any more if the session thread has ended, which is no fault.
-        answer.send(addresses).ok();
-    })?;
-    Ok(receiver)
 }
 
 /// Connects to one address within [`STEP`], and as long again for TLS.
@@ -121,40 +97,29 @@ fn look_up(host: &str) -> io::Result<Receiver<io::Result<Vec<SocketAddr>>>> {
 /// # Errors
 /// In words that name the address.
 pub fn connect(address: SocketAddr, host: &str, tls: Option<&Arc<ClientConfig>>) -> Result<Wire, String> {
-    let plain = || -> io::Result<TcpStream> {
-        let socket = TcpStream::connect_timeout(&address, STEP)?;
-        socket.set_nodelay(true)?;
-        Ok(socket)
-    };
-    let socket = plain().map_err(|e| format!("cannot connect to {address}: {e}"))?;
-    let Some(config) = tls else { return Ok(Wire::Plain(socket)) };
+    let socket = Timed::connect(&[address], clock::mono() + STEP)
+        .map_err(|e| format!("cannot connect to {address}: {e}"))?;
+    let Some(config) = tls else { return Ok(Wire::Plain(socket.into_stream())) };
     let stream =
         handshake(socket, host, config).map_err(|e| format!("no TLS with {address} ({host}): {e}"))?;
     Ok(Wire::Tls(Box::new(stream)))
 }
 
 fn handshake(
-    mut socket: TcpStream,
+    mut socket: Timed,
     host: &str,
     config: &Arc<ClientConfig>,
 ) -> Result<StreamOwned<ClientConnection, TcpStream>, String> {
     let name = ServerName::try_from(host.to_owned()).map_err(|e| e.to_string())?;
-    let mut connection = ClientConnection::new(Arc::clone(config), name).map_err(|e| e.to_string())?;
-    let mut shake = || -> io::Result<()> {
-        socket.set_read_timeout(Some(STEP))?;
-        socket.set_write_timeout(Some(STEP))?;
-        while connection.is_handshaking() {
-            connection.complete_io(&mut socket)?;
-        }
-        Ok(())
-    };
-    shake().map_err(|e| {
-        if e.kind() == io::ErrorKind::WouldBlock {
+    let mut session = ClientConnection::new(Arc::clone(config), name).map_err(|e| e.to_string())?;
+    socket.set_deadline(clock::mono() + STEP);
+    socket.handshake(&mut session).map_err(|e| {
+        if e.kind() == ErrorKind::TimedOut {
             return format!("the handshake had no answer within {} s", STEP.as_secs());
         }
         e.to_string()
     })?;
-    Ok(StreamOwned::new(connection, socket))
+    Ok(StreamOwned::new(session, socket.into_stream()))
 }
 
 #[cfg(test)]

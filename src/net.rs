@@ -1,4 +1,5 @@
-//! TCP under one absolute deadline: whatever the other side does, no call lasts beyond it.
+//! Resolving, connecting and talking under one absolute deadline: whatever the other side does, no call lasts beyond
+//! it.
 //!
 //! A time-out per system call is not enough: a tarpit that sends a byte every few seconds would never meet it.
 //! So each call gets what is left until the deadline.
@@ -9,6 +10,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustls::ClientConnection;
+
 use crate::clock;
 
 /// How long one address may take to accept a connection while others are left to try.
@@ -16,14 +19,14 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// A connection whose reads and writes fail from the deadline on.
 #[derive(Debug)]
-pub(super) struct Timed {
+pub struct Timed {
     stream: TcpStream,
     deadline: Instant,
 }
 
 impl Timed {
     /// Connects to the first of the addresses that accepts. An error is the last address's.
-    pub(super) fn connect(addresses: &[SocketAddr], deadline: Instant) -> io::Result<Self> {
+    pub fn connect(addresses: &[SocketAddr], deadline: Instant) -> io::Result<Self> {
         let mut failure = io::Error::from(ErrorKind::TimedOut);
         for (at, address) in addresses.iter().enumerate() {
             let left = left(deadline)?;
@@ -40,8 +43,21 @@ impl Timed {
         Err(failure)
     }
 
+    /// Shakes hands for TLS on it.
+    pub fn handshake(&mut self, session: &mut ClientConnection) -> io::Result<()> {
+        while session.is_handshaking() {
+            session.complete_io(self)?;
+        }
+        Ok(())
+    }
+
+    /// The connection without its deadline.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// Sets another deadline for what follows.
-    pub(super) fn set_deadline(&mut self, deadline: Instant) {
+    pub fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = deadline;
     }
 }
@@ -85,7 +101,7 @@ fn left(deadline: Instant) -> io::Result<Duration> {
 /// The system's resolver cannot be interrupted, so it runs in a thread. There is never more than one: a lookup
 /// that outlives its deadline is waited for by the next call.
 #[derive(Debug)]
-pub(super) struct Resolver {
+pub struct Resolver {
     host: String,
     port: u16,
     pending: Option<Receiver<io::Result<Vec<SocketAddr>>>>,
@@ -93,13 +109,16 @@ pub(super) struct Resolver {
 
 impl Resolver {
     /// For a host name or address; an IPv6 address may stand in brackets.
-    pub(super) fn new(host: &str, port: u16) -> Self {
+    pub fn new(host: &str, port: u16) -> Self {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         Self { host: bare.to_owned(), port, pending: None }
     }
 
     /// The addresses, at least one.
-    pub(super) fn resolve(&mut self, deadline: Instant) -> io::Result<Vec<SocketAddr>> {
+    ///
+    /// # Errors
+    /// `TimedOut` at the deadline, `NotFound` if the host has no address; else the system's.
+    pub fn resolve(&mut self, deadline: Instant) -> io::Result<Vec<SocketAddr>> {
         if let Ok(address) = self.host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, self.port)]);
         }
