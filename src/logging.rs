@@ -36,9 +36,7 @@ const FLUSH: Duration = Duration::from_millis(500);
 /// Why logging could not begin.
 #[derive(Debug)]
 pub enum Error {
-    /// The process logs already.
     Begun,
-    /// The thread could not be started.
     Thread(io::Error),
 }
 
@@ -91,7 +89,6 @@ pub fn flush() {
 
 /// What the writing thread hears.
 enum Item {
-    /// A line to write.
     Line(Line),
     /// Somebody waits until all lines before this are written.
     Flush(Sender<()>),

@@ -38,11 +38,6 @@ impl<T> Writer<T> {
         // Dropped here, outside the lock: freeing a large snapshot must not delay readers.
         drop(old);
     }
-
-    /// A new reader of this cell.
-    pub fn reader(&self) -> Reader<T> {
-        Reader(Arc::clone(&self.0))
-    }
 }
 
 impl<T> Reader<T> {
@@ -55,7 +50,6 @@ impl<T> Reader<T> {
 /// The sign of life of one long-lived thread, which publishes the time at each turn of its loop.
 #[derive(Clone, Debug)]
 pub struct Pulse {
-    /// The thread's name.
     pub name: &'static str,
     /// When its loop last turned.
     pub last: Reader<Instant>,

@@ -21,9 +21,7 @@ const BEATS: u32 = 3;
 pub enum News<'a> {
     /// All threads run, or run again with a new configuration; with a line for `systemctl status`.
     Ready(&'a str),
-    /// The configuration is about to be re-read.
     Reloading,
-    /// The end began.
     Stopping,
 }
 

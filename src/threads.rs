@@ -32,9 +32,7 @@ pub struct Spawner(Sender<Ended>);
 /// A thread's end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// The thread's name.
     pub name: String,
-    /// Whether it panicked.
     pub panicked: bool,
 }
 

@@ -18,9 +18,7 @@ pub use options::{Command, Options, Tls, ZooKeeper};
 pub struct Exit {
     /// The exit code: 0, or 2 for a usage error.
     pub code: u8,
-    /// What goes to standard output.
     pub stdout: String,
-    /// What goes to standard error.
     pub stderr: String,
 }
 

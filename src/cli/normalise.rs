@@ -8,9 +8,7 @@ use super::table::{Entry, OPTIONS};
 /// What the arguments come to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Normalised {
-    /// The help is asked for.
     Help,
-    /// The version is asked for.
     Version,
     /// `--long-name value` or `--long-name`, each at most once.
     Arguments(Vec<String>),

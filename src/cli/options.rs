@@ -12,39 +12,25 @@ use crate::model::receiver::Secret;
 /// What the operator asks for.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// Watch, judge and alert until told to stop.
     Run {
-        /// How.
         options: Options,
-        /// The configuration file.
         file: PathBuf,
     },
-    /// Judge the configuration file and exit.
     CheckConfig {
-        /// How.
         options: Options,
-        /// The configuration file.
         file: PathBuf,
     },
-    /// Read every path once and exit.
     Once {
-        /// How.
         options: Options,
-        /// The configuration file.
         file: PathBuf,
     },
-    /// Send a test alert and exit.
     TestAlert {
-        /// How.
         options: Options,
-        /// The configuration file.
         file: PathBuf,
         /// The path whose rule's receivers get it.
         path: String,
     },
-    /// Make a silence and exit.
     Silence {
-        /// How.
         options: Options,
         /// A path or a pattern.
         path: String,
@@ -55,16 +41,12 @@ pub enum Command {
         /// Who asks, by the environment.
         by: String,
     },
-    /// End a silence and exit.
     Unsilence {
-        /// How.
         options: Options,
         /// The silence's id: one level of a znode's path.
         id: String,
     },
-    /// List the silences and exit.
     Silences {
-        /// How.
         options: Options,
     },
 }
@@ -72,7 +54,6 @@ pub enum Command {
 /// What all commands share, validated.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How ZooKeeper is reached.
     pub zookeeper: ZooKeeper,
     /// How often each path is verified, whatever its watch says; at least a second.
     pub reread: Duration,
@@ -84,7 +65,6 @@ pub struct Options {
     pub port: u16,
     /// The address that the HTTP server listens on; `None` is all.
     pub bind: Option<IpAddr>,
-    /// What is logged.
     pub level: LevelFilter,
     /// The syslog facility to log under; `None` is no syslog.
     pub syslog: Option<Facility>,
@@ -97,11 +77,8 @@ pub struct ZooKeeper {
     pub hosts: Vec<(String, u16)>,
     /// The path that all paths are relative to: absolute, without a slash at its end; `None` for `/`.
     pub chroot: Option<String>,
-    /// User and password of the digest scheme.
     pub credentials: Option<(String, Secret)>,
-    /// The session timeout to ask for.
     pub session_timeout: Duration,
-    /// TLS, if it is wanted.
     pub tls: Option<Tls>,
 }
 
@@ -110,6 +87,5 @@ pub struct ZooKeeper {
 pub struct Tls {
     /// The certificates to trust; `None` is the system's.
     pub ca: Option<PathBuf>,
-    /// This side's certificate and its key.
     pub identity: Option<(PathBuf, PathBuf)>,
 }

@@ -1,6 +1,5 @@
 //! The options, in the order of the help text.
 
-/// One option.
 pub(super) struct Entry {
     /// The long name as it is documented; `_` and `-` are alike when it is read.
     pub(super) long: &'static str,
@@ -91,7 +90,6 @@ const COLUMN: usize = 34;
 /// How wide a line of help may be.
 pub(super) const WIDTH: usize = 80;
 
-/// The text of `--help`.
 pub(super) fn help() -> String {
     let mut text = "Usage: zk_monitor [options]\n\n\
                     Watches ZooKeeper paths for compliance with specs, and alerts when one falls\n\

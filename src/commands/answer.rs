@@ -8,11 +8,8 @@ use crate::daemon::EX_CONFIG;
 /// What a command has to print, and its exit code.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// For standard output.
     pub stdout: String,
-    /// For standard error.
     pub stderr: String,
-    /// The exit code.
     pub code: u8,
 }
 

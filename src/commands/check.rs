@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::answer::{Answer, load};
 
-/// Reads and judges the configuration.
 pub fn check_config(file: &Path) -> Answer {
     let config = match load(file) {
         Ok(config) => config,

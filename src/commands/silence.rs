@@ -35,7 +35,6 @@ pub fn silence(options: &Options, path: &str, duration: Duration, comment: &str,
     })
 }
 
-/// Ends a silence.
 pub fn unsilence(options: &Options, id: &str) -> Answer {
     let id = id.to_owned();
     errand(options, move |client, places| match stored::remove(client, places, &id) {

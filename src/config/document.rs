@@ -30,7 +30,6 @@ const MAX_OPEN_BRACKETS: usize = 1000;
 pub(super) struct Node<'b> {
     /// Its number, in the order of reading.
     pub(super) id: u32,
-    /// What it is.
     pub(super) value: Value<'b>,
 }
 
@@ -41,13 +40,9 @@ pub(super) enum Value<'b> {
     Null,
     /// `true` or `false`; YAML 1.1's `yes` and `no` are text.
     Bool(bool),
-    /// An integer.
     Integer(i64),
-    /// Any other number.
     Float(f64),
-    /// Text.
     Text(&'b str),
-    /// A list.
     List(&'b [Node<'b>]),
     /// A map, with its duplicate keys.
     Map(&'b [(Node<'b>, Node<'b>)]),

@@ -43,7 +43,6 @@ impl fmt::Display for Problem {
 pub struct Errors {
     /// The first of them, never empty.
     pub problems: Vec<Problem>,
-    /// How many more there are.
     pub omitted: usize,
 }
 

@@ -31,7 +31,6 @@ pub(super) struct Entry<'n> {
 
 /// A map whose keys are known.
 pub(super) struct Map<'n, 'p> {
-    /// The map itself.
     pub(super) at: At<'n, 'p>,
     entries: Vec<Entry<'n>>,
     /// Whether it had keys that are not known, and were told of: what it lacks is then most likely misspelt.

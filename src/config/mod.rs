@@ -21,7 +21,6 @@ mod suggestion;
 mod tests;
 mod url;
 
-use std::fmt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -73,22 +72,8 @@ pub struct Config {
 /// A URL that is fetched while all is well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// The whole URL.
     pub url: Secret,
-    /// How often.
     pub every: Duration,
-}
-
-/// A summary in one line.
-impl fmt::Display for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = |n: usize, noun: &str| format!("{n} {noun}{}", if n == 1 { "" } else { "s" });
-        let globs = self.rules.iter().filter(|rule| rule.is_glob()).count();
-        let rules = count(self.rules.len(), "rule");
-        let rules = if globs == 0 { rules } else { format!("{rules} ({})", count(globs, "glob")) };
-        write!(f, "{rules}, {}, ", count(self.receivers.len(), "receiver"))?;
-        write!(f, "{}, digest {}", count(self.warnings.len(), "warning"), self.digest)
-    }
 }
 
 /// Reads and judges a configuration file. Names of files within it start from its directory.

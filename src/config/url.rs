@@ -54,7 +54,6 @@ impl<'t> Url<'t> {
         }
     }
 
-    /// Scheme and host.
     pub(super) fn origin(&self) -> String {
         Url { path: "", ..self.clone() }.public()
     }

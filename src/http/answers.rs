@@ -14,14 +14,12 @@ use crate::clock;
 /// How long bodies are kept for the next request. A scrape or a page comes more often than that.
 const IDLE: Duration = Duration::from_secs(20);
 
-/// Everything the thread needs.
 pub struct Answers {
     questions: Questions,
     router: Router,
 }
 
 impl Answers {
-    /// Answers `questions` by `router`.
     pub fn new(questions: Questions, router: Router) -> Self {
         Self { questions, router }
     }

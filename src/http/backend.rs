@@ -36,7 +36,7 @@ pub type Bytes = Arc<Vec<u8>>;
 /// The gate's end.
 pub struct Backend {
     /// The lanes that work.
-    pub lanes: Vec<Lane>,
+    pub(super) lanes: Vec<Lane>,
     server: Arc<ManuallyDrop<tiny_http::Server>>,
     /// Dropped to tell the other end that no more questions come.
     alive: Option<Sender<()>>,
@@ -54,7 +54,7 @@ pub struct Questions {
 }
 
 /// One connection to tiny_http.
-pub struct Lane {
+pub(super) struct Lane {
     number: usize,
     stream: UnixStream,
     bodies: Receiver<(u64, Bytes)>,
@@ -71,11 +71,9 @@ struct Asked {
 
 /// An answer, from the status line on.
 pub struct Reply {
-    /// Who asked.
     pub client: u64,
     /// The head with the empty line that ends it.
     pub head: Vec<u8>,
-    /// The body.
     pub body: Bytes,
 }
 

@@ -14,7 +14,6 @@ const KEPT: usize = 32 << 20;
 /// Text that is shared by everyone who is being sent it.
 #[derive(Clone, Debug)]
 pub struct Body {
-    /// The text.
     pub bytes: Arc<Vec<u8>>,
     /// Its entity tag, quoted: equal texts have equal tags.
     pub tag: Arc<str>,

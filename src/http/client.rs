@@ -31,7 +31,6 @@ const TURN: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Closed;
 
-/// One connection.
 pub struct Client {
     stream: TcpStream,
     /// What was read and not yet understood; at most one head and one read long.
@@ -149,7 +148,6 @@ impl Client {
         }
     }
 
-    /// The body that is being sent.
     pub fn sending(&self) -> Option<(&Bytes, Instant)> {
         match &self.phase {
             Phase::Answering(out) => Some((&out.body, out.began)),

@@ -31,7 +31,6 @@ const ACCEPTS: usize = 64;
 /// How long to leave the socket alone when no descriptor is to be had and no connection can be given up.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The gate.
 pub struct Gate {
     listener: TcpListener,
     stop: UnixStream,

@@ -15,7 +15,6 @@ pub struct Writer {
     depth: usize,
 }
 
-/// The inside of an object.
 pub struct Object<'a> {
     writer: &'a mut Writer,
     empty: bool,
@@ -23,8 +22,7 @@ pub struct Object<'a> {
     last: String,
 }
 
-/// The inside of an array.
-pub struct Array<'a> {
+pub(super) struct Array<'a> {
     writer: &'a mut Writer,
     empty: bool,
 }
@@ -140,22 +138,18 @@ impl Object<'_> {
         self.writer
     }
 
-    /// A member that is an object.
     pub fn object(&mut self, key: &str, fill: impl FnOnce(&mut Object)) {
         self.key(key).object(fill);
     }
 
-    /// A member that is an array.
-    pub fn array(&mut self, key: &str, fill: impl FnOnce(&mut Array)) {
+    pub(super) fn array(&mut self, key: &str, fill: impl FnOnce(&mut Array)) {
         self.key(key).array(fill);
     }
 
-    /// A member that is text.
     pub fn string(&mut self, key: &str, value: &str) {
         self.key(key).string(value);
     }
 
-    /// A member that is text, or `null`.
     pub fn optional(&mut self, key: &str, value: Option<&str>) {
         match value {
             Some(value) => self.string(key, value),
@@ -163,22 +157,18 @@ impl Object<'_> {
         }
     }
 
-    /// A member that is `null`.
     pub fn null(&mut self, key: &str) {
         self.key(key).out.extend_from_slice(b"null");
     }
 
-    /// A member that is `true` or `false`.
     pub fn bool(&mut self, key: &str, value: bool) {
         self.key(key).out.extend_from_slice(if value { b"true" } else { b"false" });
     }
 
-    /// A member that is a whole number.
     pub fn number(&mut self, key: &str, value: u64) {
         self.key(key).out.extend_from_slice(value.to_string().as_bytes());
     }
 
-    /// A member that is a whole number, or `null`.
     pub fn optional_number(&mut self, key: &str, value: Option<u64>) {
         match value {
             Some(value) => self.number(key, value),
@@ -193,7 +183,6 @@ impl Object<'_> {
 }
 
 impl Array<'_> {
-    /// An element that is an object.
     pub fn object(&mut self, fill: impl FnOnce(&mut Object)) {
         self.writer.next(self.empty);
         self.empty = false;

@@ -10,14 +10,12 @@ const HTML: &str = include_str!("page.html");
 
 /// The page and the policy that it is served under.
 pub struct Page {
-    /// The text.
     pub body: Arc<Vec<u8>>,
     /// The Content-Security-Policy: what the page may load and run is its own script and style, by their hashes.
     pub policy: String,
 }
 
 impl Page {
-    /// Reads the page.
     pub fn new() -> Self {
         let source = |element: &str| {
             let hash = digest::digest(&digest::SHA256, content(element).as_bytes());

@@ -11,22 +11,17 @@ const LINES_MAX: usize = 100;
 /// A complete request that may be answered. It has no body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// `HEAD` rather than `GET`.
     pub is_head: bool,
     /// The target in origin form, all ASCII.
     pub target: String,
-    /// Whether the client takes HTML.
     pub wants_html: bool,
-    /// The entity tags that the client has.
     pub if_none_match: Option<String>,
-    /// Whether the connection is to be kept for another request.
     pub keep_alive: bool,
 }
 
 /// Why a request is not answered, as status code and words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// The HTTP status code.
     pub status: u16,
     /// What is wrong, and what to do.
     pub reason: &'static str,

@@ -20,16 +20,13 @@ const JSON: &str = "application/json";
 pub struct Question<'a> {
     /// The target in origin form.
     pub target: &'a str,
-    /// Whether the client takes HTML.
     pub wants_html: bool,
-    /// The entity tags that the client has.
     pub if_none_match: Option<&'a str>,
 }
 
 /// An answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The HTTP status code.
     pub status: u16,
     /// Header lines beside those about the connection and the body's length.
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
@@ -70,7 +67,6 @@ pub struct Router {
 }
 
 impl Router {
-    /// A router over these snapshots.
     pub fn new(snapshots: Snapshots) -> Self {
         Self { snapshots, bodies: Bodies::default(), page: Page::new() }
     }

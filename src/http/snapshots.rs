@@ -9,21 +9,15 @@ use crate::published::{Pulse, Reader};
 /// All that is served.
 #[derive(Clone, Debug)]
 pub struct Snapshots {
-    /// The connection to ZooKeeper.
     pub connection: Reader<Connection>,
-    /// All paths.
     pub compliance: Reader<Compliance>,
     /// How good the readings are.
     pub watch: Reader<WatchStatus>,
-    /// Alerts and receivers.
     pub alerts: Reader<Alerts>,
     /// The epoch of the lease that is in effect.
     pub in_effect: Reader<Option<u64>>,
-    /// This agent's place in the cluster.
     pub cluster: Reader<Cluster>,
-    /// The configuration in force.
     pub config: Reader<ConfigStatus>,
-    /// The daemon's long-lived threads.
     pub pulses: Vec<Pulse>,
 }
 

@@ -14,17 +14,12 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// All cells, read at one moment.
 pub struct View {
-    /// The connection to ZooKeeper.
     pub connection: Arc<Connection>,
-    /// All paths.
     pub compliance: Arc<Compliance>,
     /// How good the readings are.
     pub watch: Arc<WatchStatus>,
-    /// Alerts and receivers.
     pub alerts: Arc<Alerts>,
-    /// This agent's place in the cluster.
     pub cluster: Arc<Cluster>,
-    /// The configuration in force.
     pub config: Arc<ConfigStatus>,
     /// Whether the session answered lately.
     pub connected: bool,
@@ -35,18 +30,14 @@ pub struct View {
 /// Which paths to show, and how much of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Show those in spec.
     pub ok: bool,
-    /// Show those out of spec.
     pub error: bool,
-    /// Show those of which nothing is known.
     pub unknown: bool,
     /// Add `monitor.paths`.
     pub detail: bool,
 }
 
 impl Selection {
-    /// All paths, without details.
     pub const ALL: Self = Self { ok: true, error: true, unknown: true, detail: false };
 
     fn shows(self, state: &PathState) -> bool {
@@ -61,11 +52,8 @@ impl Selection {
 /// How many paths are in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// In spec.
     pub ok: u64,
-    /// Out of spec.
     pub error: u64,
-    /// Not known.
     pub unknown: u64,
 }
 

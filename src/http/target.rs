@@ -8,17 +8,12 @@ use crate::percent;
 /// A request target that can be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// `/`.
     Root,
-    /// `/status`.
     Status(Selection),
     /// `/status/<path>`: the znode's path.
     Path(String),
-    /// `/metrics`.
     Metrics,
-    /// `/-/healthy`.
     Healthy,
-    /// `/-/ready`.
     Ready,
 }
 

@@ -13,9 +13,7 @@ const LONGEST: usize = 4000;
 /// One event, all of it printable.
 #[derive(Debug)]
 pub struct Line {
-    /// When, by the wall clock.
     at: SystemTime,
-    /// How grave.
     pub level: Level,
     /// `[module] (LEVEL) message`.
     pub text: String,

@@ -57,11 +57,8 @@ fn stderr_is_journal() -> bool {
 
 /// What the writing thread writes to.
 pub enum Sink {
-    /// Standard error with times.
     Stderr,
-    /// Standard error with priorities.
     Journal,
-    /// The syslog daemon.
     Syslog(Box<Syslog>),
     /// What tests read.
     #[cfg(test)]
@@ -123,7 +120,6 @@ pub struct Syslog {
 /// What became of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Whether the daemon took it.
     pub written: bool,
     /// What is to be told on standard error: that syslog went away, or that it came back.
     pub news: Option<String>,

@@ -18,7 +18,6 @@ const FIRING: Duration = Duration::from_secs(15 * 60);
 /// Nobody tells a test again, so it ends soon.
 const TEST: Duration = Duration::from_secs(60);
 
-/// Posts to one Alertmanager.
 pub(super) struct AlertmanagerNotifier {
     client: Client,
 }

@@ -14,7 +14,6 @@ use crate::percent;
 /// How long a sender's name may be, in characters.
 const FROM: usize = 14;
 
-/// Posts to one room.
 pub(super) struct HipChatNotifier {
     settings: HipChat,
     client: Client,

@@ -69,7 +69,6 @@ impl Client {
         request.send(body).map(answer).map_err(|error| self.outcome(&error))
     }
 
-    /// Gets the URL.
     pub(super) fn get(&self) -> Result<Answer, Outcome> {
         self.handed_over.reset();
         let mut request = self.agent()?.get(&self.url);

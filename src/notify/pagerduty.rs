@@ -18,7 +18,6 @@ const SUMMARY: usize = 1024;
 /// How long a key may be, in bytes.
 const KEY: usize = 255;
 
-/// Sends events to one service.
 pub(super) struct PagerDutyNotifier {
     settings: PagerDuty,
     client: Client,

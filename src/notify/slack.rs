@@ -44,7 +44,6 @@ const FINAL: [&str; 27] = [
 /// Errors after which, as Slack documents, a part of the operation may have succeeded.
 const HALFWAY: [&str; 2] = ["internal_error", "fatal_error"];
 
-/// Posts to one channel.
 pub(super) struct SlackNotifier {
     settings: Slack,
     client: Client,

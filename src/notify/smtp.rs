@@ -64,7 +64,6 @@ pub(super) struct Failure {
 pub(super) struct Mail {
     /// The sender's address, for the envelope.
     pub(super) from: String,
-    /// The recipient's.
     pub(super) to: String,
     /// Headers and body, in lines that end in CRLF.
     pub(super) content: Vec<u8>,

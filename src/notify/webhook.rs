@@ -22,12 +22,10 @@ pub struct Identity {
     pub url: String,
 }
 
-/// Posts to one URL.
 pub(super) struct WebhookNotifier {
     settings: Webhook,
     /// What operators call this receiver.
     name: String,
-    /// This agent's status page.
     external_url: String,
     client: Client,
 }

@@ -24,7 +24,6 @@ enum Stream {
 }
 
 impl Wire {
-    /// In the clear.
     pub(super) fn plain(stream: Timed) -> Self {
         Self { stream: Stream::Plain(stream), unread: Vec::new() }
     }
@@ -45,7 +44,6 @@ impl Wire {
         }
     }
 
-    /// Writes all of it.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.stream {
             Stream::Plain(stream) => stream.write_all(bytes),

@@ -28,19 +28,15 @@ const REFRESH: Duration = Duration::from_secs(60);
 /// The part of the configuration that the alert side needs.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// All receivers.
     pub receivers: Vec<receiver::Receiver>,
     /// How long what follows a first alert is gathered.
     pub group_wait: Duration,
 }
 
-/// What the alert loop hears.
 pub struct Inlets {
     /// From the evaluator; the loop ends when this closes.
     pub judged: Receiver<EvaluatorOutput>,
-    /// From the election.
     pub news: Receiver<ElectionUpdate>,
-    /// From the ledger's writers.
     pub written: Receiver<(u64, Written)>,
     /// The receivers, at the start and at each reload; sent before the rules that name them.
     pub settings: Receiver<Arc<Settings>>,
@@ -48,19 +44,14 @@ pub struct Inlets {
     pub stop: Receiver<()>,
 }
 
-/// Where the alert loop's doings go.
 pub struct Outlets {
-    /// To the ledger's writers.
     pub writes: Sender<Write>,
-    /// For readers.
     pub alerts: Writer<Alerts>,
     /// How many attempts are under way, for the election.
     pub in_flight: Writer<usize>,
     /// The epoch of the lease that is in effect.
     pub in_effect: Writer<Option<u64>>,
-    /// The thread's pulse.
     pub pulse: Writer<Instant>,
-    /// Starts the receivers' threads.
     pub spawner: Spawner,
 }
 

@@ -16,13 +16,10 @@ use crate::model::status::Agent;
 pub struct Card {
     /// Tells processes apart that have one name: 32 hexadecimal digits.
     pub instance: Arc<str>,
-    /// The program's version.
     pub version: Arc<str>,
     /// When it was started, in milliseconds since 1970.
     pub started: u64,
-    /// Where its `/status` is.
     pub http: Arc<str>,
-    /// The digest of its configuration.
     pub config: Arc<str>,
 }
 
@@ -38,7 +35,6 @@ impl Card {
         }
     }
 
-    /// The bytes of its znode.
     pub fn encode(&self) -> Vec<u8> {
         // Strings and numbers always have a JSON form.
         serde_json::to_vec(self).unwrap_or_default()

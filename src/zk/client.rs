@@ -41,7 +41,6 @@ impl Client {
         self.0.hurry.try_send(()).ok();
     }
 
-    /// Which generation this is.
     pub fn generation(&self) -> u64 {
         self.0.generation
     }

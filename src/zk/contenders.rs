@@ -8,7 +8,6 @@ pub const MARK: &str = "__lock__";
 pub struct Contender {
     /// The number that the server gave it; the smallest holds the lock.
     pub number: u64,
-    /// The name of its znode.
     pub name: String,
 }
 

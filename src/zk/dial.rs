@@ -19,9 +19,7 @@ pub const STEP: Duration = Duration::from_secs(2);
 /// A connection to one server, encrypted or not.
 #[derive(Debug)]
 pub enum Wire {
-    /// As it is.
     Plain(TcpStream),
-    /// In TLS.
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 

@@ -32,10 +32,7 @@ const GET_CHILDREN: i32 = 8;
 /// What the first reply tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Greeting {
-    /// The session timeout that the server granted.
     pub timeout: Duration,
-    /// The session's id.
-    pub session: i64,
 }
 
 /// Follows the frames of both directions in whatever pieces they come.
@@ -131,20 +128,15 @@ fn number(bytes: &[u8], at: usize) -> Option<i32> {
 
 fn greeting(body: &[u8]) -> Result<Greeting, String> {
     let word = |at: usize| -> Option<[u8; 4]> { body.get(at..at + 4)?.try_into().ok() };
-    let long = |at: usize| -> Option<[u8; 8]> { body.get(at..at + 8)?.try_into().ok() };
-    let parts = || Some((word(0)?, word(4)?, long(8)?, word(16)?));
-    let (version, timeout, session, password) =
-        parts().ok_or("not a ZooKeeper: its greeting is too short")?;
+    let parts = || Some((word(0)?, word(4)?, word(16)?));
+    let (version, timeout, password) = parts().ok_or("not a ZooKeeper: its greeting is too short")?;
     let password = usize::try_from(u32::from_be_bytes(password)).unwrap_or(usize::MAX);
     if u32::from_be_bytes(version) != 0 || !(20..=21).contains(&body.len().saturating_sub(password)) {
         return Err("not a ZooKeeper: its greeting makes no sense".to_owned());
     }
     match i32::from_be_bytes(timeout) {
         ..=0 => Err("the server refused the session".to_owned()),
-        millis => Ok(Greeting {
-            timeout: Duration::from_millis(millis.unsigned_abs().into()),
-            session: i64::from_be_bytes(session),
-        }),
+        millis => Ok(Greeting { timeout: Duration::from_millis(millis.unsigned_abs().into()) }),
     }
 }
 
@@ -170,11 +162,7 @@ mod tests {
             let mut frames = Frames::default();
             let found: Vec<_> =
                 hello(4000).chunks(piece).filter_map(|bytes| frames.pass(bytes).unwrap()).collect();
-            assert_eq!(
-                found,
-                [Greeting { timeout: Duration::from_secs(4), session: 7 }],
-                "pieces of {piece}"
-            );
+            assert_eq!(found, [Greeting { timeout: Duration::from_secs(4) }], "pieces of {piece}");
             assert!(frames.greeted);
         }
     }

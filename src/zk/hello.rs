@@ -14,9 +14,7 @@ use crate::clock;
 /// A server that has opened a session.
 #[derive(Debug)]
 pub struct Opened {
-    /// The connection.
     pub wire: Wire,
-    /// What the server granted.
     pub greeting: Greeting,
     /// What it sent so far.
     pub bytes: Vec<u8>,

@@ -22,16 +22,13 @@ const FORMAT: u32 = 1;
 
 /// What writes need: the client of the session that holds the lease, and its epoch.
 pub struct Access {
-    /// The lease.
     pub epoch: u64,
-    /// The session.
     pub client: Client,
 }
 
 /// Everything found in the ledger.
 #[derive(Debug, Default)]
-pub struct Loaded {
-    /// Entries that were understood.
+pub(super) struct Loaded {
     pub entries: Vec<Stored>,
     /// Paths whose entry was not, and its version.
     pub unreadable: Vec<(Arc<str>, i32)>,
@@ -100,7 +97,6 @@ enum JsonMark {
     Refused,
 }
 
-/// The bytes of an entry's znode.
 fn encode(entry: &Entry) -> Vec<u8> {
     let receivers = entry.receivers.iter().map(|(id, progress)| {
         let Progress { incident, storm, past, firing, resolved, extra } = progress.clone();
@@ -177,7 +173,7 @@ fn place(places: &Places, path: &str) -> String {
 ///
 /// # Errors
 /// The library's, if the session is over.
-pub fn load(client: &Client, places: &Places) -> Answer<Loaded> {
+pub(super) fn load(client: &Client, places: &Places) -> Answer<Loaded> {
     let names = client.children(&places.alerts, false)?;
     let share = names.len().div_ceil(WRITERS).max(1);
     let parts: Vec<Answer<Loaded>> = thread::scope(|scope| {

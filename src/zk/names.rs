@@ -7,17 +7,13 @@ use crate::percent;
 /// Where a cluster keeps what its agents share.
 #[derive(Clone, Debug)]
 pub struct Places {
-    /// `<cluster_prefix>`
     pub prefix: String,
-    /// `<cluster_prefix>/<cluster_name>`
     pub cluster: String,
-    /// The agents' own znodes.
     pub agents: String,
     /// The lock that the leader holds.
     pub lock: String,
     /// Open incidents.
     pub alerts: String,
-    /// Silences.
     pub silences: String,
 }
 

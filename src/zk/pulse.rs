@@ -21,7 +21,6 @@ use crate::published::Reader;
 pub struct OwnNode {
     /// The generation that it belongs to; another generation's pulse leaves it alone.
     pub generation: u64,
-    /// Its path.
     pub path: Arc<str>,
     /// Its data, which stays the same.
     pub data: Arc<[u8]>,
@@ -30,7 +29,6 @@ pub struct OwnNode {
 /// One call's outcome.
 #[derive(Debug)]
 pub struct Pulse {
-    /// When the call was sent.
     pub sent: Instant,
     /// Whether it was an acknowledged write; or why the generation is over.
     pub result: Result<bool, String>,
@@ -40,13 +38,9 @@ pub struct Pulse {
 pub struct Task {
     /// The generation's client, on which nothing else has been called.
     pub client: Client,
-    /// User and password.
     pub credentials: Option<(String, Secret)>,
-    /// The znode to write to.
     pub own: Reader<Option<OwnNode>>,
-    /// The time between two calls.
     pub every: Duration,
-    /// Where the outcomes go.
     pub pulses: Sender<Pulse>,
     /// A message here makes it beat at once.
     pub hurry: Receiver<()>,

@@ -7,7 +7,7 @@ const CASES: &str = include_str!("../../../tests/config/wrong.txt");
 
 fn errors(text: &str) -> Vec<String> {
     match parse(text) {
-        Ok(config) => vec![format!("accepted: {config}")],
+        Ok(config) => vec![format!("accepted: {config:?}")],
         Err(errors) => errors.to_string().replace(BASE, "BASE").lines().map(str::to_owned).collect(),
     }
 }
