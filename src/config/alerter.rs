@@ -4,18 +4,18 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::address;
-use super::at::At;
 use super::document::Value;
-use super::judge::{Judge, Told};
+use super::located::Located;
 use super::map::Map;
 use super::url::Url;
+use super::validator::{Reported, Validator};
 use crate::model::receiver::{Email, HipChat, PagerDuty, ReceiverId, Settings, Slack, Smtp};
 
 const KINDS: [&str; 6] = ["email", "slack", "hipchat", "webhook", "alertmanager", "pagerduty"];
 
-impl Judge<'_> {
+impl Validator<'_> {
     /// The receivers of one alerter, each once. None at all: the rule is muted.
-    pub(super) fn alerter(&mut self, at: &At<'_, '_>, smtp: &Arc<Smtp>) -> Vec<ReceiverId> {
+    pub(super) fn alerter(&mut self, at: &Located<'_, '_>, smtp: &Arc<Smtp>) -> Vec<ReceiverId> {
         if matches!(at.value(), Value::Null) {
             return Vec::new();
         }
@@ -35,7 +35,7 @@ impl Judge<'_> {
     }
 
     /// `email`: a text of addresses, or a list of them.
-    fn email(&mut self, at: &At<'_, '_>, smtp: &Arc<Smtp>) -> Vec<ReceiverId> {
+    fn email(&mut self, at: &Located<'_, '_>, smtp: &Arc<Smtp>) -> Vec<ReceiverId> {
         let mut ids = Vec::new();
         if let Value::List(items) = at.value() {
             for (n, item) in items.iter().enumerate() {
@@ -50,7 +50,7 @@ impl Judge<'_> {
         ids
     }
 
-    fn addresses(&mut self, at: &At<'_, '_>, smtp: &Arc<Smtp>) -> Vec<ReceiverId> {
+    fn addresses(&mut self, at: &Located<'_, '_>, smtp: &Arc<Smtp>) -> Vec<ReceiverId> {
         let mut ids = Vec::new();
         let Some(text) = self.text(at) else { return ids };
         let all: Vec<&str> = address::split(text).collect();
@@ -76,7 +76,7 @@ impl Judge<'_> {
         ids
     }
 
-    fn slack(&mut self, at: &At<'_, '_>) -> Vec<ReceiverId> {
+    fn slack(&mut self, at: &Located<'_, '_>) -> Vec<ReceiverId> {
         const KEYS: [&str; 7] =
             ["channel", "token", "token_file", "webhook_url", "webhook_url_file", "from", "api_url"];
         let maps = self.maps(at, "`slack`", &KEYS).unwrap_or_default();
@@ -130,7 +130,7 @@ impl Judge<'_> {
         }
     }
 
-    fn hipchat(&mut self, at: &At<'_, '_>) -> Vec<ReceiverId> {
+    fn hipchat(&mut self, at: &Located<'_, '_>) -> Vec<ReceiverId> {
         const KEYS: [&str; 5] = ["room", "token", "token_file", "from", "api_url"];
         let maps = self.maps(at, "`hipchat`", &KEYS).unwrap_or_default();
         maps.iter().filter_map(|map| self.hipchat_room(map)).collect()
@@ -162,7 +162,7 @@ impl Judge<'_> {
         self.receiver(&map.at, &identity, &label, Settings::HipChat(HipChat { api_url, room, token, from }))
     }
 
-    fn pagerduty(&mut self, at: &At<'_, '_>) -> Vec<ReceiverId> {
+    fn pagerduty(&mut self, at: &Located<'_, '_>) -> Vec<ReceiverId> {
         const KEYS: [&str; 3] = ["routing_key", "routing_key_file", "api_url"];
         let maps = self.maps(at, "`pagerduty`", &KEYS).unwrap_or_default();
         maps.iter().filter_map(|map| self.pagerduty_service(map)).collect()
@@ -191,8 +191,8 @@ impl Judge<'_> {
         None
     }
 
-    fn optional_line(&mut self, map: &Map<'_, '_>, key: &'static str) -> Result<Option<String>, Told> {
+    fn optional_line(&mut self, map: &Map<'_, '_>, key: &'static str) -> Result<Option<String>, Reported> {
         let Some(at) = map.get(key) else { return Ok(None) };
-        self.line(&at).map(|line| Some(line.to_owned())).ok_or(Told)
+        self.line(&at).map(|line| Some(line.to_owned())).ok_or(Reported)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The parser tells a position only when it fails, so values are numbered in the order in which they are
 //! read; a second reading that fails at a given number tells where that value stands. Duplicate keys, which
-//! the parser would silently drop, are kept for the judge to see.
+//! the parser would silently drop, are kept for the validator to see.
 //!
 //! The tree stands in memory of its own, which is given back as a whole: a tree for 100,000 rules takes more than
 //! the rules, and in the common heap it would leave holes below what is made while it stands.

@@ -1,9 +1,9 @@
 //! The alerters that are a URL: webhooks and Alertmanagers.
 
-use super::at::At;
 use super::document::Value;
-use super::judge::Judge;
+use super::located::Located;
 use super::url::Url;
+use super::validator::Validator;
 use crate::model::receiver::{Alertmanager, ReceiverId, Secret, Settings, Webhook};
 
 /// Headers that each webhook sets itself, in lower case.
@@ -19,9 +19,9 @@ const OWN_HEADERS: [&str; 6] = [
 /// More headers than any server takes.
 const MAX_HEADERS: usize = 100;
 
-impl Judge<'_> {
+impl Validator<'_> {
     /// `webhook`: a URL, a map, or a list of such.
-    pub(super) fn webhooks(&mut self, at: &At<'_, '_>) -> Vec<ReceiverId> {
+    pub(super) fn webhooks(&mut self, at: &Located<'_, '_>) -> Vec<ReceiverId> {
         let Value::List(items) = at.value() else { return self.webhook(at).into_iter().collect() };
         if items.is_empty() {
             self.error(at, "must hold a URL");
@@ -29,7 +29,7 @@ impl Judge<'_> {
         items.iter().enumerate().filter_map(|(n, item)| self.webhook(&at.item(n, item))).collect()
     }
 
-    fn webhook(&mut self, at: &At<'_, '_>) -> Option<ReceiverId> {
+    fn webhook(&mut self, at: &Located<'_, '_>) -> Option<ReceiverId> {
         if matches!(at.value(), Value::Text(_)) {
             return self.endpoint(at, Vec::new(), None);
         }
@@ -51,7 +51,7 @@ impl Judge<'_> {
 
     fn endpoint(
         &mut self,
-        at: &At<'_, '_>,
+        at: &Located<'_, '_>,
         headers: Vec<(String, Secret)>,
         secret: Option<Secret>,
     ) -> Option<ReceiverId> {
@@ -64,7 +64,7 @@ impl Judge<'_> {
         self.receiver(at, &url.identity(), &url.public(), Settings::Webhook(settings))
     }
 
-    fn headers(&mut self, at: &At<'_, '_>) -> Option<Vec<(String, Secret)>> {
+    fn headers(&mut self, at: &Located<'_, '_>) -> Option<Vec<(String, Secret)>> {
         let entries = self.entries(*at)?;
         if entries.len() > MAX_HEADERS {
             self.error(at, format!("must hold at most {MAX_HEADERS} headers"));
@@ -94,7 +94,7 @@ impl Judge<'_> {
     }
 
     /// `alertmanager`: a URL, a list of URLs, or a map with `url`, which is one of both.
-    pub(super) fn alertmanagers(&mut self, at: &At<'_, '_>) -> Vec<ReceiverId> {
+    pub(super) fn alertmanagers(&mut self, at: &Located<'_, '_>) -> Vec<ReceiverId> {
         if !matches!(at.value(), Value::Map(_)) {
             return self.alertmanager_urls(at);
         }
@@ -106,7 +106,7 @@ impl Judge<'_> {
         self.alertmanager_urls(&urls)
     }
 
-    fn alertmanager_urls(&mut self, at: &At<'_, '_>) -> Vec<ReceiverId> {
+    fn alertmanager_urls(&mut self, at: &Located<'_, '_>) -> Vec<ReceiverId> {
         let Value::List(items) = at.value() else { return self.alertmanager(at).into_iter().collect() };
         if items.is_empty() {
             self.error(at, "must hold a URL");
@@ -114,7 +114,7 @@ impl Judge<'_> {
         items.iter().enumerate().filter_map(|(n, item)| self.alertmanager(&at.item(n, item))).collect()
     }
 
-    fn alertmanager(&mut self, at: &At<'_, '_>) -> Option<ReceiverId> {
+    fn alertmanager(&mut self, at: &Located<'_, '_>) -> Option<ReceiverId> {
         let text = self.line(at)?.trim_end_matches('/');
         let url = Url::parse_base(text).map_err(|reason| self.error(at, reason)).ok()?;
         if url.has_credentials() {

@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::at::{At, shown};
 use super::document::{Node, Value};
-use super::judge::Judge;
+use super::located::{Located, shown};
 use super::suggestion::did_you_mean;
+use super::validator::Validator;
 
 /// The keys of a rule, and of `defaults`.
 pub(super) const RULE_KEYS: [&str; 9] = [
@@ -31,7 +31,7 @@ pub(super) struct Entry<'n> {
 
 /// A map whose keys are known.
 pub(super) struct Map<'n, 'p> {
-    pub(super) at: At<'n, 'p>,
+    pub(super) at: Located<'n, 'p>,
     entries: Vec<Entry<'n>>,
     /// Whether it had keys that are not known, and were told of: what it lacks is then most likely misspelt.
     has_unknown: bool,
@@ -39,15 +39,20 @@ pub(super) struct Map<'n, 'p> {
 
 impl<'n> Map<'n, '_> {
     /// The value of a key, if the map has it.
-    pub(super) fn get<'s>(&'s self, key: &'static str) -> Option<At<'n, 's>> {
+    pub(super) fn get<'s>(&'s self, key: &'static str) -> Option<Located<'n, 's>> {
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
         Some(self.at.key(key, entry.value))
     }
 }
 
-impl Judge<'_> {
+impl Validator<'_> {
     /// A map in which only these keys may stand. `what` names the map: "a rule".
-    pub(super) fn map<'n, 'p>(&mut self, at: At<'n, 'p>, what: &str, known: &[&str]) -> Option<Map<'n, 'p>> {
+    pub(super) fn map<'n, 'p>(
+        &mut self,
+        at: Located<'n, 'p>,
+        what: &str,
+        known: &[&str],
+    ) -> Option<Map<'n, 'p>> {
         let mut entries = self.entries(at)?;
         let all = entries.len();
         entries.retain(|entry| self.is_known(at, entry, what, known));
@@ -59,7 +64,7 @@ impl Judge<'_> {
     /// are one alerter.
     pub(super) fn maps<'n, 'p>(
         &mut self,
-        at: &'p At<'n, 'p>,
+        at: &'p Located<'n, 'p>,
         what: &str,
         known: &[&str],
     ) -> Option<Vec<Map<'n, 'p>>> {
@@ -80,7 +85,7 @@ impl Judge<'_> {
     /// A list of one-key maps as one map.
     fn pairs<'n, 'p>(
         &mut self,
-        at: At<'n, 'p>,
+        at: Located<'n, 'p>,
         items: &'n [Node<'n>],
         what: &str,
         known: &[&str],
@@ -88,7 +93,7 @@ impl Judge<'_> {
         let mut entries: Vec<Entry<'n>> = Vec::new();
         let mut has_unknown = false;
         for item in items {
-            for entry in self.entries(At { node: item, ..at })? {
+            for entry in self.entries(Located { node: item, ..at })? {
                 match entries.iter().find(|earlier| earlier.key == entry.key) {
                     Some(earlier) => self.duplicate(&at.key(entry.key, entry.key_node), earlier.key_node),
                     None if self.is_known(at, &entry, what, known) => entries.push(entry),
@@ -106,7 +111,7 @@ impl Judge<'_> {
         }
     }
 
-    fn is_known(&mut self, at: At<'_, '_>, entry: &Entry<'_>, what: &str, known: &[&str]) -> bool {
+    fn is_known(&mut self, at: Located<'_, '_>, entry: &Entry<'_>, what: &str, known: &[&str]) -> bool {
         if known.contains(&entry.key) {
             return true;
         }
@@ -121,7 +126,7 @@ impl Judge<'_> {
 
     /// The entries of a map, with any keys. A map's own key wins over a merged one, an earlier merged map over a
     /// later one. Of equal keys the first counts; [`Self::duplicates`] tells of them.
-    pub(super) fn entries<'n>(&mut self, at: At<'n, '_>) -> Option<Vec<Entry<'n>>> {
+    pub(super) fn entries<'n>(&mut self, at: Located<'n, '_>) -> Option<Vec<Entry<'n>>> {
         let Value::Map(pairs) = at.value() else {
             self.wrong_type(&at, "a map");
             return None;
@@ -130,7 +135,7 @@ impl Judge<'_> {
         for (key_node, value) in pairs {
             let Value::Text(key) = key_node.value else {
                 let message = format!("a key must be text, found {}", key_node.value.kind());
-                self.error(&At { node: key_node, ..at }, message);
+                self.error(&Located { node: key_node, ..at }, message);
                 continue;
             };
             if key == "<<" {
@@ -149,7 +154,7 @@ impl Judge<'_> {
         Some(own)
     }
 
-    fn merged<'n>(&mut self, at: At<'n, '_>) -> Option<Vec<Entry<'n>>> {
+    fn merged<'n>(&mut self, at: Located<'n, '_>) -> Option<Vec<Entry<'n>>> {
         let Value::List(items) = at.value() else { return self.entries(at) };
         let mut all = Vec::new();
         for (n, item) in items.iter().enumerate() {
@@ -160,7 +165,7 @@ impl Judge<'_> {
 
     /// Tells of every key that stands twice in one map, at any depth: the parser would keep the last and say
     /// nothing.
-    pub(super) fn duplicates(&mut self, at: At<'_, '_>) {
+    pub(super) fn duplicates(&mut self, at: Located<'_, '_>) {
         if let Value::List(items) = at.value() {
             for (n, item) in items.iter().enumerate() {
                 self.duplicates(at.item(n, item));
@@ -179,7 +184,7 @@ impl Judge<'_> {
         }
     }
 
-    fn duplicate(&mut self, at: &At<'_, '_>, earlier: &Node<'_>) {
+    fn duplicate(&mut self, at: &Located<'_, '_>, earlier: &Node<'_>) {
         self.error_with_other(at, earlier.id, "duplicate key; the first is at ".to_owned());
     }
 }

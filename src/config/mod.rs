@@ -5,12 +5,11 @@
 
 mod address;
 mod alerter;
-mod at;
 mod digest;
 mod document;
 mod endpoint;
 mod finding;
-mod judge;
+mod located;
 mod map;
 mod receivers;
 mod rule;
@@ -20,6 +19,7 @@ mod suggestion;
 #[cfg(test)]
 mod tests;
 mod url;
+mod validator;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -27,18 +27,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use finding::{Errors, Problem};
-pub use judge::Env;
+pub use validator::Env;
 
 use crate::credentials;
 use crate::model::receiver::{Receiver, Secret};
 use crate::model::rule::Rule;
-use at::At;
 use bumpalo::Bump;
 use document::{Node, SyntaxError};
-use judge::Judge;
+use located::Located;
 use map::Entry;
 use rule::Body;
 use url::Url;
+use validator::Validator;
 
 /// The largest configuration file, in bytes.
 const MAX_FILE: u64 = 16 << 20;
@@ -104,15 +104,15 @@ impl Source<'_> {
         let text = decode(self.bytes).map_err(|error| Errors::syntax(self.name, error))?;
         let memory = Bump::new();
         let root = document::parse(text, &memory).map_err(|error| Errors::syntax(self.name, error))?;
-        let mut judge = Judge::new(env, self.base);
-        let config = judge.document(&root);
+        let mut validator = Validator::new(env, self.base);
+        let config = validator.document(&root);
         if self.is_world_readable
-            && let Some((id, path)) = judge.inline_secret.take()
+            && let Some((id, path)) = validator.inline_secret.take()
         {
             let message = "is a secret in a file that every user can read: use a `…_file` key, or chmod o-r";
-            judge.warnings.add(Some(id), path, message.to_owned());
+            validator.warnings.add(Some(id), path, message.to_owned());
         }
-        let Judge { errors, warnings, receivers, .. } = judge;
+        let Validator { errors, warnings, receivers, .. } = validator;
         match config {
             Some(config) if errors.is_empty() => {
                 let (warnings, _) = warnings.problems(self.name, text);
@@ -139,10 +139,10 @@ fn decode(bytes: &[u8]) -> Result<&str, SyntaxError> {
     })
 }
 
-impl Judge<'_> {
-    /// The whole document; receivers and warnings stay with the judge.
+impl Validator<'_> {
+    /// The whole document; receivers and warnings stay with the validator.
     fn document(&mut self, root: &Node<'_>) -> Option<Config> {
-        let root = At::root(root);
+        let root = Located::root(root);
         self.duplicates(root);
         let entries = self.entries(root)?;
         let find = |key: &'static str| entries.iter().find(|entry| entry.key == key);
@@ -163,7 +163,7 @@ impl Judge<'_> {
 
     fn rules(
         &mut self,
-        root: At<'_, '_>,
+        root: Located<'_, '_>,
         entries: &[Entry<'_>],
         defaults: &Body,
         smtp: &Arc<crate::model::receiver::Smtp>,
@@ -180,7 +180,7 @@ impl Judge<'_> {
         rules
     }
 
-    fn unknown_top_level_key(&mut self, at: &At<'_, '_>, key: &str) {
+    fn unknown_top_level_key(&mut self, at: &Located<'_, '_>, key: &str) {
         if key.contains('/') {
             self.error(at, "a path must start with \"/\"");
             return;
@@ -194,7 +194,7 @@ impl Judge<'_> {
         self.error(at, format!("unknown key{hint}"));
     }
 
-    fn heartbeat(&mut self, at: &At<'_, '_>) -> Option<Heartbeat> {
+    fn heartbeat(&mut self, at: &Located<'_, '_>) -> Option<Heartbeat> {
         let map = self.map(*at, "`heartbeat`", &["url", "every"])?;
         let every = match map.get("every") {
             None => HEARTBEAT_EVERY,

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use regex_lite::Regex;
 
-use super::at::{At, shown};
 use super::document::Value;
-use super::judge::Judge;
+use super::located::{Located, shown};
 use super::map::RULE_KEYS;
+use super::validator::Validator;
 use crate::model::path;
 use crate::model::receiver::{ReceiverId, Smtp};
 use crate::model::rule::{Bounds, DataSpec, Rule, Specs, Terms, is_glob};
@@ -53,13 +53,13 @@ impl Body {
     }
 }
 
-impl Judge<'_> {
+impl Validator<'_> {
     /// One rule: `key` is its path as a value, for errors about it; `at` is what it says.
     pub(super) fn rule(
         &mut self,
         path: &str,
-        key: &At<'_, '_>,
-        at: &At<'_, '_>,
+        key: &Located<'_, '_>,
+        at: &Located<'_, '_>,
         defaults: &Body,
         smtp: &Arc<Smtp>,
     ) -> Option<Rule> {
@@ -94,7 +94,7 @@ impl Judge<'_> {
     }
 
     /// What a rule or `defaults` says.
-    pub(super) fn body(&mut self, at: At<'_, '_>, what: &str, smtp: &Arc<Smtp>) -> Option<Body> {
+    pub(super) fn body(&mut self, at: Located<'_, '_>, what: &str, smtp: &Arc<Smtp>) -> Option<Body> {
         let map = self.map(at, what, &RULE_KEYS)?;
         Some(Body {
             children: map.get("children").and_then(|at| self.children(&at)),
@@ -109,7 +109,7 @@ impl Judge<'_> {
         })
     }
 
-    fn children(&mut self, at: &At<'_, '_>) -> Option<Bounds> {
+    fn children(&mut self, at: &Located<'_, '_>) -> Option<Bounds> {
         let Value::Map(_) = at.value() else {
             return self.count(at).map(|min| Bounds::Range { min: Some(min), max: None });
         };
@@ -137,7 +137,7 @@ impl Judge<'_> {
         }
     }
 
-    fn data(&mut self, at: &At<'_, '_>) -> Option<DataSpec> {
+    fn data(&mut self, at: &Located<'_, '_>) -> Option<DataSpec> {
         let Value::Map(_) = at.value() else {
             self.wrong_type(at, "a map with `equals` or `matches`");
             return None;
@@ -158,13 +158,13 @@ impl Judge<'_> {
     }
 
     /// The text that data has to be; unlike elsewhere it may be empty.
-    fn data_equals(&mut self, at: &At<'_, '_>) -> Option<DataSpec> {
+    fn data_equals(&mut self, at: &Located<'_, '_>) -> Option<DataSpec> {
         let is_empty_text = matches!(at.value(), Value::Text(text) if text.is_empty());
         let text = if is_empty_text { "" } else { self.text(at)? };
         Some(DataSpec::Equals(text.into()))
     }
 
-    fn data_matches(&mut self, at: &At<'_, '_>) -> Option<DataSpec> {
+    fn data_matches(&mut self, at: &Located<'_, '_>) -> Option<DataSpec> {
         let pattern = self.text(at)?;
         let regex = match Regex::new(pattern) {
             Ok(regex) => regex,
@@ -181,7 +181,7 @@ impl Judge<'_> {
     }
 
     /// The inner `None` is "never", written as 0, so that a rule can switch a default off.
-    fn repeat_interval(&mut self, at: &At<'_, '_>) -> Option<Option<Duration>> {
+    fn repeat_interval(&mut self, at: &Located<'_, '_>) -> Option<Option<Duration>> {
         let interval = self.duration(at)?;
         if interval.is_zero() {
             return Some(None);
@@ -193,7 +193,7 @@ impl Judge<'_> {
         Some(Some(interval))
     }
 
-    fn description(&mut self, at: &At<'_, '_>) -> Option<Arc<str>> {
+    fn description(&mut self, at: &Located<'_, '_>) -> Option<Arc<str>> {
         let text = self.text(at)?.trim_end();
         if text.len() > MAX_DESCRIPTION {
             self.error(at, format!("must be at most {MAX_DESCRIPTION} bytes long"));

@@ -7,19 +7,19 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::address;
-use super::at::{At, shown};
 use super::document::Value;
-use super::judge::{Judge, Told};
+use super::located::{Located, shown};
 use super::map::Map;
 use super::suggestion::did_you_mean;
+use super::validator::{Reported, Validator};
 use crate::model::receiver::{Secret, Smtp, SmtpTls};
 
 const KEYS: [&str; 8] = ["host", "port", "tls", "user", "password", "password_file", "ca_file", "from"];
 
-impl Judge<'_> {
+impl Validator<'_> {
     /// The mail server that the map, or else the environment, or else nobody names. After an error it is not to
     /// be used.
-    pub(super) fn smtp(&mut self, at: Option<At<'_, '_>>) -> Smtp {
+    pub(super) fn smtp(&mut self, at: Option<Located<'_, '_>>) -> Smtp {
         let map = at.and_then(|at| self.map(at, "`smtp`", &KEYS));
         let host = self.smtp_host(map.as_ref());
         let port = self.smtp_port(map.as_ref());
@@ -78,7 +78,7 @@ impl Judge<'_> {
         (self.env)(variable).filter(|value| !value.is_empty())
     }
 
-    fn smtp_tls(&mut self, at: &At<'_, '_>) -> Option<SmtpTls> {
+    fn smtp_tls(&mut self, at: &Located<'_, '_>) -> Option<SmtpTls> {
         match self.text(at)? {
             "none" => Some(SmtpTls::None),
             "starttls" => Some(SmtpTls::StartTls),
@@ -95,7 +95,7 @@ impl Judge<'_> {
     fn smtp_credentials(&mut self, map: &Map<'_, '_>) -> Option<(String, Secret)> {
         let password = match self.secret(map, "password", "password_file") {
             Ok(password) => password,
-            Err(Told) => return None,
+            Err(Reported) => return None,
         };
         match (map.get("user"), password) {
             (Some(user), Some(password)) => Some((self.line(&user)?.to_owned(), password)),
@@ -111,7 +111,7 @@ impl Judge<'_> {
         }
     }
 
-    fn certificates(&mut self, at: &At<'_, '_>) -> Option<Arc<[u8]>> {
+    fn certificates(&mut self, at: &Located<'_, '_>) -> Option<Arc<[u8]>> {
         let pem = self.file(at)?;
         let mut count = 0;
         for certificate in CertificateDer::pem_slice_iter(&pem) {
@@ -128,7 +128,7 @@ impl Judge<'_> {
         Some(pem.into())
     }
 
-    fn sender(&mut self, at: &At<'_, '_>) -> Option<String> {
+    fn sender(&mut self, at: &Located<'_, '_>) -> Option<String> {
         let text = self.text(at)?;
         address::parse(text).map_err(|reason| self.error(at, format!("the address {reason}"))).ok()
     }

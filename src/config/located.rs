@@ -9,9 +9,9 @@ const SHOWN: usize = 200;
 
 /// A value in its place.
 #[derive(Clone, Copy)]
-pub(super) struct At<'n, 'p> {
+pub(super) struct Located<'n, 'p> {
     pub(super) node: &'n Node<'n>,
-    pub(super) parent: Option<&'p At<'n, 'p>>,
+    pub(super) parent: Option<&'p Located<'n, 'p>>,
     pub(super) step: Step<'n>,
 }
 
@@ -22,20 +22,20 @@ pub(super) enum Step<'n> {
     Item(usize),
 }
 
-impl<'n> At<'n, '_> {
+impl<'n> Located<'n, '_> {
     /// The whole document.
     pub(super) fn root(node: &'n Node<'n>) -> Self {
         Self { node, parent: None, step: Step::Root }
     }
 
     /// The value of a key of this map.
-    pub(super) fn key<'s>(&'s self, key: &'n str, node: &'n Node<'n>) -> At<'n, 's> {
-        At { node, parent: Some(self), step: Step::Key(key) }
+    pub(super) fn key<'s>(&'s self, key: &'n str, node: &'n Node<'n>) -> Located<'n, 's> {
+        Located { node, parent: Some(self), step: Step::Key(key) }
     }
 
     /// An item of this list.
-    pub(super) fn item<'s>(&'s self, index: usize, node: &'n Node<'n>) -> At<'n, 's> {
-        At { node, parent: Some(self), step: Step::Item(index) }
+    pub(super) fn item<'s>(&'s self, index: usize, node: &'n Node<'n>) -> Located<'n, 's> {
+        Located { node, parent: Some(self), step: Step::Item(index) }
     }
 
     pub(super) fn value(&self) -> Value<'n> {
@@ -44,7 +44,7 @@ impl<'n> At<'n, '_> {
 }
 
 /// `/services/foo/alerter/webhook[1]/url`
-impl fmt::Display for At<'_, '_> {
+impl fmt::Display for Located<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(parent) = self.parent {
             parent.fmt(f)?;

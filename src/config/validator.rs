@@ -1,13 +1,13 @@
-//! What judging the file carries along, and how single values are read.
+//! What validating the file carries along, and how single values are read.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::at::{At, shown};
 use super::document::Value;
 use super::finding::Findings;
+use super::located::{Located, shown};
 use super::receivers::Receivers;
 use crate::model::duration::{self, DurationFault};
 use crate::model::receiver::{ReceiverId, Secret, Settings};
@@ -19,11 +19,11 @@ pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// How much of a wrong value is shown.
 const SHOWN: usize = 60;
 
-/// Something is wrong, and was told.
-pub(super) struct Told;
+/// Something is wrong, and was reported.
+pub(super) struct Reported;
 
-/// What judging a file carries along: what was found so far.
-pub(super) struct Judge<'a> {
+/// What validating a file carries along: what was found so far.
+pub(super) struct Validator<'a> {
     pub(super) env: Env<'a>,
     /// The directory that relative file names start from.
     pub(super) base: &'a Path,
@@ -38,7 +38,7 @@ pub(super) struct Judge<'a> {
     pub(super) terms: HashSet<Arc<Terms>>,
 }
 
-impl<'a> Judge<'a> {
+impl<'a> Validator<'a> {
     pub(super) fn new(env: Env<'a>, base: &'a Path) -> Self {
         Self {
             env,
@@ -52,12 +52,12 @@ impl<'a> Judge<'a> {
         }
     }
 
-    pub(super) fn error(&mut self, at: &At<'_, '_>, message: impl Into<String>) {
+    pub(super) fn error(&mut self, at: &Located<'_, '_>, message: impl Into<String>) {
         self.errors.add(Some(at.node.id), at.to_string(), message.into());
     }
 
     /// An error whose message ends in another value's position.
-    pub(super) fn error_with_other(&mut self, at: &At<'_, '_>, other: u32, message: String) {
+    pub(super) fn error_with_other(&mut self, at: &Located<'_, '_>, other: u32, message: String) {
         self.errors.add_with_other(at.node.id, other, at.to_string(), message);
     }
 
@@ -66,11 +66,11 @@ impl<'a> Judge<'a> {
         self.errors.add(None, format!("environment variable {variable}"), message.to_owned());
     }
 
-    pub(super) fn warn(&mut self, at: &At<'_, '_>, message: impl Into<String>) {
+    pub(super) fn warn(&mut self, at: &Located<'_, '_>, message: impl Into<String>) {
         self.warnings.add(Some(at.node.id), at.to_string(), message.into());
     }
 
-    pub(super) fn wrong_type(&mut self, at: &At<'_, '_>, wanted: &str) {
+    pub(super) fn wrong_type(&mut self, at: &Located<'_, '_>, wanted: &str) {
         self.error(at, format!("must be {wanted}, found {}", at.value().kind()));
     }
 
@@ -78,7 +78,7 @@ impl<'a> Judge<'a> {
     /// `label` is what operators call it among its kind.
     pub(super) fn receiver(
         &mut self,
-        at: &At<'_, '_>,
+        at: &Located<'_, '_>,
         identity: &str,
         label: &str,
         settings: Settings,
@@ -94,7 +94,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Text that is not empty.
-    pub(super) fn text<'n>(&mut self, at: &At<'n, '_>) -> Option<&'n str> {
+    pub(super) fn text<'n>(&mut self, at: &Located<'n, '_>) -> Option<&'n str> {
         match at.value() {
             Value::Text(text) if !text.is_empty() => return Some(text),
             Value::Text(_) => self.error(at, "must not be empty"),
@@ -107,7 +107,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Text that is not empty and fits a line.
-    pub(super) fn line<'n>(&mut self, at: &At<'n, '_>) -> Option<&'n str> {
+    pub(super) fn line<'n>(&mut self, at: &Located<'n, '_>) -> Option<&'n str> {
         let text = self.text(at)?;
         if text.contains(char::is_control) {
             self.error(at, "must be one line without control characters");
@@ -121,7 +121,7 @@ impl<'a> Judge<'a> {
     }
 
     /// `true` or `false`, also as YAML 1.1 wrote them.
-    pub(super) fn boolean(&mut self, at: &At<'_, '_>) -> Option<bool> {
+    pub(super) fn boolean(&mut self, at: &Located<'_, '_>) -> Option<bool> {
         if let Value::Bool(value) = at.value() {
             return Some(value);
         }
@@ -137,7 +137,7 @@ impl<'a> Judge<'a> {
     }
 
     /// A number of children.
-    pub(super) fn count(&mut self, at: &At<'_, '_>) -> Option<u32> {
+    pub(super) fn count(&mut self, at: &Located<'_, '_>) -> Option<u32> {
         match at.value() {
             Value::Integer(number) => match u32::try_from(number) {
                 Ok(count) => return Some(count),
@@ -159,7 +159,7 @@ impl<'a> Judge<'a> {
     }
 
     /// A duration: a number of seconds, or text with units.
-    pub(super) fn duration(&mut self, at: &At<'_, '_>) -> Option<Duration> {
+    pub(super) fn duration(&mut self, at: &Located<'_, '_>) -> Option<Duration> {
         let (read, found) = match at.value() {
             // Seconds beyond the precision of a floating-point number are beyond the longest duration, too.
             Value::Integer(seconds) => (duration::from_seconds(seconds as f64), seconds.to_string()),
