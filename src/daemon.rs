@@ -92,7 +92,7 @@ impl Daemon {
         let systemd = Systemd::from_env(&crate::env);
         let status = ConfigStatus { file: file.display().to_string().into(), ..ConfigStatus::default() };
         let mut daemon = Self { file: file.to_owned(), threads, systemd, signals, wiring, status, http_stop };
-        daemon.tell_of(config, watched);
+        daemon.announce(config, watched);
         Ok(daemon)
     }
 
@@ -128,7 +128,7 @@ impl Daemon {
     }
 
     fn reload(&mut self) {
-        self.systemd.tell(News::Reloading);
+        self.systemd.notify(News::Reloading);
         match config::load(&self.file, &crate::env) {
             Ok(config) => {
                 log::warn!("configuration re-read from {}: {} rules", self.status.file, config.rules.len());
@@ -137,7 +137,7 @@ impl Daemon {
             Err(errors) => {
                 let errors = errors.to_string();
                 let first = errors.lines().next().unwrap_or("");
-                self.systemd.tell(News::Ready(&format!("configuration not re-read: {first}")));
+                self.systemd.notify(News::Ready(&format!("configuration not re-read: {first}")));
                 log::error!("the configuration was not re-read, and the one in force stays:");
                 log_lines(&errors);
                 self.status.error = Some(errors.into());
@@ -153,11 +153,11 @@ impl Daemon {
         // This fails only if the thread has ended, which ends the daemon.
         self.wiring.settings.send(receivers).ok();
         self.wiring.watching.rules(rules);
-        self.tell_of(config, watched);
+        self.announce(config, watched);
     }
 
-    /// Tells of a configuration with so many rules that is in force now, and does the rest of what it says.
-    fn tell_of(&mut self, config: Config, watched: usize) {
+    /// Announces a configuration with so many rules that is in force now, and does the rest of what it says.
+    fn announce(&mut self, config: Config, watched: usize) {
         for warning in &config.warnings {
             log::warn!("{warning}");
         }
@@ -169,7 +169,7 @@ impl Daemon {
             every: heartbeat.every,
             ping: Arc::new(move || notify::heartbeat(&heartbeat.url)),
         }));
-        self.systemd.tell(News::Ready(&format!("rules in force: {watched}")));
+        self.systemd.notify(News::Ready(&format!("rules in force: {watched}")));
         // This fails only if the thread has ended, which ends the daemon.
         self.wiring.election.send(Input::Config(Arc::clone(&self.status.digest))).ok();
     }
@@ -178,7 +178,7 @@ impl Daemon {
     /// session is still there to note it, then the lease is given up and the session closed.
     fn stop(mut self) {
         let began = clock::mono();
-        self.systemd.tell(News::Stopping);
+        self.systemd.notify(News::Stopping);
         drop(self.wiring.alert_stop);
         drop(self.wiring.heartbeat_stop);
         let mut late = self.threads.wait_for(&["alert"], began + PARK);

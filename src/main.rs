@@ -10,7 +10,7 @@ use zk_monitor::{daemon, env, logging};
 fn main() -> ExitCode {
     let command = match cli::parse(std::env::args_os().skip(1).collect(), &env) {
         Ok(command) => command,
-        Err(Exit { code, stdout, stderr }) => return tell(&Answer { stdout, stderr, code }),
+        Err(Exit { code, stdout, stderr }) => return print(&Answer { stdout, stderr, code }),
     };
     let answer = match command {
         Command::Run { options, file } => {
@@ -25,12 +25,12 @@ fn main() -> ExitCode {
         Command::Unsilence { options, id } => commands::unsilence(&options, &id),
         Command::Silences { options } => commands::silences(&options),
     };
-    tell(&answer)
+    print(&answer)
 }
 
 fn with_log(options: &Options, run: impl FnOnce() -> u8) -> ExitCode {
     if let Err(e) = logging::init(options.level, logging::Destination::choose(options.syslog)) {
-        return tell(&Answer {
+        return print(&Answer {
             stderr: format!("zk_monitor: {e}\n"),
             code: daemon::EX_FAILURE,
             ..Answer::default()
@@ -41,7 +41,7 @@ fn with_log(options: &Options, run: impl FnOnce() -> u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn tell(answer: &Answer) -> ExitCode {
+fn print(answer: &Answer) -> ExitCode {
     // Whoever closed our output does not want to know; the exit code tells all the same.
     std::io::stdout().write_all(answer.stdout.as_bytes()).ok();
     std::io::stderr().write_all(answer.stderr.as_bytes()).ok();

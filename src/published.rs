@@ -49,7 +49,7 @@ impl<T> Reader<T> {
 
 /// The sign of life of one long-lived thread, which publishes the time at each turn of its loop.
 #[derive(Clone, Debug)]
-pub struct Pulse {
+pub struct Liveness {
     pub name: &'static str,
     /// When its loop last turned.
     pub last: Reader<Instant>,
@@ -57,7 +57,7 @@ pub struct Pulse {
     pub limit: Duration,
 }
 
-impl Pulse {
+impl Liveness {
     /// How long the thread has been silent, if that is longer than it may be.
     pub fn overdue(&self, now: Instant) -> Option<Duration> {
         let silent = now.saturating_duration_since(*self.last.get());
@@ -81,7 +81,7 @@ mod tests {
     fn a_thread_that_exceeds_its_limit_is_overdue() {
         let start = crate::clock::mono();
         let (_writer, last) = cell(start);
-        let pulse = Pulse { name: "t", last, limit: Duration::from_secs(2) };
+        let pulse = Liveness { name: "t", last, limit: Duration::from_secs(2) };
         assert_eq!(pulse.overdue(start + Duration::from_secs(2)), None);
         assert_eq!(pulse.overdue(start + Duration::from_secs(3)), Some(Duration::from_secs(3)));
     }

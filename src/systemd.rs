@@ -8,7 +8,7 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
-use crate::published::Pulse;
+use crate::published::Liveness;
 
 /// How much of a line of status is told, in characters.
 const LONGEST: usize = 400;
@@ -54,8 +54,7 @@ impl Systemd {
         self.watchdog.map(|limit| limit / BEATS)
     }
 
-    /// Tells something.
-    pub fn tell(&self, news: News<'_>) {
+    pub fn notify(&self, news: News<'_>) {
         match news {
             News::Ready(status) => self.send(&format!("READY=1\nSTATUS={}\n", line(status))),
             News::Reloading => self.send("RELOADING=1\nSTATUS=re-reading the configuration\n"),
@@ -65,7 +64,7 @@ impl Systemd {
 
     /// Feeds the watchdog if every thread turns. If one does not, systemd restarts the daemon in a while; the
     /// log tells why.
-    pub fn beat(&mut self, pulses: &[Pulse], now: Instant) {
+    pub fn beat(&mut self, pulses: &[Liveness], now: Instant) {
         let hung = pulses.iter().find_map(|pulse| pulse.overdue(now).map(|silent| (pulse.name, silent)));
         match hung {
             None => self.send("WATCHDOG=1\n"),
@@ -144,14 +143,14 @@ mod tests {
         let manager = Manager::new("news");
         let systemd = manager.systemd(&[]);
         let check = |news, expected: &str| {
-            systemd.tell(news);
+            systemd.notify(news);
             assert_eq!(manager.heard().as_deref(), Some(expected));
         };
         check(News::Ready("watches 2 rules"), "READY=1\nSTATUS=watches 2 rules\n");
         check(News::Ready("a\nWATCHDOG=1"), "READY=1\nSTATUS=a WATCHDOG=1\n");
         check(News::Reloading, "RELOADING=1\nSTATUS=re-reading the configuration\n");
         check(News::Stopping, "STOPPING=1\nSTATUS=stopping\n");
-        systemd.tell(News::Ready(&"x".repeat(100_000)));
+        systemd.notify(News::Ready(&"x".repeat(100_000)));
         assert!(manager.heard().is_some_and(|heard| heard.len() < 500));
     }
 
@@ -163,8 +162,10 @@ mod tests {
         let limit = Duration::from_secs(60);
         let (_writer, last) = cell(start);
         let (writer, slow) = cell(start);
-        let pulses =
-            [Pulse { name: "late", last: slow, limit }, Pulse { name: "other", last, limit: Duration::MAX }];
+        let pulses = [
+            Liveness { name: "late", last: slow, limit },
+            Liveness { name: "other", last, limit: Duration::MAX },
+        ];
         systemd.beat(&pulses, start + limit);
         assert_eq!(manager.heard().as_deref(), Some("WATCHDOG=1\n"));
         systemd.beat(&pulses, start + 2 * limit);
@@ -194,7 +195,7 @@ mod tests {
     fn without_a_service_manager_nothing_is_told_or_wanted() {
         let only_a_watchdog = |name: &str| (name == "WATCHDOG_USEC").then(|| "30000000".to_owned());
         let systemd = Systemd::from_env(&only_a_watchdog);
-        systemd.tell(News::Ready("nobody hears"));
+        systemd.notify(News::Ready("nobody hears"));
         assert_eq!(systemd.interval(), None);
     }
 }

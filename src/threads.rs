@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::clock;
-use crate::published::{Pulse, Writer, cell};
+use crate::published::{Liveness, Writer, cell};
 
 /// How long one turn of a loop may take before the daemon counts as hung: longer than any bounded call in it.
 const TURN: Duration = Duration::from_secs(60);
@@ -22,7 +22,7 @@ pub struct Threads {
     running: Vec<(&'static str, JoinHandle<()>)>,
     ended: Receiver<Ended>,
     spawner: Spawner,
-    pulses: Vec<Pulse>,
+    pulses: Vec<Liveness>,
 }
 
 /// Starts threads that come and go while the daemon runs.
@@ -132,12 +132,12 @@ impl Threads {
     /// A cell in which a thread's loop tells that it turns.
     pub fn pulse(&mut self, name: &'static str) -> Writer<Instant> {
         let (writer, last) = cell(clock::mono());
-        self.pulses.push(Pulse { name, last, limit: TURN });
+        self.pulses.push(Liveness { name, last, limit: TURN });
         writer
     }
 
     /// The pulses given out so far.
-    pub fn pulses(&self) -> Vec<Pulse> {
+    pub fn pulses(&self) -> Vec<Liveness> {
         self.pulses.clone()
     }
 

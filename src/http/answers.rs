@@ -7,26 +7,26 @@ use std::time::Duration;
 
 use tiny_http::{Header, Request, Response, StatusCode};
 
-use super::backend::{LANE, Questions, TICKET};
-use super::routes::{Answer, Question, Router};
+use super::backend::{CONN, Requests, TICKET};
+use super::routes::{Answer, RouteRequest, Router};
 use crate::clock;
 
 /// How long bodies are kept for the next request. A scrape or a page comes more often than that.
 const IDLE: Duration = Duration::from_secs(20);
 
 pub struct Answers {
-    questions: Questions,
+    requests: Requests,
     router: Router,
 }
 
 impl Answers {
-    pub fn new(questions: Questions, router: Router) -> Self {
-        Self { questions, router }
+    pub fn new(requests: Requests, router: Router) -> Self {
+        Self { requests, router }
     }
 
     /// Answers until the gate ends.
     pub fn run(mut self) {
-        while let Ok(request) = self.questions.next(IDLE) {
+        while let Ok(request) = self.requests.next(IDLE) {
             match request {
                 Some(request) => self.answer(request),
                 None => self.router.forget(),
@@ -36,16 +36,15 @@ impl Answers {
 
     fn answer(&mut self, request: Request) {
         // A panic ends this request only. The snapshots are whole, and the cache is emptied.
-        let answer =
-            catch_unwind(AssertUnwindSafe(|| self.router.answer(&question(&request), clock::mono())))
-                .unwrap_or_else(|_| {
-                    self.router.forget();
-                    Answer::error(500, "this request met a fault in the program; please report it")
-                });
+        let answer = catch_unwind(AssertUnwindSafe(|| self.router.answer(&routed(&request), clock::mono())))
+            .unwrap_or_else(|_| {
+                self.router.forget();
+                Answer::error(500, "this request met a fault in the program; please report it")
+            });
         let number = |name| header(&request, name).and_then(|value| value.parse::<usize>().ok());
-        let Some((lane, ticket)) = number(LANE).zip(number(TICKET)) else { return };
-        if let Some(bodies) = self.questions.bodies.get(lane) {
-            // Never full, as a lane carries one request at a time; if the gate has ended nobody wants it.
+        let Some((conn, ticket)) = number(CONN).zip(number(TICKET)) else { return };
+        if let Some(bodies) = self.requests.bodies.get(conn) {
+            // Never full, as it carries one request at a time; if the gate has ended nobody wants it.
             bodies.try_send((ticket as u64, Arc::clone(&answer.body))).ok();
         }
         // An error means that the gate has ended.
@@ -53,8 +52,8 @@ impl Answers {
     }
 }
 
-fn question(request: &Request) -> Question<'_> {
-    Question {
+fn routed(request: &Request) -> RouteRequest<'_> {
+    RouteRequest {
         target: request.url(),
         wants_html: header(request, "Accept").is_some(),
         if_none_match: header(request, "If-None-Match"),

@@ -20,13 +20,13 @@ use rustix::net::{AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketTy
 
 use super::request::Request;
 
-/// How many requests can be inside at once. One thread answers them all, from memory; more than one lane only
+/// How many requests can be inside at once. One thread answers them all, from memory; more than one only
 /// keeps it busy while heads are on their way.
-const LANES: usize = 4;
+const CONNS: usize = 4;
 /// How long an answer may take to be made, and tiny_http to start.
 pub const ANSWER_TIME: Duration = Duration::from_secs(10);
-/// The header that tells which lane a request came by.
-pub const LANE: &str = "X-Lane";
+/// The header that tells which backend connection a request came by.
+pub const CONN: &str = "X-Conn";
 /// The header that tells a request's number.
 pub const TICKET: &str = "X-Ticket";
 
@@ -35,26 +35,26 @@ pub type Bytes = Arc<Vec<u8>>;
 
 /// The gate's end.
 pub struct Backend {
-    /// The lanes that work.
-    pub(super) lanes: Vec<Lane>,
+    /// The backend connections that work.
+    pub(super) conns: Vec<BackendConn>,
     server: Arc<ManuallyDrop<tiny_http::Server>>,
-    /// Dropped to tell the other end that no more questions come.
+    /// Dropped to tell the other end that no more requests come.
     alive: Option<Sender<()>>,
     tickets: u64,
 }
 
 /// The answering thread's end.
-pub struct Questions {
+pub struct Requests {
     // Its destructor panics for a socket without a file. All it would do is to end the accepting thread, which
     // has ended by then.
     server: Arc<ManuallyDrop<tiny_http::Server>>,
-    /// Where the body goes, by lane.
+    /// Where the body goes, by backend connection.
     pub bodies: Vec<Sender<(u64, Bytes)>>,
     alive: Receiver<()>,
 }
 
 /// One connection to tiny_http.
-pub(super) struct Lane {
+pub(super) struct BackendConn {
     number: usize,
     stream: UnixStream,
     bodies: Receiver<(u64, Bytes)>,
@@ -62,7 +62,7 @@ pub(super) struct Lane {
     asked: Option<Asked>,
 }
 
-/// What a lane is busy with.
+/// What a backend connection is busy with.
 struct Asked {
     client: u64,
     ticket: u64,
@@ -82,16 +82,16 @@ impl Backend {
     ///
     /// # Errors
     /// No descriptor or thread was to be had.
-    pub fn start() -> io::Result<(Self, Questions)> {
+    pub fn start() -> io::Result<(Self, Requests)> {
         let listener = unnamed_listener()?;
         let address = listener.local_addr()?;
-        let mut lanes = Vec::new();
+        let mut conns = Vec::new();
         let mut bodies = Vec::new();
-        for number in 0..LANES {
+        for number in 0..CONNS {
             let stream = UnixStream::connect_addr(&address)?;
             stream.set_nonblocking(true)?;
             let (body, from_answers) = bounded(1);
-            lanes.push(Lane { number, stream, bodies: from_answers, head: Vec::new(), asked: None });
+            conns.push(BackendConn { number, stream, bodies: from_answers, head: Vec::new(), asked: None });
             bodies.push(body);
         }
         // From here on nobody can connect; what has connected is still accepted, and then tiny_http's accepting
@@ -104,21 +104,21 @@ impl Backend {
         }
         let server = Arc::new(ManuallyDrop::new(server));
         let (alive, watched) = bounded(0);
-        let questions = Questions { server: Arc::clone(&server), bodies, alive: watched };
-        Ok((Self { lanes, server, alive: Some(alive), tickets: 0 }, questions))
+        let requests = Requests { server: Arc::clone(&server), bodies, alive: watched };
+        Ok((Self { conns, server, alive: Some(alive), tickets: 0 }, requests))
     }
 
-    /// Passes a request on, if a lane is free. Says whether it was.
+    /// Passes a request on, if a backend connection is free. Says whether it was.
     pub fn ask(&mut self, client: u64, request: &Request, now: Instant) -> bool {
-        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.asked.is_none()) else { return false };
+        let Some(conn) = self.conns.iter_mut().find(|conn| conn.asked.is_none()) else { return false };
         self.tickets += 1;
-        lane.ask(Asked { client, ticket: self.tickets, since: now }, request);
+        conn.ask(Asked { client, ticket: self.tickets, since: now }, request);
         true
     }
 
-    /// Gives up lanes whose answer is overdue.
+    /// Gives up backend connections whose answer is overdue.
     pub fn expire(&mut self, now: Instant) {
-        self.lanes.retain(|lane| lane.asked.as_ref().is_none_or(|asked| now < asked.since + ANSWER_TIME));
+        self.conns.retain(|conn| conn.asked.as_ref().is_none_or(|asked| now < asked.since + ANSWER_TIME));
     }
 }
 
@@ -129,7 +129,7 @@ impl Drop for Backend {
     }
 }
 
-impl Questions {
+impl Requests {
     /// The next request; `None` if there was none for `timeout`.
     ///
     /// # Errors
@@ -141,11 +141,11 @@ impl Questions {
     }
 }
 
-impl Lane {
+impl BackendConn {
     fn ask(&mut self, asked: Asked, request: &Request) {
         let method = if request.is_head { "HEAD" } else { "GET" };
         let mut head = format!(
-            "{method} {} HTTP/1.1\r\n{LANE}: {}\r\n{TICKET}: {}\r\n",
+            "{method} {} HTTP/1.1\r\n{CONN}: {}\r\n{TICKET}: {}\r\n",
             request.target, self.number, asked.ticket
         );
         if request.wants_html {
@@ -156,7 +156,7 @@ impl Lane {
         }
         head.push_str("\r\n");
         // The socket's buffer is empty and takes several times the longest head. If the write fails all the
-        // same, no answer comes, and the lane is given up when that is overdue.
+        // same, no answer comes, and the backend connection is given up when that is overdue.
         (&self.stream).write_all(head.as_bytes()).ok();
         self.asked = Some(asked);
     }
@@ -164,7 +164,7 @@ impl Lane {
     /// Reads what came; gives the reply once its head is complete.
     ///
     /// # Errors
-    /// The lane is lost.
+    /// The backend connection is lost.
     pub fn read(&mut self) -> io::Result<Option<Reply>> {
         let mut chunk = [0; 4096];
         let count = match self.stream.read(&mut chunk) {
@@ -185,7 +185,7 @@ impl Lane {
     }
 }
 
-impl AsFd for Lane {
+impl AsFd for BackendConn {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
@@ -196,7 +196,7 @@ fn unnamed_listener() -> io::Result<UnixListener> {
     let socket =
         rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     rustix::net::bind(&socket, &SocketAddrUnix::new_unnamed())?;
-    rustix::net::listen(&socket, LANES as i32)?;
+    rustix::net::listen(&socket, CONNS as i32)?;
     Ok(UnixListener::from(socket))
 }
 
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn nobody_else_can_reach_tiny_http() {
         let (backend, _questions) = Backend::start().unwrap();
-        let address = backend.lanes[0].stream.peer_addr().unwrap();
+        let address = backend.conns[0].stream.peer_addr().unwrap();
         let refused = UnixStream::connect_addr(&address).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
     }
@@ -229,21 +229,21 @@ mod tests {
         };
         let (mut backend, _questions) = Backend::start().unwrap();
         let start = now();
-        for client in 0..LANES {
+        for client in 0..CONNS {
             assert!(backend.ask(client as u64, &request, start));
         }
         assert!(!backend.ask(99, &request, start), "all are busy");
         backend.expire(start + ANSWER_TIME - Duration::from_millis(1));
-        assert_eq!(backend.lanes.len(), LANES);
+        assert_eq!(backend.conns.len(), CONNS);
         backend.expire(start + ANSWER_TIME);
-        assert_eq!(backend.lanes.len(), 0);
+        assert_eq!(backend.conns.len(), 0);
     }
 
     #[test]
     fn the_end_of_the_gate_ends_the_questions() {
-        let (backend, questions) = Backend::start().unwrap();
-        assert!(questions.next(Duration::from_millis(1)).unwrap().is_none());
+        let (backend, requests) = Backend::start().unwrap();
+        assert!(requests.next(Duration::from_millis(1)).unwrap().is_none());
         drop(backend);
-        assert!(questions.next(Duration::from_secs(9)).is_err());
+        assert!(requests.next(Duration::from_secs(9)).is_err());
     }
 }

@@ -43,7 +43,7 @@ enum Phase {
     Idle { since: Instant, limit: Duration },
     /// A head has begun.
     Head { since: Instant },
-    /// A request waits for a lane.
+    /// A request waits for a backend connection.
     Waiting { since: Instant, request: Request },
     /// A request is being answered.
     Asked { since: Instant, request: Request },
@@ -136,7 +136,7 @@ impl Client {
         }
     }
 
-    /// The request that waits for a lane, and since when.
+    /// The request that waits for a backend connection, and since when.
     pub fn waiting(&self) -> Option<(Instant, &Request)> {
         match &self.phase {
             Phase::Waiting { since, request } => Some((*since, request)),
@@ -159,7 +159,7 @@ impl Client {
         }
     }
 
-    /// The waiting request got a lane.
+    /// The waiting request got a backend connection.
     pub fn asked(&mut self, now: Instant) {
         let waiting = std::mem::replace(&mut self.phase, Phase::Draining { since: now });
         self.phase = match waiting {

@@ -8,7 +8,7 @@ use crate::model::status::{
     Agent, AlertPhase, AlertStatus, Alerts, Cluster, Compliance, ConfigStatus, Connection, Grant, PathState,
     PathStatus, ReceiverStatus, Session, Silence, WatchStatus, is_alerting,
 };
-use crate::published::{Pulse, Writer, cell};
+use crate::published::{Liveness, Writer, cell};
 
 use super::Snapshots;
 use super::status::View;
@@ -122,7 +122,7 @@ pub fn cells() -> (Cells, Snapshots) {
         in_effect,
         cluster,
         config,
-        pulses: vec![Pulse { name: "evaluator", last, limit: Duration::from_secs(3600) }],
+        pulses: vec![Liveness { name: "evaluator", last, limit: Duration::from_secs(3600) }],
     };
     (Cells { connection, compliance, pulse }, snapshots)
 }

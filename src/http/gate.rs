@@ -49,7 +49,7 @@ pub struct Gate {
 struct Ready {
     stop: bool,
     accept: bool,
-    lanes: Vec<usize>,
+    conns: Vec<usize>,
     clients: Vec<u64>,
 }
 
@@ -71,12 +71,12 @@ impl Gate {
     /// Serves until `stop` becomes readable.
     ///
     /// # Errors
-    /// No lane to tiny_http is left, or waiting itself fails.
+    /// No backend connection to tiny_http is left, or waiting itself fails.
     pub fn run(mut self) -> io::Result<()> {
         loop {
             let now = clock::mono();
             self.expire(now);
-            if self.backend.lanes.is_empty() {
+            if self.backend.conns.is_empty() {
                 return Err(io::Error::other("all connections to tiny_http are lost"));
             }
             self.ask(now);
@@ -91,9 +91,9 @@ impl Gate {
     /// Does one turn of work for each that is ready. After each turn this thread steps back behind those that wait
     /// for the core: they watch and alert, and would wait for milliseconds if it worked on.
     fn go_on(&mut self, ready: &Ready, now: Instant) {
-        // From the last to the first, so that a lane's removal moves none that is still to be looked at.
-        for lane in ready.lanes.iter().rev() {
-            self.hear(*lane, now);
+        // From the last to the first, so that a removal moves none that is still to be looked at.
+        for conn in ready.conns.iter().rev() {
+            self.hear(*conn, now);
             thread::yield_now();
         }
         for id in &ready.clients {
@@ -118,7 +118,7 @@ impl Gate {
         self.paused = self.paused.filter(|until| *until > now);
     }
 
-    /// Gives free lanes to waiting requests, the one that has waited longest first.
+    /// Gives free backend connections to waiting requests, the one that has waited longest first.
     fn ask(&mut self, now: Instant) {
         let waiting = |(id, client): (&u64, &Client)| Some((client.waiting()?.0, *id));
         let mut queue: Vec<_> = self.clients.iter().filter_map(waiting).collect();
@@ -138,7 +138,7 @@ impl Gate {
         let accepts = self.paused.is_none() && self.has_room();
         // It is listed even when nothing is asked of it, so that what follows it keeps its place.
         fds.push(PollFd::new(&self.listener, if accepts { PollFlags::IN } else { PollFlags::empty() }));
-        fds.extend(self.backend.lanes.iter().map(|lane| PollFd::new(lane, PollFlags::IN)));
+        fds.extend(self.backend.conns.iter().map(|conn| PollFd::new(conn, PollFlags::IN)));
         fds.extend(self.clients.values().map(|client| PollFd::new(client, client.interest())));
         match poll(&mut fds, self.timeout(now).as_ref()) {
             Ok(_) => {}
@@ -147,24 +147,24 @@ impl Gate {
         }
         let happened: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         let (fixed, rest) = happened.split_at(2);
-        let (lanes, clients) = rest.split_at(self.backend.lanes.len());
+        let (conns, clients) = rest.split_at(self.backend.conns.len());
         Ok(Ready {
             stop: fixed[0],
             accept: fixed[1] && accepts,
-            lanes: lanes.iter().enumerate().filter(|(_, is)| **is).map(|(at, _)| at).collect(),
+            conns: conns.iter().enumerate().filter(|(_, is)| **is).map(|(at, _)| at).collect(),
             clients: self.clients.keys().zip(clients).filter(|(_, is)| **is).map(|(id, _)| *id).collect(),
         })
     }
 
-    /// How long to wait at most; every client has a deadline, and with it every lane that is busy for one.
+    /// How long to wait at most; every client has a deadline, and so has every backend connection that is busy for one.
     fn timeout(&self, now: Instant) -> Option<Timespec> {
         let first = self.clients.values().map(Client::deadline).chain(self.paused).min()?;
         Timespec::try_from(first.saturating_duration_since(now)).ok()
     }
 
-    /// Reads from a lane.
+    /// Reads from a backend connection.
     fn hear(&mut self, at: usize, now: Instant) {
-        match self.backend.lanes[at].read() {
+        match self.backend.conns[at].read() {
             Ok(Some(reply)) => {
                 let body = Arc::clone(&reply.body);
                 self.with(reply.client, |client| client.answer(reply.head, reply.body, now));
@@ -172,7 +172,7 @@ impl Gate {
             }
             Ok(None) => {}
             // Its client hears of it at its deadline.
-            Err(_) => drop(self.backend.lanes.remove(at)),
+            Err(_) => drop(self.backend.conns.remove(at)),
         }
     }
 

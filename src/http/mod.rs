@@ -103,8 +103,8 @@ impl Listener {
 /// What makes serving impossible: at the start no thread or descriptor to be had, later the loss of tiny_http's
 /// threads. Nothing that a client does is such an error.
 pub fn serve(listener: Listener, snapshots: Snapshots, spawner: &Spawner) -> io::Result<()> {
-    let (backend, questions) = Backend::start()?;
-    let answers = Answers::new(questions, Router::new(snapshots));
+    let (backend, requests) = Backend::start()?;
+    let answers = Answers::new(requests, Router::new(snapshots));
     let answering = spawner.spawn("http-answers", || answers.run())?;
     let served = Gate::new(listener.socket, listener.stop, backend).run();
     let joined = answering.join().map_err(|_| io::Error::other("the thread that answers HTTP panicked"));

@@ -17,7 +17,7 @@ const JSON: &str = "application/json";
 
 /// A request, as far as the answer depends on it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Question<'a> {
+pub struct RouteRequest<'a> {
     /// The target in origin form.
     pub target: &'a str,
     pub wants_html: bool,
@@ -59,7 +59,7 @@ impl Answer {
     }
 }
 
-/// Answers questions from snapshots.
+/// Answers requests from snapshots.
 pub struct Router {
     snapshots: Snapshots,
     bodies: Bodies,
@@ -76,13 +76,13 @@ impl Router {
         self.bodies = Bodies::default();
     }
 
-    /// Answers one question.
-    pub fn answer(&mut self, question: &Question, now: Instant) -> Answer {
-        match Target::parse(question.target) {
-            Ok(Target::Root) => self.root(question),
+    /// Answers one request.
+    pub fn answer(&mut self, request: &RouteRequest, now: Instant) -> Answer {
+        match Target::parse(request.target) {
+            Ok(Target::Root) => self.root(request),
             Ok(Target::Status(selection)) => {
                 let body = self.bodies.get(&self.snapshots.view(now), selection);
-                tagged(body, question.if_none_match)
+                tagged(body, request.if_none_match)
             }
             Ok(Target::Path(path)) => self.path(&path),
             Ok(Target::Metrics) => {
@@ -99,8 +99,8 @@ impl Router {
         }
     }
 
-    fn root(&self, question: &Question) -> Answer {
-        let mut answer = if question.wants_html {
+    fn root(&self, request: &RouteRequest) -> Answer {
+        let mut answer = if request.wants_html {
             let mut answer = Answer::new(200, "text/html; charset=utf-8", Arc::clone(&self.page.body));
             answer.header("Content-Security-Policy", self.page.policy.clone());
             answer.header("Referrer-Policy", "no-referrer");

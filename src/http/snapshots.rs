@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::status::View;
 use crate::model::status::{Alerts, Cluster, Compliance, ConfigStatus, Connection, WatchStatus, is_alerting};
-use crate::published::{Pulse, Reader};
+use crate::published::{Liveness, Reader};
 
 /// All that is served.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct Snapshots {
     pub in_effect: Reader<Option<u64>>,
     pub cluster: Reader<Cluster>,
     pub config: Reader<ConfigStatus>,
-    pub pulses: Vec<Pulse>,
+    pub pulses: Vec<Liveness>,
 }
 
 impl Snapshots {

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::model::message::Notification;
 use crate::model::notifier::Notifier;
 use crate::model::receiver::{Email, Outcome};
-use crate::model::words;
+use crate::model::render;
 use crate::net::Resolver;
 
 /// How long a connection is kept for the next mail. Servers close idle ones after minutes, and each costs them
@@ -112,7 +112,7 @@ pub(super) fn compose(
         .date(date)
         .from(from)
         .to(to)
-        .raw_header(subject(words::subject(notification)))
+        .raw_header(subject(render::subject(notification)))
         .message_id(Some(message_id(&key::of(notification))))
         .raw_header(HeaderValue::new(
             HeaderName::new_from_ascii_str("Auto-Submitted"),
@@ -123,7 +123,7 @@ pub(super) fn compose(
     if let Some(first) = key::follows(notification).map(|key| message_id(&key)) {
         message = message.in_reply_to(first.clone()).references(first);
     }
-    let body: String = words::body(notification).chars().filter(|c| *c == '\n' || !c.is_control()).collect();
+    let body: String = render::body(notification).chars().filter(|c| *c == '\n' || !c.is_control()).collect();
     let message = message.body(body).map_err(|_| "the mail cannot be written")?;
     Ok(Mail { from: sender, to: recipient, content: message.formatted() })
 }

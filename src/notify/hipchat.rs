@@ -8,7 +8,7 @@ use super::http::{Client, join};
 use crate::model::message::{Kind, Notification};
 use crate::model::notifier::Notifier;
 use crate::model::receiver::{HipChat, Outcome};
-use crate::model::words;
+use crate::model::render;
 use crate::percent;
 
 /// How long a sender's name may be, in characters.
@@ -30,7 +30,7 @@ impl HipChatNotifier {
 
     fn post(&self, notification: &Notification) -> Result<(), Outcome> {
         let from: String = self.settings.from.chars().take(FROM).collect();
-        let message = words::chat(notification);
+        let message = render::chat(notification);
         let fields = [
             ("room_id", self.settings.room.as_str()),
             ("from", &from),

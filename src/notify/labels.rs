@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::encode::sha256;
 use crate::model::message::{Item, Kind, Notification};
-use crate::model::words;
+use crate::model::render;
 
 /// The name of all our alerts.
 pub(super) const ALERT: &str = "ZooKeeperPathOutOfSpec";
@@ -26,12 +26,12 @@ pub(super) fn labels(item: &Item, notification: &Notification) -> Map<String, Va
 pub(super) fn annotations(item: &Item) -> Map<String, Value> {
     let mut annotations = Map::new();
     let children = item.children.map_or(String::new(), |children| children.to_string());
-    let message = if item.kind == Kind::Test { words::headline(item) } else { item.message.to_string() };
+    let message = if item.kind == Kind::Test { render::headline(item) } else { item.message.to_string() };
     annotations.insert("message".to_owned(), message.into());
     annotations.insert("description".to_owned(), item.description.as_deref().unwrap_or_default().into());
     annotations.insert("incident".to_owned(), (*item.incident).into());
     annotations.insert("children".to_owned(), children.into());
-    annotations.insert("left".to_owned(), words::left(&item.left).into());
+    annotations.insert("left".to_owned(), render::left(&item.left).into());
     if !item.notes.is_empty() {
         annotations.insert("notes".to_owned(), item.notes.join("; ").into());
     }

@@ -10,8 +10,8 @@ use super::reason;
 use crate::model::message::{Item, Kind, Notification};
 use crate::model::notifier::Notifier;
 use crate::model::receiver::{Outcome, PagerDuty};
+use crate::model::render;
 use crate::model::rfc3339::rfc3339;
-use crate::model::words;
 
 /// How long a summary may be, in characters.
 const SUMMARY: usize = 1024;
@@ -101,7 +101,7 @@ fn single(item: &Item, notification: &Notification) -> Value {
         Kind::Resolved | Kind::Late | Kind::Test => "info",
     };
     json!({
-        "summary": summary(format!("{}: {}", item.path, words::headline(item))),
+        "summary": summary(format!("{}: {}", item.path, render::headline(item))),
         "source": &*notification.agent,
         "severity": severity,
         "timestamp": rfc3339(item.since),
@@ -121,7 +121,7 @@ fn storm(notification: &Notification) -> Value {
         "severity": "error",
         "group": cluster,
         "class": super::labels::ALERT,
-        "custom_details": {"paths": words::chat(notification)},
+        "custom_details": {"paths": render::chat(notification)},
     })
 }
 

@@ -8,7 +8,7 @@ use super::http::{Answer, Client, join};
 use crate::model::message::Notification;
 use crate::model::notifier::Notifier;
 use crate::model::receiver::{Outcome, Slack};
-use crate::model::words;
+use crate::model::render;
 
 /// Errors that will not go away by themselves: about the token, the channel, or the message. Slack says them
 /// with status 200, too.
@@ -60,7 +60,7 @@ impl SlackNotifier {
     }
 
     fn post(&self, notification: &Notification) -> Result<(), Outcome> {
-        let text = escaped(&words::chat(notification));
+        let text = escaped(&render::chat(notification));
         let json = ("Content-Type", "application/json; charset=utf-8");
         match &self.settings {
             Slack::Api { channel, token, from, .. } => {
