@@ -13,7 +13,7 @@ use crate::model::status::Agent;
 
 /// What an agent tells of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Card {
+pub struct AgentInfo {
     /// Tells processes apart that have one name: 32 hexadecimal digits.
     pub instance: Arc<str>,
     pub version: Arc<str>,
@@ -23,8 +23,11 @@ pub struct Card {
     pub config: Arc<str>,
 }
 
-impl Card {
-    /// The card of this process, before its configuration is known.
+/// The name by which the election still calls it.
+pub use AgentInfo as Card;
+
+impl AgentInfo {
+    /// The info of this process, before its configuration is known.
     pub fn new(instance: &str, started: SystemTime, http: &str) -> Self {
         Self {
             instance: instance.into(),
@@ -40,7 +43,7 @@ impl Card {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// The card that a znode holds, if it does.
+    /// The info that a znode holds, if it does.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
     }
@@ -59,8 +62,8 @@ pub fn list(client: &Client, places: &Places) -> Answer<Vec<Agent>> {
             Err(e) => return Err(e),
         };
         let Some(name) = names::decode(&znode) else { continue };
-        let Some(card) = Card::decode(&bytes) else { continue };
-        agents.push(Agent { name: name.into(), version: card.version, config: card.config });
+        let Some(info) = AgentInfo::decode(&bytes) else { continue };
+        agents.push(Agent { name: name.into(), version: info.version, config: info.config });
     }
     agents.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(agents)

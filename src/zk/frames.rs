@@ -40,7 +40,7 @@ pub struct Greeting {
 pub struct Frames {
     requests: Splitter,
     replies: Splitter,
-    hello_sent: bool,
+    asked: bool,
     greeted: bool,
     /// The xids and operations of requests without an answer, in their order, which is that of the answers.
     awaited: VecDeque<(i32, i32)>,
@@ -51,7 +51,7 @@ impl Frames {
     pub fn sent(&mut self, mut bytes: &[u8]) {
         while let Some((_, start)) = self.requests.next(&mut bytes, REQUEST_START) {
             // The first frame asks for the session, and has its own answer.
-            if !std::mem::replace(&mut self.hello_sent, true) {
+            if !std::mem::replace(&mut self.asked, true) {
                 continue;
             }
             if let (Some(xid), Some(operation)) = (number(start, 0), number(start, 4)) {
@@ -144,7 +144,7 @@ fn greeting(body: &[u8]) -> Result<Greeting, String> {
 mod tests {
     use super::*;
 
-    fn hello(timeout: i32) -> Vec<u8> {
+    fn granted(timeout: i32) -> Vec<u8> {
         let mut body = vec![0; 4];
         body.extend(timeout.to_be_bytes());
         body.extend(7_i64.to_be_bytes());
@@ -161,7 +161,7 @@ mod tests {
         for piece in 1..=41 {
             let mut frames = Frames::default();
             let found: Vec<_> =
-                hello(4000).chunks(piece).filter_map(|bytes| frames.pass(bytes).unwrap()).collect();
+                granted(4000).chunks(piece).filter_map(|bytes| frames.pass(bytes).unwrap()).collect();
             assert_eq!(found, [Greeting { timeout: Duration::from_secs(4) }], "pieces of {piece}");
             assert!(frames.greeted);
         }
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn what_follows_the_greeting_is_counted_in_any_pieces() {
         let asked = requests(&[[1, 3], [2, 8], [-2, 11]]);
-        let mut stream = hello(4000);
+        let mut stream = granted(4000);
         stream.extend(frame(&[1, 0, 1, 0], 68));
         stream.extend(frame(&[-1, 0, 1, 0, 4, 3, 1], 1));
         stream.extend(frame(&[2, 0, 1, 0, 3], 40));
@@ -206,7 +206,7 @@ mod tests {
         let check = |asked: [i32; 2], reply: Vec<u8>, words: &str| {
             let mut frames = Frames::default();
             frames.sent(&requests(&[asked]));
-            frames.pass(&hello(4000)).unwrap();
+            frames.pass(&granted(4000)).unwrap();
             let found = frames.pass(&reply).err().unwrap_or_default();
             assert_eq!(found.is_empty(), words.is_empty(), "{asked:?} {found}");
             assert!(found.contains(words), "{asked:?} {found}");
@@ -234,7 +234,7 @@ mod tests {
             assert!(error.contains(words), "{error}");
         };
         check(b"HTTP/1.1 400 Bad Request\r\n", "not a ZooKeeper: it sent \"HTTP\"");
-        check(&hello(0), "refused the session");
+        check(&granted(0), "refused the session");
         check(&[0, 0, 0, 20, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0], "makes no sense");
         check(&[0, 0, 0, 5], "no frame's length");
     }

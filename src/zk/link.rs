@@ -6,7 +6,7 @@
 //! After the end it accepts the library's attempts to reconnect and says nothing, until the library has given
 //! the session up: refused, it would spin; answered, it would resume.
 //!
-//! It begins after the first exchange ([`super::hello`]), which the library then has once more with the link itself.
+//! It begins after the first exchange ([`super::handshake`]), which the library then has once more with the link itself.
 //! Of the rest of the protocol the link knows the start of each frame, so that only answers to what was asked pass.
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -21,7 +21,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::dial::Wire;
 use super::frames::Frames;
-use super::hello::Opened;
+use super::handshake::Opened;
 use super::peer;
 
 /// How long the library may take to connect to the loopback port, in which it only has to start a thread.
@@ -315,11 +315,11 @@ impl Pipe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::zk::hello;
+    use crate::zk::handshake;
     use std::process::Command;
 
     /// Asks for a session, as a frame.
-    const HELLO: [u8; 8] = [0, 0, 0, 4, 0, 0, 0, 0];
+    const REQUEST: [u8; 8] = [0, 0, 0, 4, 0, 0, 0, 0];
 
     /// A link to a server that greets, and the server's end.
     fn linked() -> (Link, TcpStream) {
@@ -336,7 +336,7 @@ mod tests {
             far.write_all(&frame).unwrap();
             far
         });
-        let opened = hello::exchange(wire, Duration::from_secs(4)).unwrap();
+        let opened = handshake::exchange(wire, Duration::from_secs(4)).unwrap();
         (Link::open(opened).unwrap(), greeting.join().unwrap())
     }
 
@@ -351,7 +351,7 @@ mod tests {
         assert!(output.stdout.is_empty());
 
         let mut ours = TcpStream::connect(link.address).unwrap();
-        ours.write_all(&HELLO).unwrap();
+        ours.write_all(&REQUEST).unwrap();
         ours.read_exact(&mut [0; 41]).unwrap();
         // What we send is a request: length, xid, operation.
         let request = [0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 3];
@@ -367,7 +367,7 @@ mod tests {
     fn after_the_end_there_is_silence() {
         let (link, far) = linked();
         let mut first = TcpStream::connect(link.address).unwrap();
-        first.write_all(&HELLO).unwrap();
+        first.write_all(&REQUEST).unwrap();
         first.read_exact(&mut [0; 41]).unwrap();
         drop(far);
         assert!(link.ended.recv_timeout(Duration::from_secs(10)).unwrap().contains("connection lost"));

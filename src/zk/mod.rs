@@ -10,7 +10,7 @@ pub mod contenders;
 pub mod dial;
 pub mod election;
 pub mod frames;
-pub mod hello;
+pub mod handshake;
 pub mod ledger;
 pub mod link;
 pub mod names;
@@ -26,3 +26,6 @@ pub mod splitter;
 pub mod tls;
 pub mod watch;
 pub mod watch_input;
+
+/// The name by which the session still calls it.
+pub use handshake as hello;
