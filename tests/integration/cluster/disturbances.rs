@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crossbeam_channel::Receiver;
 use fastrand::Rng;
 
-use crate::cluster_judge::{Millis, Violation, millis};
+use super::promises::{Millis, Violation, millis};
 use crate::common::{Client, Ensemble, eventually};
 
 /// How many paths there are.

@@ -77,7 +77,8 @@ fn the_sample_file_and_the_options_of_old_work() {
     let space = shared();
     space.client().create("/services/foo/min_1/a", "");
     let cluster = ["--cluster_name=other", "--cluster-pref", "/other", "-lINFO", "-p0"];
-    let daemon = Daemon::with(space.address(), include_str!("../../zk_monitor.yaml")).args(cluster).start();
+    let daemon =
+        Daemon::with(space.address(), include_str!("../../../zk_monitor.yaml")).args(cluster).start();
     daemon.wait_until_it_leads();
     daemon.wait_for("/services/foo/min_0", true);
     daemon.wait_for("/services/foo/min_1", true);

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::cluster_hands::SESSION;
+use super::disturbances::SESSION;
 
 /// Milliseconds since 1970.
 pub type Millis = u64;

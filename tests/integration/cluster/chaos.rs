@@ -10,8 +10,8 @@ use crossbeam_channel::bounded;
 use fastrand::Rng;
 use rustix::process::Signal;
 
-use crate::cluster_hands::{PATHS, PLACE, SESSION, drive, expire, hold_down, now, path};
-use crate::cluster_judge::{Evidence, Fault, Lease, Millis, Told, Violation, leases, parse_time};
+use super::disturbances::{PATHS, PLACE, SESSION, drive, expire, hold_down, now, path};
+use super::promises::{Evidence, Fault, Lease, Millis, Told, Violation, leases, parse_time};
 use crate::common::{Daemon, Ensemble, HttpSink, Proxy, SmtpSink, eventually, throughout};
 
 const AGENTS: usize = 3;

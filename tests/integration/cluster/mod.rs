@@ -1,0 +1,9 @@
+//! Several agents and one ZooKeeper.
+
+mod chaos;
+mod degraded;
+mod disturbances;
+mod nobody_leads;
+mod one_sends;
+mod promises;
+mod restart;

@@ -1,0 +1,9 @@
+//! What receivers are told, and how it gets there.
+
+mod alertmanager;
+mod http;
+mod mail;
+mod mail_server_down;
+mod messages;
+mod storm;
+mod who_is_told;

@@ -1,0 +1,11 @@
+//! From ZooKeeper to `/status`.
+
+mod access;
+mod addresses;
+mod changes;
+mod compliance;
+mod encrypted;
+mod lost_server;
+mod not_zookeeper;
+mod outage;
+mod truth;
