@@ -100,7 +100,7 @@ impl Spawner {
 
 /// Panics in the thread that the environment names. Tests of the whole daemon break each kind of thread by it;
 /// what is released knows nothing of it.
-fn fault(name: &str) {
+pub fn fault(name: &str) {
     let is_wanted =
         cfg!(debug_assertions) && crate::env("ZK_MONITOR_FAULT").is_some_and(|wanted| wanted == name);
     assert!(!is_wanted, "a test asked for it");

@@ -13,6 +13,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use super::dial::Wire;
 use super::frames::Frames;
 use super::handshake::Opened;
 use super::peer;
+use crate::threads::fault;
 
 /// How long the library may take to connect to the loopback port, in which it only has to start a thread.
 const ACCEPT: Duration = Duration::from_secs(5);
@@ -68,7 +70,14 @@ impl Link {
         control.set_nonblocking(true)?;
         let (end, ended) = bounded(1);
         let thread = thread::Builder::new().name("zk-link".to_owned()).spawn(move || {
-            let reason = serve(opened, &listener, &orders).unwrap_or_else(|reason| reason);
+            // Whatever ends it, the library must not meet a port that is closed: it would try it again without a pause.
+            let served = catch_unwind(AssertUnwindSafe(|| {
+                fault("zk-link");
+                serve(opened, &listener, &orders)
+            }));
+            let reason = served
+                .unwrap_or_else(|_| Err("the link panicked".to_owned()))
+                .unwrap_or_else(|reason| reason);
             // The receiver may be gone in a shutdown; then nobody asks for the reason.
             end.send(reason).ok();
             hold(&listener, &orders);

@@ -15,6 +15,7 @@ use super::client::{Answer, Client, describe, is_over};
 use crate::clock;
 use crate::model::receiver::Secret;
 use crate::published::Reader;
+use crate::threads::fault;
 
 /// The znode that the pulse writes to.
 #[derive(Clone, Debug)]
@@ -53,7 +54,10 @@ pub struct Task {
 /// # Errors
 /// If the process is out of threads.
 pub fn spawn(task: Task) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name("zk-pulse".to_owned()).spawn(move || run(&task))
+    thread::Builder::new().name("zk-pulse".to_owned()).spawn(move || {
+        fault("zk-pulse");
+        run(&task);
+    })
 }
 
 fn run(task: &Task) {

@@ -50,7 +50,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("config", &["credentials", "model"]),
     ("credentials", &["model"]),
     ("logging", &["clock", "model"]),
-    ("zk", &["clock", "model", "net", "percent", "published", "roots"]),
+    ("zk", &["clock", "model", "net", "percent", "published", "roots", "threads"]),
     ("pipeline", &["clock", "model", "published", "threads"]),
     ("notify", &["clock", "model", "net", "percent", "roots"]),
     ("http", &["clock", "model", "percent", "published", "threads"]),
