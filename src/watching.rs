@@ -7,6 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::cli;
+use crate::clock;
 use crate::model::evaluator::Evaluator;
 use crate::model::rule::RuleSet;
 use crate::model::status::{Compliance, Connection, WatchStatus};
@@ -59,7 +60,7 @@ impl Watching {
         let (judged_sender, judged) = unbounded();
         let (stop, stopped) = bounded(0);
         let (connection_writer, connection) = cell(Connection::default());
-        let evaluator = Evaluator::new(Arc::clone(&rules), pipeline::now());
+        let evaluator = Evaluator::new(Arc::clone(&rules), clock::now());
         let (compliance_writer, compliance) = cell(evaluator.snapshot());
         // Fails only if nobody receives any more, and the receiver is here.
         inputs.send(WatchInput::Rules(rules)).ok();

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, select, tick};
 
-use super::{PULSE, Publisher, at, earliest, now};
+use super::pace::{PULSE, Publisher, at, earliest};
+use crate::clock::now;
 use crate::model::evaluator::Evaluator;
 use crate::model::observation::Observation;
 use crate::model::status::Compliance;

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, after, select};
 
-use super::{Lease, PULSE, now};
+use super::deliver::Lease;
+use super::pace::PULSE;
+use crate::clock;
 use crate::model::receiver::Outcome;
 use crate::model::status::Compliance;
 use crate::published::Reader;
@@ -35,7 +37,7 @@ pub fn heartbeat(
         }
         let current = ping.get();
         let Some(Ping { every, ping }) = current.as_ref() else { continue };
-        let now = now().mono;
+        let now = clock::mono();
         let due = last.is_none_or(|last| now >= last + *every);
         if !due || !lease.is_alerting(now) || !compliance.get().ready {
             continue;

@@ -8,9 +8,7 @@ mod events;
 mod heartbeat;
 mod pace;
 
-pub use crate::clock::now;
 pub use alerts::{Inlets as AlertInlets, Outlets as AlertOutlets, Settings, alert};
 pub use deliver::{Lease, NotifierFactory};
 pub use evaluate::evaluate;
 pub use heartbeat::{Ping, heartbeat};
-use pace::{PULSE, Publisher, at, earliest};

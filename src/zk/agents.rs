@@ -23,9 +23,6 @@ pub struct AgentInfo {
     pub config: Arc<str>,
 }
 
-/// The name by which the election still calls it.
-pub use AgentInfo as Card;
-
 impl AgentInfo {
     /// The info of this process, before its configuration is known.
     pub fn new(instance: &str, started: SystemTime, http: &str) -> Self {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crossbeam_channel::{Receiver, Sender, after, select};
 use zookeeper::{Acl, ZkError};
 
-use super::agents::{self, Card};
+use super::agents::{self, AgentInfo};
 use super::client::{Answer, Client, describe, is_over};
 use super::contenders::Contender;
 use super::ledger::Access;
@@ -24,6 +24,7 @@ use super::names::{self, Places};
 use super::pulse::OwnNode;
 use super::silences;
 use super::watch_input::WatchInput;
+use crate::clock;
 use crate::model::election_update::ElectionUpdate;
 use crate::model::status::{Cluster, Connection, Silence, lease_holds};
 use crate::published::{Reader, Writer};
@@ -111,12 +112,12 @@ pub struct Inlets {
 
 /// Takes part in the election until it is told to stop.
 pub fn run(identity: Identity, places: Places, inlets: &Inlets, outlets: Outlets) {
-    let card = Card::new(&identity.instance, identity.started, &identity.http);
+    let info = AgentInfo::new(&identity.instance, identity.started, &identity.http);
     let mut election = Election {
         acl: names::own_acl(identity.credentials),
         name: identity.name.clone(),
         places,
-        card,
+        info,
         outlets,
         connection: inlets.connection.clone(),
         in_flight: inlets.in_flight.clone(),
@@ -132,15 +133,15 @@ pub fn run(identity: Identity, places: Places, inlets: &Inlets, outlets: Outlets
         identity,
     };
     election.publish();
-    let mut due = clock() + REFRESH;
+    let mut due = clock::mono() + REFRESH;
     loop {
-        election.outlets.pulse.publish(clock());
-        let wait = due.saturating_duration_since(clock()).min(election.lapse_check());
+        election.outlets.pulse.publish(clock::mono());
+        let wait = due.saturating_duration_since(clock::mono()).min(election.lapse_check());
         let first = select! {
             recv(inlets.inputs) -> input => Some(input.unwrap_or(Input::Stop)),
             recv(after(wait)) -> _ => None,
         };
-        let mut turn = clock() >= due;
+        let mut turn = clock::mono() >= due;
         // One turn answers all bells that have rung.
         for input in first.into_iter().chain(inlets.inputs.try_iter()) {
             if matches!(input, Input::Stop) {
@@ -149,15 +150,10 @@ pub fn run(identity: Identity, places: Places, inlets: &Inlets, outlets: Outlets
             turn |= election.hear(input);
         }
         if turn {
-            due = clock() + election.turn();
+            due = clock::mono() + election.turn();
         }
         election.end_lapsed();
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the election is a shell")]
-fn clock() -> Instant {
-    Instant::now()
 }
 
 struct Election {
@@ -166,7 +162,7 @@ struct Election {
     name: String,
     places: Places,
     acl: Vec<Acl>,
-    card: Card,
+    info: AgentInfo,
     outlets: Outlets,
     connection: Reader<Connection>,
     in_flight: Reader<usize>,
@@ -241,7 +237,7 @@ impl Election {
                 self.session = Some(Session {
                     client,
                     timeout,
-                    began: clock(),
+                    began: clock::mono(),
                     prepared: false,
                     agent: None,
                     lock: None,
@@ -249,7 +245,7 @@ impl Election {
                     granted: None,
                     silences: Vec::new(),
                     silences_rang: true,
-                    ledger: Listing { rings: 0, watched: None, due: clock() },
+                    ledger: Listing { rings: 0, watched: None, due: clock::mono() },
                     behind_stranger: false,
                 });
                 true
@@ -281,7 +277,7 @@ impl Election {
                 current
             }
             Input::Config(digest) => {
-                self.card.config = digest;
+                self.info.config = digest;
                 self.publish_own();
                 true
             }
@@ -296,7 +292,7 @@ impl Election {
     /// Does what the state of things asks for; gives the time until it should look again.
     fn turn(&mut self) -> Duration {
         // Without a configuration there is nothing to tell the others yet; it is about to come.
-        let Some(mut session) = self.session.take_if(|_| !self.card.config.is_empty()) else {
+        let Some(mut session) = self.session.take_if(|_| !self.info.config.is_empty()) else {
             return REFRESH;
         };
         let result = self.advance(&mut session);
@@ -341,10 +337,10 @@ impl Election {
         if generation != Some(session.client.generation()) {
             return;
         }
-        if !lease_holds(self.status.grant, &connection, clock()) {
+        if !lease_holds(self.status.grant, &connection, clock::mono()) {
             log::warn!("the lease ran out before a write was acknowledged; ending the session");
             session.client.end();
-        } else if !self.is_in_effect() && since.elapsed() >= EFFECT {
+        } else if !self.is_in_effect() && clock::mono() - since >= EFFECT {
             log::error!(
                 "the lease has not taken effect within {} s, since not all that had changed was read; ending the session",
                 EFFECT.as_secs()
@@ -364,7 +360,7 @@ impl Election {
             session.prepared = true;
         }
         if !self.enter_agent(session)? {
-            return Ok(entry::patience(session.timeout).saturating_sub(session.began.elapsed()) + SOON);
+            return Ok(patience(session.timeout).saturating_sub(clock::mono() - session.began) + SOON);
         }
         self.status.agents = agents::list(&session.client, &self.places)?;
         if session.silences_rang {
@@ -404,7 +400,7 @@ impl Election {
         let own = OwnNode {
             generation: session.client.generation(),
             path: Arc::clone(path),
-            data: self.card.encode().into(),
+            data: self.info.encode().into(),
         };
         self.outlets.own.publish(Some(own));
         session.client.hurry();
@@ -438,4 +434,10 @@ fn absent_is_fine(answer: Answer<()>) -> Answer<()> {
         Err(ZkError::NoNode) => Ok(()),
         other => other,
     }
+}
+
+/// How long a dead process's znode can stay: the session timeout and one tick of the server, which is at most
+/// half of the shortest session timeout that it grants.
+fn patience(timeout: Duration) -> Duration {
+    timeout * 3 / 2
 }

@@ -26,6 +26,3 @@ pub mod splitter;
 pub mod tls;
 pub mod watch;
 pub mod watch_input;
-
-/// The name by which the session still calls it.
-pub use handshake as hello;

@@ -14,11 +14,12 @@ use zookeeper::{WatchedEvent, ZkState, ZooKeeper};
 
 use super::client::{Client, cut_chroot, describe};
 use super::dial::{self, Resolver, STEP};
-use super::hello;
+use super::handshake;
 use super::link::Link;
 use super::outage::Outage;
 use super::pulse::{self, OwnNode, Pulse};
 use super::watch_input::WatchInput;
+use crate::clock;
 use crate::model::receiver::Secret;
 use crate::model::status::{Connection, Session};
 use crate::published::{Reader, Writer};
@@ -76,7 +77,7 @@ pub fn run(settings: Settings, own: Reader<Option<OwnNode>>, outlets: Outlets, s
     };
     let mut backoff = BACKOFF_MIN;
     loop {
-        sessions.outlets.pulse.publish(clock());
+        sessions.outlets.pulse.publish(clock::mono());
         let ended = match sessions.round(stop) {
             Some(live) => sessions.serve(live, stop),
             None => Ended::Lost { lasted: Duration::ZERO },
@@ -103,11 +104,6 @@ pub fn run(settings: Settings, own: Reader<Option<OwnNode>>, outlets: Outlets, s
 enum Ended {
     Stopped,
     Lost { lasted: Duration },
-}
-
-#[expect(clippy::disallowed_methods, reason = "the session is a shell: deadlines of real calls")]
-fn clock() -> Instant {
-    Instant::now()
 }
 
 struct Sessions {
@@ -152,7 +148,7 @@ impl Sessions {
                 Vec::new()
             });
             for address in addresses {
-                self.outlets.pulse.publish(clock());
+                self.outlets.pulse.publish(clock::mono());
                 if stopped(stop) {
                     return None;
                 }
@@ -163,7 +159,7 @@ impl Sessions {
             }
         }
         let reason: Arc<str> = reasons.join("; ").into();
-        self.outage.failed(&reason, clock());
+        self.outage.failed(&reason, clock::mono());
         self.status.last_error = Some(reason);
         self.outlets.connection.publish(self.status.clone());
         None
@@ -173,7 +169,7 @@ impl Sessions {
     fn establish(&mut self, address: std::net::SocketAddr, host: &str) -> Result<Live, String> {
         let wire = dial::connect(address, host, self.settings.tls.as_ref())?;
         let system = |e: std::io::Error| format!("cannot set up the link: {e}");
-        let opened = hello::exchange(wire, self.settings.timeout)?;
+        let opened = handshake::exchange(wire, self.settings.timeout)?;
         let timeout = opened.greeting.timeout;
         let link = Link::open(opened).map_err(system)?;
         let cutter = link.cutter().map_err(system)?;
@@ -214,7 +210,7 @@ impl Sessions {
             pulse_thread,
             timeout,
             server,
-            answered: clock(),
+            answered: clock::mono(),
         };
         match live.pulses.recv_timeout(STEP) {
             Ok(Pulse { sent, result: Ok(_) }) => {
@@ -246,13 +242,13 @@ impl Sessions {
             let path: Arc<str> = cut_chroot(&chroot, &path).into();
             // Both receivers outlive every session; only in a shutdown is nobody there, and nothing to tell.
             election.send(super::election::Input::Rang { generation, path: Arc::clone(&path) }).ok();
-            watch.send(WatchInput::Rang { generation, path, at: clock() }).ok();
+            watch.send(WatchInput::Rang { generation, path, at: clock::mono() }).ok();
         }
     }
 
     /// Announces a generation, watches over it, and announces its end.
     fn serve(&mut self, mut live: Live, stop: &Receiver<()>) -> Ended {
-        self.outage.ended(&live.server, clock());
+        self.outage.ended(&live.server, clock::mono());
         log::debug!("session with {} established, session timeout {:?}", live.server, live.timeout);
         let session = Session {
             generation: live.client.generation(),
@@ -267,7 +263,7 @@ impl Sessions {
         // The election first: it has to know of the session before it hears that everything was read on it.
         self.outlets.election.send(super::election::Input::Up(live.client.clone(), live.timeout)).ok();
         self.outlets.watch.send(WatchInput::Up(live.client.clone())).ok();
-        let began = clock();
+        let began = clock::mono();
         let lost = self.watch_over(&mut live, stop);
         let reason: Arc<str> = lost.as_deref().unwrap_or("the daemon is stopping").into();
         self.status.session = None;
@@ -277,8 +273,8 @@ impl Sessions {
         self.outlets.watch.send(WatchInput::Down { generation, reason: Arc::clone(&reason) }).ok();
         self.outlets.election.send(super::election::Input::Down { generation }).ok();
         let ended = if lost.is_some() {
-            let lasted = clock().duration_since(began);
-            self.outage.began(&live.server, &reason, lasted < live.timeout, clock());
+            let lasted = clock::mono().duration_since(began);
+            self.outage.began(&live.server, &reason, lasted < live.timeout, clock::mono());
             Ended::Lost { lasted }
         } else {
             close(&live.zk);
@@ -291,13 +287,13 @@ impl Sessions {
     /// Returns why the generation ended, or nothing if the daemon stops.
     fn watch_over(&mut self, live: &mut Live, stop: &Receiver<()>) -> Option<String> {
         loop {
-            self.outlets.pulse.publish(clock());
+            self.outlets.pulse.publish(clock::mono());
             let written = self.status.session.as_ref().and_then(|session| session.written);
             let mut deadline = live.answered + live.timeout * 2 / 3;
             if let Some(written) = written {
                 deadline = deadline.min(written + live.timeout);
             }
-            let late = match deadline.checked_duration_since(clock()) {
+            let late = match deadline.checked_duration_since(clock::mono()) {
                 Some(left) => after(left),
                 None => after(Duration::ZERO),
             };
@@ -321,7 +317,7 @@ impl Sessions {
     /// thread and not for another would leave an agent that is the leader and sends nothing.
     fn has_lapsed(&self, live: &Live) -> bool {
         let written = self.status.session.as_ref().and_then(|session| session.written);
-        written.is_some_and(|written| clock() >= written + live.timeout * 2 / 3)
+        written.is_some_and(|written| clock::mono() >= written + live.timeout * 2 / 3)
     }
 
     fn beat(&mut self, live: &mut Live, sent: Instant, wrote: bool) {

@@ -12,6 +12,7 @@ use super::client::{Client, describe};
 use super::election;
 use super::reading::Pool;
 use super::watch_input::WatchInput;
+use crate::clock;
 use crate::model::observation::Observation;
 use crate::model::reading::Reading;
 use crate::model::status::WatchStatus;
@@ -42,7 +43,7 @@ pub struct Outlets {
 /// Watches until it is told to stop. Each path is verified once in `reread`; `ledger` is where the alert ledger is.
 pub fn run(inbox: &Receiver<WatchInput>, outlets: Outlets, ledger: Arc<str>, reread: Duration) {
     let mut shell = Shell {
-        machine: Watches::new(ledger, reread, clock()),
+        machine: Watches::new(ledger, reread, clock::mono()),
         generation: None,
         ending: Vec::new(),
         outlets,
@@ -50,24 +51,19 @@ pub fn run(inbox: &Receiver<WatchInput>, outlets: Outlets, ledger: Arc<str>, rer
     let alive = tick(PULSE);
     let status = tick(STATUS.min(reread / STATUS_SHARE).max(Duration::from_millis(50)));
     loop {
-        shell.outlets.pulse.publish(clock());
+        shell.outlets.pulse.publish(clock::mono());
         let deadline = shell.machine.next_deadline();
-        let due = deadline.map_or_else(never, |at| after(at.saturating_duration_since(clock())));
+        let due = deadline.map_or_else(never, |at| after(at.saturating_duration_since(clock::mono())));
         select! {
             recv(inbox) -> input => match input {
                 Ok(WatchInput::Stop) | Err(_) => return,
                 Ok(input) => shell.hear(input),
             },
             recv(due) -> _ => shell.handle(Input::Tick),
-            recv(status) -> _ => shell.outlets.status.publish(shell.machine.status(clock())),
+            recv(status) -> _ => shell.outlets.status.publish(shell.machine.status(clock::mono())),
             recv(alive) -> _ => {}
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the watch thread is a shell")]
-fn clock() -> Instant {
-    Instant::now()
 }
 
 struct Generation {
@@ -151,7 +147,7 @@ impl Shell {
     }
 
     fn handle(&mut self, input: Input) {
-        for effect in self.machine.handle(input, clock()) {
+        for effect in self.machine.handle(input, clock::mono()) {
             match effect {
                 Effect::Read(request) => {
                     // The machine asks only while there is a session, and has each znode asked for once at a time.

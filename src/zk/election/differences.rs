@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Election, REFRESH, clock};
+use super::{Election, REFRESH};
+use crate::clock;
 
 impl Election {
     /// Names those whose configuration has differed for a while: a rollout is not worth a word.
@@ -11,20 +12,20 @@ impl Election {
             .status
             .agents
             .iter()
-            .filter(|agent| agent.config != self.card.config && *agent.name != *self.name)
+            .filter(|agent| agent.config != self.info.config && *agent.name != *self.name)
             .map(|agent| agent.name.as_ref())
             .collect();
         if others.is_empty() {
             self.differs_since = None;
             return None;
         }
-        let since = *self.differs_since.get_or_insert_with(clock);
-        let lasts = since.elapsed() >= REFRESH;
+        let since = *self.differs_since.get_or_insert_with(clock::mono);
+        let lasts = clock::mono() - since >= REFRESH;
         lasts.then(|| format!("the configuration differs from that of {}", others.join(", ")))
     }
 
     /// How long until a difference of configurations is worth a word, if it is not yet.
     pub(super) fn until_it_lasts(&self) -> Option<Duration> {
-        REFRESH.checked_sub(self.differs_since?.elapsed()).filter(|left| !left.is_zero())
+        REFRESH.checked_sub(clock::mono() - self.differs_since?).filter(|left| !left.is_zero())
     }
 }

@@ -1,31 +1,23 @@
 //! What an agent makes of its own: the cluster's places, and its own znode among the agents'.
 
-use std::time::Duration;
-
 use zookeeper::{CreateMode, ZkError};
 
-use super::{Election, Session, Trouble, absent_is_fine, refused};
-use crate::zk::agents::Card;
+use super::{Election, Session, Trouble, absent_is_fine, patience, refused};
+use crate::clock;
+use crate::zk::agents::AgentInfo;
 use crate::zk::client::Client;
-use crate::zk::names;
+use crate::zk::{names, places};
 
 impl Election {
     /// Makes the persistent znodes of the cluster.
     pub(super) fn prepare(&self, client: &Client) -> Result<(), Trouble> {
-        for path in self.places.all() {
-            if client.exists(&path, false)?.is_some() {
-                continue;
+        let made = places::prepare(client, &self.places, self.identity.credentials);
+        made.map_err(|(path, e)| {
+            if e == ZkError::NoNode && path == self.places.top() {
+                return Trouble::Refused(no_chroot(&path));
             }
-            let acl = self.places.acl(&path, self.identity.credentials);
-            match client.create(&path, b"", &acl, CreateMode::Persistent) {
-                Ok(_) | Err(ZkError::NodeExists) => {}
-                Err(ZkError::NoNode) if path == self.places.top() => {
-                    return Err(Trouble::Refused(no_chroot(&path)));
-                }
-                Err(e) => return Err(refused(&format!("cannot create {path}"), e)),
-            }
-        }
-        Ok(())
+            refused(&format!("cannot create {path}"), e)
+        })
     }
 
     /// Makes this agent's znode; tells whether it is there. If another process has the name, waits for as long
@@ -44,7 +36,7 @@ impl Election {
                 suffix => format!("{}-{suffix}", self.identity.name),
             };
             let path = format!("{}/{}", self.places.agents, names::encode(&name));
-            match session.client.create(&path, &self.card.encode(), &self.acl, CreateMode::Ephemeral) {
+            match session.client.create(&path, &self.info.encode(), &self.acl, CreateMode::Ephemeral) {
                 Ok(_) => {
                     session.agent = Some(path.as_str().into());
                     self.name = name;
@@ -60,7 +52,7 @@ impl Election {
             if self.remove_own_ghost(session, &path)? {
                 return self.enter_agent(session);
             }
-            if session.began.elapsed() < patience(session.timeout) {
+            if clock::mono() - session.began < patience(session.timeout) {
                 // The watch tells when it goes.
                 session.client.exists(&path, true)?;
                 return Ok(false);
@@ -72,7 +64,9 @@ impl Election {
     /// Removes an agent node that an earlier session of this very process left.
     fn remove_own_ghost(&self, session: &Session, path: &str) -> Result<bool, Trouble> {
         let ours = match session.client.data(path, false) {
-            Ok((bytes, _)) => Card::decode(&bytes).is_some_and(|card| card.instance == self.card.instance),
+            Ok((bytes, _)) => {
+                AgentInfo::decode(&bytes).is_some_and(|info| info.instance == self.info.instance)
+            }
             Err(ZkError::NoNode) => true,
             Err(e) => return Err(e.into()),
         };
@@ -81,12 +75,6 @@ impl Election {
         }
         Ok(ours)
     }
-}
-
-/// How long a dead process's znode can stay: the session timeout and one tick of the server, which is at most
-/// half of the shortest session timeout that it grants.
-pub(super) fn patience(timeout: Duration) -> Duration {
-    timeout * 3 / 2
 }
 
 fn no_chroot(path: &str) -> String {

@@ -1,11 +1,12 @@
 //! The line before the lock, and taking over when first in it.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use zookeeper::{CreateMode, ZkError};
 
-use super::{Election, PULSE, REFRESH, SOON, Session, Trouble, absent_is_fine, clock, refused};
+use super::{Election, PULSE, REFRESH, SOON, Session, Trouble, absent_is_fine, refused};
+use crate::clock;
 use crate::model::dispatcher;
 use crate::model::election_update::ElectionUpdate;
 use crate::model::status::{Grant, lease_holds};
@@ -21,11 +22,6 @@ const LISTING_PAUSE: Duration = Duration::from_millis(50);
 const LISTING_SHARE: u32 = 10;
 /// How long taking over may take.
 const TAKE_OVER: Duration = Duration::from_secs(2);
-
-#[expect(clippy::disallowed_methods, reason = "silences end by the wall clock")]
-fn wall_clock() -> SystemTime {
-    SystemTime::now()
-}
 
 /// For how long nobody leads at most after the death of who did: the session timeout, a server's tick, which is at
 /// most half of that, and the time to take over.
@@ -100,7 +96,7 @@ impl Election {
         if listing.watched == Some(listing.rings) {
             return Ok(REFRESH);
         }
-        let began = clock();
+        let began = clock::mono();
         if listing.due > began {
             return Ok(listing.due - began);
         }
@@ -109,7 +105,7 @@ impl Election {
             Err(ZkError::NoNode | ZkError::NoAuth) => return Ok(REFRESH),
             Err(e) => return Err(e),
         }
-        let took = clock() - began;
+        let took = clock::mono() - began;
         listing.due = began + took + LISTING_PAUSE.max(took * LISTING_SHARE);
         listing.watched = Some(listing.rings);
         let generation = session.client.generation();
@@ -120,7 +116,7 @@ impl Election {
     /// Whether a lease on this session would hold now.
     fn may_hold(&self, session: &Session) -> bool {
         let grant = Grant { epoch: 0, generation: session.client.generation() };
-        lease_holds(Some(grant), &self.connection.get(), clock())
+        lease_holds(Some(grant), &self.connection.get(), clock::mono())
     }
 
     fn line(&self, session: &Session) -> Answer<Vec<Contender>> {
@@ -183,7 +179,7 @@ impl Election {
 
     /// Removes old silences. One that may not be removed is no reason to send no alerts.
     fn sweep(&self, session: &Session) -> Result<(), Trouble> {
-        let swept = silences::sweep(&session.client, &self.places, &session.silences, wall_clock());
+        let swept = silences::sweep(&session.client, &self.places, &session.silences, clock::wall());
         match swept.map_err(Trouble::from) {
             Err(Trouble::Refused(reason)) => log::debug!("cannot remove a silence that ended: {reason}"),
             Ok(()) | Err(Trouble::Vanished) => {}
@@ -231,7 +227,7 @@ impl Election {
         session.client.exists(&znode, true)?;
         session.client.set(&znode, self.name.as_bytes(), None)?;
         session.client.exists(&znode, true)?;
-        session.granted = Some(clock());
+        session.granted = Some(clock::mono());
         session.ledger.watched = None;
         Ok(())
     }
