@@ -31,12 +31,19 @@ pub enum Creation {
     Watch,
     /// Take back the watch that an earlier reading left, or servers would keep it as long as the session lives.
     Unwatch,
+    /// The same for a znode that is known to be missing: nothing is read. Had it come back, an event or a listing
+    /// would tell.
+    Dismiss,
 }
 
 impl Wants {
     /// Whether a reading made for `self` also answers `other`.
     pub fn cover(self, other: Self) -> bool {
-        let creation = self.creation == Creation::Watch || other.creation != Creation::Watch;
+        let creation = match (self.creation, other.creation) {
+            (Creation::Watch, _) => true,
+            (Creation::Ignore | Creation::Unwatch, other) => other != Creation::Watch,
+            (Creation::Dismiss, other) => other == Creation::Dismiss,
+        };
         (self.children || !other.children) && (self.data || !other.data) && creation
     }
 }
@@ -139,10 +146,11 @@ impl Node {
     /// What is wanted of it. One is `listed` if a listing would tell of its creation.
     pub(super) fn wants(&self, listed: bool) -> Wants {
         let Needs { children, data } = self.rule.unwrap_or_default();
-        let creation = match (self.is_orphan() && listed, self.is_awaited) {
-            (false, _) => Creation::Watch,
-            (true, true) => Creation::Unwatch,
-            (true, false) => Creation::Ignore,
+        let creation = match (self.is_orphan() && listed, self.is_awaited, self.seen) {
+            (false, _, _) => Creation::Watch,
+            (true, true, Seen::Missing) => Creation::Dismiss,
+            (true, true, _) => Creation::Unwatch,
+            (true, false, _) => Creation::Ignore,
         };
         Wants { children: children || self.unfolds.is_some(), data, creation }
     }

@@ -61,7 +61,8 @@ pub struct Reader {
 impl Reader {
     /// A reading for what is wanted.
     pub fn new(wants: Wants) -> Self {
-        Self { wants, tries: TRIES, children: None, data: None, missing: false }
+        let missing = wants.creation == Creation::Dismiss;
+        Self { wants, tries: TRIES, children: None, data: None, missing }
     }
 
     /// The call to make now.
@@ -105,7 +106,7 @@ impl Reader {
         let settled = match self.wants.creation {
             Creation::Ignore => !is_watched,
             Creation::Watch => is_watched,
-            Creation::Unwatch => false,
+            Creation::Unwatch | Creation::Dismiss => false,
         };
         if settled {
             return Step::Done(Some(Reading::Missing));
