@@ -7,7 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::{Sender, bounded, unbounded};
 use rustix::process::{Pid, Signal};
 
-use super::eventually;
+use super::{SOON, eventually};
 
 /// A child process. Killed when dropped, and by the kernel when the test process dies.
 pub struct Process(pub Child);
@@ -49,11 +49,24 @@ impl Process {
         self.0.id()
     }
 
-    /// Sends a signal; one to a process that is no more does nothing.
+    /// Sends a signal; one to a process that is no more does nothing. SIGSTOP has taken effect when this returns: the
+    /// kernel stops one thread after the other, and one that runs on a busy machine could still give an answer.
     pub fn signal(&mut self, signal: Signal) {
         if matches!(self.0.try_wait(), Ok(None)) {
             rustix::process::kill_process(Pid::from_child(&self.0), signal).unwrap();
+            if signal == Signal::STOP {
+                eventually(SOON, "stopped process", || self.is_stopped());
+            }
         }
+    }
+
+    /// Whether each of its threads is stopped; the state stands behind the name, which is in parentheses.
+    fn is_stopped(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        threads.flatten().all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+        })
     }
 
     /// Kills it at once and waits until it is gone.
