@@ -123,7 +123,7 @@ impl Shell {
                 self.publisher.changed = true;
             }
         }
-        let effects = self.dispatcher.handle(Input::EvaluatorOutput(judged), now());
+        let effects = self.dispatcher.handle(Input::Evaluated(judged), now());
         self.perform(effects);
     }
 

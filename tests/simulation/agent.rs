@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use zk_monitor::model::children::Left;
 use zk_monitor::model::dispatcher::{Attempt, Dispatcher, Profile, Speaker};
-use zk_monitor::model::rule::{Rule, RuleSet, Terms};
+use zk_monitor::model::evaluator::Evaluator;
+use zk_monitor::model::rule::{DataSpec, Rule, RuleSet, Specs, Terms};
 use zk_monitor::model::status::AlertPhase;
-use zk_monitor::model::transition::{EvaluatorOutput, State as Judgement, Transition};
+use zk_monitor::model::time::Now;
+use zk_monitor::model::transition::EvaluatorOutput;
 
 use crate::oracle::FICKLE;
+use crate::watching::client::{Client as Watcher, Faults};
 use crate::world::{Millis, PATHS, RECEIVERS, TIMEOUT, path_name, receiver_id};
 
 /// A session, as its client knows it.
@@ -23,8 +25,8 @@ pub struct Client {
     pub lag: Millis,
     /// The state that the server surely shows.
     pub floor: usize,
-    /// Whether all paths were read and are watched.
-    pub armed: bool,
+    /// Whether it stands in line: it does so once all paths were read and are watched.
+    pub joined: bool,
     pub lock: Option<u64>,
     pub taking: bool,
     pub granted: Option<u64>,
@@ -33,7 +35,9 @@ pub struct Client {
     pub answer_at: Millis,
 }
 
-#[derive(Debug)]
+/// In what time each agent verifies what it knows.
+const REREAD: Millis = 20_000;
+
 pub struct Agent {
     pub number: usize,
     pub life: u32,
@@ -41,10 +45,16 @@ pub struct Agent {
     pub stopping: bool,
     pub dispatcher: Dispatcher,
     pub client: Option<Client>,
-    /// What was read of each path last, so that only changes are told.
-    pub seen: [Option<Option<u32>>; PATHS],
-    /// How often the ledger's listing had changed when it was told of it last in this session.
-    pub listing: Option<u64>,
+    /// The watch machine and its readers.
+    pub watcher: Watcher,
+    pub evaluator: Evaluator,
+    /// The last state of which this session's server has told.
+    pub applied: usize,
+    /// Whether there is a watch on the ledger's listing, and how often it has rung.
+    pub ledger_watched: bool,
+    pub rings: u64,
+    /// When the watch machine is to be told of the time.
+    pub watch_tick: Option<Millis>,
     pub silences: usize,
     /// What the evaluator has to tell, and when it comes to it.
     pub judged: VecDeque<(Millis, EvaluatorOutput)>,
@@ -87,9 +97,13 @@ pub fn rules(fickle: bool) -> Arc<RuleSet> {
         keep_firing_for: Duration::from_secs(if path == 1 { 2 } else { 0 }),
         repeat_interval: (path == 0).then_some(Duration::from_secs(15)),
         receivers: (0..RECEIVERS).map(receiver_id).collect(),
+        specs: Specs { data: Some(DataSpec::Equals("ok".into())), ..Specs::default() },
+        forget_after: Duration::from_secs(86_400),
         ..Terms::default()
     };
-    let rules = paths.map(|path| Rule { path: path_name(path), terms: Arc::new(terms(path)) });
+    // The last is found by a glob.
+    let pattern = |path| if path == FICKLE { "/g/*".into() } else { path_name(path) };
+    let rules = paths.map(|path| Rule { path: pattern(path), terms: Arc::new(terms(path)) });
     Arc::new(RuleSet::new(rules.collect()))
 }
 
@@ -107,7 +121,7 @@ pub fn profiles() -> Vec<Profile> {
 }
 
 impl Agent {
-    pub fn new(number: usize, life: u32, fickle: bool) -> Self {
+    pub fn new(number: usize, life: u32, fickle: bool, now: Now) -> Self {
         let identity = Speaker {
             cluster: "c".into(),
             agent: format!("agent{number}").into(),
@@ -121,8 +135,12 @@ impl Agent {
             stopping: false,
             dispatcher: Dispatcher::new(identity, Duration::from_secs(2)),
             client: None,
-            seen: [None; PATHS],
-            listing: None,
+            watcher: Watcher::new(Duration::from_millis(REREAD), now.mono, Faults::default()),
+            evaluator: Evaluator::new(Arc::default(), now),
+            applied: 0,
+            ledger_watched: false,
+            rings: 0,
+            watch_tick: None,
             silences: 0,
             judged: VecDeque::new(),
             known: [None; PATHS],
@@ -162,18 +180,5 @@ impl Agent {
     pub fn holds(&self, epoch: u64, now: Millis) -> bool {
         let client = self.client.as_ref().filter(|client| client.granted == Some(epoch));
         client.is_some_and(|client| now < client.written + TIMEOUT * 2 / 3)
-    }
-
-    /// What the evaluator tells of a path that was read.
-    pub fn transition(&self, path: usize, violation: Option<u32>) -> EvaluatorOutput {
-        let name = path_name(path);
-        let rule = Arc::clone(self.rules.for_path(&name).expect("a watched path has a rule"));
-        let state = match violation {
-            None => Judgement::Ok,
-            Some(number) => {
-                Judgement::Error { message: format!("bad {number}").into(), left: Left::default() }
-            }
-        };
-        EvaluatorOutput::Transition(Transition { path: name, rule, state, children: None })
     }
 }

@@ -1,4 +1,5 @@
-//! Seeded schedules of everything that goes wrong, over the very dispatcher that the daemon runs.
+//! Seeded schedules of everything that goes wrong, over the very machines that the daemon runs: a tree of znodes,
+//! watches, evaluators, dispatchers, and receivers.
 //!
 //! A seed is a schedule: paths that fall out of spec and come back while agents crash, stop, pause and are cut
 //! off, servers lag, and receivers are down. At its end everything heals, and the promises of the alert

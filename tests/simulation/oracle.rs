@@ -66,9 +66,11 @@ pub struct Oracle {
     pub broken: Option<String>,
 }
 
-/// The number of the violation that a message tells of.
+/// The number of the violation that a message tells of: what is read of a path that is out of spec ends in it.
 pub fn ordinal(message: &str) -> u32 {
-    message.rsplit(' ').next().and_then(|number| number.parse().ok()).expect("a message ends in its number")
+    let number =
+        message.split("bad ").nth(1).and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
+    number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no number: {message}"))
 }
 
 impl Oracle {

@@ -3,6 +3,7 @@
 mod effects;
 mod life;
 mod link;
+mod seeing;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -15,11 +16,14 @@ use zk_monitor::model::receiver::{Outcome, ReceiverId};
 use zk_monitor::model::status::Silence;
 use zk_monitor::model::time::Now;
 use zk_monitor::model::transition::{EvaluatorOutput, State as Judgement};
+use zk_monitor::model::watches::Input as WatchInput;
 
 use crate::agent::{Agent, Client, Timers, hold, profiles, rules};
 use crate::oracle::{FICKLE, Oracle, Tried, ordinal};
 use crate::random::Random;
 use crate::schedule::{Fault, HORIZON, Mood, What};
+use crate::watching::client::Hop;
+use crate::watching::tree::Op;
 use crate::zookeeper::{Answer, Request, ZooKeeper};
 
 pub type Millis = u64;
@@ -39,7 +43,7 @@ const END: Millis = RECOVER + 80_000;
 pub struct Mutant {
     /// The heartbeat only reads.
     pub heartbeat_reads: bool,
-    /// The ledger is loaded without a write before.
+    /// A takeover writes nothing, neither before the ledger is loaded nor for the fence.
     pub no_fence: bool,
     /// The lease does not wait for the transitions before it.
     pub lease_overtakes: bool,
@@ -65,7 +69,9 @@ enum Event {
 #[derive(Debug)]
 enum Local {
     Connect,
-    Armed(u64),
+    Hop(u64, Hop),
+    WatchLedger(u64),
+    WatchTick,
     Heartbeat(u64),
     Generation(u64),
     /// The answer to a request of that session that was sent then; the state that the server shows.
@@ -125,11 +131,11 @@ pub fn world_begins() -> SystemTime {
 }
 
 pub fn path_name(path: usize) -> Arc<str> {
-    format!("/{path}").into()
+    if path == FICKLE { format!("/g/{path}").into() } else { format!("/{path}").into() }
 }
 
 pub fn path_index(path: &str) -> usize {
-    path[1..].parse().expect("a path of the simulation")
+    path.rsplit('/').next().and_then(|name| name.parse().ok()).expect("a path of the simulation")
 }
 
 pub fn receiver_id(receiver: usize) -> ReceiverId {
@@ -155,15 +161,17 @@ impl World {
         reason = "an Instant can be made in no other way; its value is free"
     )]
     fn new(seed: u64, mutant: Mutant, trace: bool) -> Self {
+        let start = Instant::now();
+        let moment = Now { mono: start, wall: world_begins() };
         let mut world = Self {
             now: 0,
-            start: Instant::now(),
+            start,
             events: BinaryHeap::new(),
             next: 0,
             random: Random::new(seed ^ 0x5EED),
             mutant,
             zk: ZooKeeper::new(),
-            agents: (0..AGENTS).map(|number| Agent::new(number, 0, true)).collect(),
+            agents: (0..AGENTS).map(|number| Agent::new(number, 0, true, moment)).collect(),
             moods: [(Mood::Accepts, 0); RECEIVERS],
             oracle: Oracle::default(),
             reconfigured: BTreeSet::new(),
@@ -244,7 +252,12 @@ impl World {
         let session = self.agents[agent].client.as_ref().map(|client| client.session);
         match local {
             Local::Connect => self.connect(agent),
-            Local::Armed(of) if session == Some(of) => self.armed(agent),
+            Local::Hop(of, hop) if session == Some(of) => self.hop(agent, hop),
+            Local::WatchLedger(of) if session == Some(of) => self.watch_ledger(agent),
+            Local::WatchTick => {
+                self.agents[agent].watch_tick = None;
+                self.watch(agent, WatchInput::Tick);
+            }
             Local::Heartbeat(of) if session == Some(of) => self.heartbeat(agent, of),
             Local::Generation(of) if session == Some(of) => self.generation(agent),
             Local::Answer(of, answer, sent, floor) if session == Some(of) => {
@@ -252,7 +265,7 @@ impl World {
             }
             Local::View(of) if session == Some(of) => self.view(agent),
             Local::Grant(of, grant) if session == Some(of) => self.grant(agent, *grant),
-            Local::Armed(_) | Local::Heartbeat(_) | Local::Generation(_) => {}
+            Local::Hop(..) | Local::WatchLedger(_) | Local::Heartbeat(_) | Local::Generation(_) => {}
             Local::Answer(..) | Local::View(_) | Local::Grant(..) => {}
             Local::Judge => self.judge(agent),
             Local::Tick => {

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use zk_monitor::model::ledger::{Change, Stored, Written};
 use zk_monitor::model::status::Silence;
 
-use crate::world::{Millis, PATHS, TIMEOUT};
+use crate::watching::tree::{Op, Tree, Trigger};
+use crate::world::{Millis, PATHS, TIMEOUT, path_name};
 
 /// What was committed up to one point of the history.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +22,9 @@ pub struct State {
     /// Lock nodes: sequence number and session.
     pub locks: BTreeMap<u64, u64>,
     pub silences: Vec<Silence>,
+    /// The znodes that are watched, and what the change that led here sets off.
+    pub tree: Rc<Tree>,
+    pub triggers: Rc<Vec<Trigger>>,
 }
 
 /// A request of a client. Those of one session are applied in order.
@@ -70,7 +74,10 @@ pub struct ZooKeeper {
 
 impl ZooKeeper {
     pub fn new() -> Self {
-        Self { history: vec![(0, Rc::default())], sessions: Vec::new(), next_lock: 0 }
+        let mut zk = Self { history: vec![(0, Rc::default())], sessions: Vec::new(), next_lock: 0 };
+        let all: Vec<Op> = (0..PATHS).map(|path| Op::Create((&*path_name(path)).into())).collect();
+        zk.change_tree(0, &all, |_| {});
+        zk
     }
 
     pub fn latest(&self) -> &Rc<State> {
@@ -92,9 +99,19 @@ impl ZooKeeper {
     }
 
     pub fn commit(&mut self, now: Millis, change: impl FnOnce(&mut State)) {
-        let mut state = State::clone(self.latest());
+        let mut state = State { triggers: Rc::default(), ..State::clone(self.latest()) };
         change(&mut state);
         self.history.push((now, Rc::new(state)));
+    }
+
+    /// Commits a transaction on the znodes that are watched.
+    pub fn change_tree(&mut self, now: Millis, ops: &[Op], change: impl FnOnce(&mut State)) {
+        let mut tree = Tree::clone(&self.latest().tree);
+        let triggers: Vec<Trigger> = ops.iter().flat_map(|op| tree.apply(op)).collect();
+        self.commit(now, |state| {
+            (state.tree, state.triggers) = (Rc::new(tree), Rc::new(triggers));
+            change(state);
+        });
     }
 
     pub fn open(&mut self, agent: usize, now: Millis) -> u64 {

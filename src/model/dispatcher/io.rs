@@ -16,7 +16,7 @@ pub enum Input {
     /// is tried again. The rules follow as [`EvaluatorOutput::Rules`], once the watching side has them.
     Receivers(Vec<Profile>, Duration),
     /// The evaluator told something.
-    EvaluatorOutput(EvaluatorOutput),
+    Evaluated(EvaluatorOutput),
     /// The election granted the lease. It is in effect once its barrier has arrived, which may be now.
     Granted(Takeover),
     /// The lease is over: no attempt is asked for, and no write, until the next.

@@ -99,7 +99,7 @@ impl Dispatcher {
         let Self { paths, leadership, shared } = self;
         match input {
             Input::Receivers(profiles, group_wait) => self.on_receivers(profiles, group_wait, now),
-            Input::EvaluatorOutput(judged) => self.on_judged(judged, now),
+            Input::Evaluated(judged) => self.on_judged(judged, now),
             Input::Granted(takeover) => {
                 leadership.step_down(paths, shared, now);
                 leadership.grant(takeover);

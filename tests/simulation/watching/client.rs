@@ -139,7 +139,7 @@ impl Client {
         }
     }
 
-    fn event(&mut self, path: Arc<str>, now: Millis, random: &mut Random) {
+    pub fn event(&mut self, path: Arc<str>, now: Millis, random: &mut Random) {
         self.returns = self.returns.max(now + random.between(0, 4));
         self.told = self.told.max(self.returns + slow(random));
         let at = self.instant(self.told);

@@ -3,11 +3,11 @@
 //! At the end of each everything is quiet, and what is shown has to be what there is (protocol.md, "Seeing").
 //! `ZK_MONITOR_WATCHING_SEEDS` says how many seeds to run, `ZK_MONITOR_WATCHING_SEED` runs one and tells what happens.
 
-mod client;
+pub mod client;
 mod history;
 mod oracle;
 mod run;
-mod tree;
+pub mod tree;
 
 use client::Faults;
 use history::{Happening, history};

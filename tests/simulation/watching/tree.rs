@@ -37,6 +37,7 @@ pub struct Znode {
 pub struct Tree(BTreeMap<Path, Znode>);
 
 /// A watch that a change sets off, and whether the session may hear of it.
+#[derive(Clone, Debug)]
 pub struct Trigger {
     pub watch: Watch,
     pub path: Path,

@@ -32,7 +32,7 @@ impl World {
         }
         let now = self.moment(agent);
         let before = self.agents[agent].timers();
-        let effects = self.agents[agent].dispatcher.handle(Input::EvaluatorOutput(judged), now);
+        let effects = self.agents[agent].dispatcher.handle(Input::Evaluated(judged), now);
         self.check_office(agent, &before);
         self.perform(agent, effects);
     }

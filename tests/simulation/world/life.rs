@@ -9,7 +9,7 @@ impl World {
             self.agents[agent].dispatcher.handle(Input::Receivers(profiles(), Duration::from_secs(2)), now);
         self.perform(agent, effects);
         let rules = Arc::clone(&self.agents[agent].rules);
-        self.tell(agent, EvaluatorOutput::Rules(rules));
+        self.watch(agent, WatchInput::Rules(rules));
         let after = self.random.between(1, 300);
         self.local(agent, after, Local::Connect);
     }
@@ -20,7 +20,8 @@ impl World {
         }
         let (life, fickle) = (self.agents[agent].life + 1, self.agents[agent].fickle || self.healed);
         let (cut, isolated) = (self.agents[agent].cut_until, self.agents[agent].isolated);
-        self.agents[agent] = Agent::new(agent, life, fickle);
+        let now = self.moment(agent);
+        self.agents[agent] = Agent::new(agent, life, fickle, now);
         (self.agents[agent].cut_until, self.agents[agent].isolated) = (cut, isolated);
         self.say(|| format!("agent {agent} starts"));
         self.boot(agent);
@@ -86,7 +87,14 @@ impl World {
             self.oracle.excuse(path, self.now);
         }
         let before = self.zk.len();
-        self.zk.commit(self.now, |state| state.violations[path] = violation);
+        let data = violation.map_or_else(|| "ok".into(), |number| format!("bad {number}").into());
+        let name: std::rc::Rc<str> = (&*path_name(path)).into();
+        let mut ops = vec![Op::Set(std::rc::Rc::clone(&name), data)];
+        // Now and then it is made anew: whoever looks at its name alone sees no change.
+        if self.random.chance(33) {
+            ops.splice(0..0, [Op::Delete(std::rc::Rc::clone(&name)), Op::Create(name)]);
+        }
+        self.zk.change_tree(self.now, &ops, |state| state.violations[path] = violation);
         self.changed(before);
     }
 
@@ -95,13 +103,12 @@ impl World {
         self.oracle.excuse_all(FICKLE);
         let found = &mut self.agents[agent];
         (found.fickle, found.rules) = (fickle, rules(fickle));
-        found.seen[FICKLE] = None;
         let rules = Arc::clone(&found.rules);
         let now = self.moment(agent);
         let effects =
             self.agents[agent].dispatcher.handle(Input::Receivers(profiles(), Duration::from_secs(2)), now);
         self.perform(agent, effects);
-        self.tell(agent, EvaluatorOutput::Rules(rules));
+        self.watch(agent, WatchInput::Rules(rules));
         self.view(agent);
     }
 

@@ -45,7 +45,7 @@ impl World {
             written: self.now,
             lag,
             floor: 0,
-            armed: false,
+            joined: false,
             lock: None,
             taking: false,
             granted: None,
@@ -53,12 +53,10 @@ impl World {
             answer_at: 0,
         });
         self.say(|| format!("agent {agent} connects: session {session}"));
-        let arming = self.random.between(20, 400);
-        self.local(agent, arming, Local::Armed(session));
         self.local(agent, 1, Local::Heartbeat(session));
         self.local(agent, TIMEOUT, Local::Generation(session));
-        self.send(agent, Request::Lock, 0);
         self.exorcise(agent);
+        self.open_eyes(agent);
     }
 
     /// Removes the lock nodes of sessions before, once nothing is sent under them any more.
@@ -68,14 +66,6 @@ impl World {
             let ghosts = std::mem::take(&mut found.ghosts);
             self.send(agent, Request::RemoveLocks(ghosts), 0);
         }
-    }
-
-    pub(super) fn armed(&mut self, agent: usize) {
-        if let Some(client) = &mut self.agents[agent].client {
-            client.armed = true;
-        }
-        (self.agents[agent].seen, self.agents[agent].listing) = ([None; PATHS], None);
-        self.view(agent);
     }
 
     pub(super) fn heartbeat(&mut self, agent: usize, session: u64) {
@@ -189,7 +179,7 @@ impl World {
         let now = self.moment(agent);
         let effects = self.agents[agent].dispatcher.handle(Input::Revoked, now);
         self.perform(agent, effects);
-        self.tell(agent, EvaluatorOutput::Stale);
+        self.close_eyes(agent);
         let after = self.random.between(50, 1_000);
         self.local(agent, after, Local::Connect);
     }
@@ -202,22 +192,10 @@ impl World {
         let Some(client) = self.agents[agent].client.as_mut().filter(|_| !cut) else { return };
         // What was read once is not unread: a server goes forward alone.
         client.floor = client.floor.max(shown);
-        if !client.armed {
+        let (lock, joined) = (client.lock, client.joined);
+        self.advance(agent);
+        if !joined {
             return;
-        }
-        let lock = client.lock;
-        for path in 0..PATHS {
-            let violation = state.violations[path];
-            let found = &mut self.agents[agent];
-            if found.is_watched(path) && found.seen[path] != Some(violation) {
-                found.seen[path] = Some(violation);
-                let judged = found.transition(path, violation);
-                self.tell(agent, judged);
-            }
-        }
-        let seen = self.agents[agent].listing.replace(state.listing);
-        if seen != Some(state.listing) && (seen.is_none() || !self.mutant.ledger_unwatched) {
-            self.tell(agent, EvaluatorOutput::LedgerChanged);
         }
         if self.agents[agent].silences != state.silences.len() {
             self.agents[agent].silences = state.silences.len();
@@ -269,10 +247,10 @@ impl World {
             let now = self.moment(agent);
             let effects = self.agents[agent]
                 .dispatcher
-                .handle(Input::EvaluatorOutput(EvaluatorOutput::Barrier(barrier)), now);
+                .handle(Input::Evaluated(EvaluatorOutput::Barrier(barrier)), now);
             self.perform(agent, effects);
         } else {
-            self.tell(agent, EvaluatorOutput::Barrier(barrier));
+            self.fence(agent, &grant);
         }
         let after = self.random.between(0, 60);
         self.local(agent, after, Local::Grant(session, Box::new(grant)));

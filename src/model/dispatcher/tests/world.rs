@@ -113,7 +113,7 @@ impl World {
     }
 
     pub fn judged(&mut self, judged: EvaluatorOutput) {
-        let effects = self.dispatcher.handle(Input::EvaluatorOutput(judged), self.now);
+        let effects = self.dispatcher.handle(Input::Evaluated(judged), self.now);
         self.perform(effects);
     }
 

@@ -1,0 +1,154 @@
+//! What an agent sees of the tree: its watch machine, its readers, and its evaluator.
+
+use super::*;
+
+/// How long the ledger's listing is left alone after its watch has rung.
+const LISTING_PAUSE: Millis = 50;
+
+impl World {
+    /// A session has begun: everything is read on it.
+    pub(super) fn open_eyes(&mut self, agent: usize) {
+        let shown = self.shown(agent);
+        let found = &mut self.agents[agent];
+        (found.applied, found.ledger_watched, found.rings) = (shown, false, 0);
+        found.watcher.up(self.now, &mut self.random);
+        self.absorb(agent);
+    }
+
+    /// The session is over.
+    pub(super) fn close_eyes(&mut self, agent: usize) {
+        self.agents[agent].watcher.down(self.now, &mut self.random);
+        self.absorb(agent);
+    }
+
+    /// Something comes to the agent's watch machine.
+    pub(super) fn watch(&mut self, agent: usize, input: WatchInput) {
+        self.agents[agent].watcher.input(input, self.now, &mut self.random);
+        self.absorb(agent);
+    }
+
+    /// The agent's server tells of what it has applied since it was looked at last.
+    pub(super) fn advance(&mut self, agent: usize) {
+        let shown = self.shown(agent);
+        for index in self.agents[agent].applied + 1..=shown {
+            let (before, state) =
+                (self.zk.state(index - 1).listing, std::rc::Rc::clone(self.zk.state(index)));
+            let found = &mut self.agents[agent];
+            found.watcher.fire(&state.triggers, self.now, &mut self.random);
+            if state.listing != before && std::mem::take(&mut found.ledger_watched) {
+                found.watcher.event("/ledger".into(), self.now, &mut self.random);
+            }
+        }
+        let found = &mut self.agents[agent];
+        found.applied = found.applied.max(shown);
+        self.absorb(agent);
+    }
+
+    /// A hop of the agent's connection comes to its end.
+    pub(super) fn hop(&mut self, agent: usize, hop: Hop) {
+        if let Hop::Touch(_) = hop {
+            let isolated = self.agents[agent].isolated.filter(|(until, _)| *until > self.now);
+            let session = self.agents[agent].client.as_ref().map_or(0, |client| client.session);
+            if let Some((until, _)) = isolated {
+                return self.local(agent, until + 1 - self.now, Local::Hop(session, hop));
+            }
+            // The server has applied all that was committed before this write.
+            let latest = self.zk.len() - 1;
+            if let Some(client) = &mut self.agents[agent].client {
+                client.floor = client.floor.max(latest);
+            }
+        }
+        if matches!(hop, Hop::Touch(_) | Hop::Call(..)) {
+            self.advance(agent);
+        }
+        let rings = matches!(&hop, Hop::Input(WatchInput::Rang { path, .. }) if **path == *"/ledger");
+        let found = &mut self.agents[agent];
+        let tree = std::rc::Rc::clone(&self.zk.state(found.applied).tree);
+        found.watcher.hop(hop, &tree, self.now, &mut self.random);
+        if rings && let Some(client) = &found.client {
+            found.rings += 1;
+            let session = client.session;
+            let after = self.random.between(0, LISTING_PAUSE);
+            self.local(agent, after, Local::WatchLedger(session));
+        }
+        self.absorb(agent);
+    }
+
+    /// A follower sets its watch on the ledger's listing.
+    pub(super) fn watch_ledger(&mut self, agent: usize) {
+        self.advance(agent);
+        if self.mutant.ledger_unwatched && self.agents[agent].rings == 0 {
+            let rings = 0;
+            return self.watch(agent, WatchInput::LedgerWatched { rings });
+        }
+        let found = &mut self.agents[agent];
+        let leads = found.client.as_ref().is_some_and(|client| client.taking);
+        if leads {
+            return;
+        }
+        found.ledger_watched = true;
+        let (rings, session) = (found.rings, found.client.as_ref().map_or(0, |client| client.session));
+        let after = self.random.between(1, 30);
+        self.local(agent, after, Local::Hop(session, Hop::Input(WatchInput::LedgerWatched { rings })));
+    }
+
+    /// What a takeover asks of the watching side.
+    pub(super) fn fence(&mut self, agent: usize, takeover: &Takeover) {
+        let entries = takeover.entries.iter();
+        let adopted = entries.map(|stored| (Arc::clone(&stored.entry.path), stored.entry.since)).collect();
+        self.watch(agent, WatchInput::Adopt(adopted));
+        let path: Arc<str> = format!("/lock/{}", takeover.epoch).into();
+        self.watch(agent, WatchInput::Fence { path: Arc::clone(&path), barrier: takeover.barrier });
+        let (found, now) = (&mut self.agents[agent], self.now);
+        if self.mutant.no_fence {
+            found.watcher.event(path, now, &mut self.random);
+        } else {
+            found.watcher.touch(&path, now, &mut self.random);
+        }
+        self.absorb(agent);
+    }
+
+    /// Passes on what the watch machine has led to.
+    fn absorb(&mut self, agent: usize) {
+        let cut = self.agents[agent].cut_until;
+        let session = self.agents[agent].client.as_ref().map_or(0, |client| client.session);
+        for (at, hop) in std::mem::take(&mut self.agents[agent].watcher.hops) {
+            // Nothing passes while the agent is cut off; what is at home already does.
+            let at = if travels(&hop) { at.max(cut) } else { at };
+            self.local(agent, at.saturating_sub(self.now), Local::Hop(session, hop));
+        }
+        let now = self.moment(agent);
+        let mut out = Vec::new();
+        for observation in std::mem::take(&mut self.agents[agent].watcher.observations) {
+            self.agents[agent].evaluator.observe(observation, now, &mut out);
+        }
+        out.into_iter().for_each(|output| self.tell(agent, output));
+        let found = &mut self.agents[agent];
+        let armed = found.watcher.armed;
+        if let Some(client) = found.client.as_mut().filter(|client| armed && !client.joined) {
+            client.joined = true;
+            self.send(agent, Request::Lock, 0);
+            self.local(agent, 0, Local::WatchLedger(session));
+        }
+        self.arm_watch(agent);
+    }
+
+    fn arm_watch(&mut self, agent: usize) {
+        let found = &mut self.agents[agent];
+        let Some(deadline) = found.watcher.deadline() else { return };
+        let at = deadline.max(self.now);
+        if found.watch_tick.is_none_or(|tick| tick > at) {
+            found.watch_tick = Some(at);
+            self.local(agent, at - self.now, Local::WatchTick);
+        }
+    }
+}
+
+/// Whether a hop crosses the network.
+fn travels(hop: &Hop) -> bool {
+    match hop {
+        Hop::Call(..) | Hop::Touch(_) | Hop::Reply(..) => true,
+        Hop::Input(input) => matches!(input, WatchInput::Rang { .. }),
+        Hop::Answered(..) => false,
+    }
+}
