@@ -215,3 +215,175 @@ fn barriers_keep_their_place() {
     let mut story = Story::of(vec![at_least("/a", 1)]);
     assert_eq!(story.tell(Observation::Barrier(7)), ["barrier 7"]);
 }
+
+#[test]
+fn without_rules_it_is_ready_once_there_is_a_session() {
+    let mut story = Story::of(Vec::new());
+    assert!(!story.evaluator.is_ready());
+    story.tell(Observation::Up);
+    assert!(story.evaluator.is_ready());
+    story.tell(lost());
+    assert!(!story.evaluator.is_ready());
+}
+
+#[test]
+fn what_is_told_of_globs_tells_apart_what_is_known_and_what_is_not() {
+    let mut story = Story::of(vec![at_least("/s/*", 1), at_least("/s/*/x", 1)]);
+    let glob = |story: &Story, path: &str| {
+        let snapshot = story.evaluator.snapshot();
+        let status = snapshot.globs.iter().find(|status| &*status.path == path).unwrap().clone();
+        (format!("{:?}", status.state), status.children)
+    };
+    let unknown = |why: &str| format!("Unknown(\"{why}\")");
+    assert_eq!(glob(&story, "/s/*"), (unknown("not read yet"), Some(0)));
+    story.tell(Observation::Up);
+    story.read("/s/a", present(&["x"]));
+    story.expand("/s/*");
+    assert_eq!(glob(&story, "/s/*"), ("Ok".to_owned(), Some(1)));
+    story.expand("/s/*/x");
+    assert!(story.evaluator.is_ready());
+    story.tell(Observation::Unlisted { place: "/s/a".into(), reason: "no".into() });
+    assert_eq!(glob(&story, "/s/*"), ("Ok".to_owned(), Some(1)), "its places are others");
+    assert_eq!(glob(&story, "/s/*/x").0, "Ok", "and there it is a fixed level");
+    assert!(!story.evaluator.is_ready());
+    story.tell(Observation::Listed { place: "/s/a".into() });
+    story.tell(Observation::Unlisted { place: "/s".into(), reason: "no".into() });
+    assert_eq!(glob(&story, "/s/*").0, unknown("/s cannot be listed: no"));
+    assert_eq!(glob(&story, "/s/*/x").0, unknown("/s cannot be listed: no"));
+    story.tell(lost());
+    assert_eq!(glob(&story, "/s/*").0, unknown("connection to ZooKeeper lost (cut)"));
+    story.tell(Observation::Up);
+    assert_eq!(glob(&story, "/s/*").0, unknown("not read yet"), "a new session may list it");
+}
+
+#[test]
+fn a_match_that_vanished_is_unknown_while_its_place_cannot_be_listed() {
+    let mut story = Story::of(vec![at_least("/s/*", 1), at_least("/s/named", 1)]);
+    story.tell(Observation::Up);
+    for path in ["/s/a", "/s/b", "/s/named"] {
+        story.read(path, present(&["x"]));
+    }
+    story.expand("/s/*");
+    story.read("/s/a", Reading::Missing);
+    let shut = Observation::Unlisted { place: "/s".into(), reason: "no".into() };
+    assert_eq!(story.tell(shut.clone()), ["/s/a stale"], "one that is there is watched by itself");
+    assert_eq!(story.shown("/s/a"), "unknown: /s cannot be listed: no");
+    // The next session finds it so, and one that was there is gone meanwhile for all that is known.
+    story.tell(lost());
+    story.tell(Observation::Up);
+    story.tell(shut);
+    story.read("/s/named", present(&["x"]));
+    assert_eq!(story.expand("/s/*"), ["/s/a stale", "/s/b stale"]);
+    story.read("/s/b", present(&["x"]));
+    assert_eq!(story.tell(Observation::Listed { place: "/s".into() }).len(), 1);
+    assert!(story.shown("/s/a").starts_with("error"));
+    assert_eq!(story.shown("/s/b"), "ok");
+    // What it is forgotten by did not begin anew.
+    assert_eq!(story.pass(HOUR), ["/s/a forgotten"]);
+}
+
+#[test]
+fn a_rule_that_judges_otherwise_makes_a_judgement_stale_and_says_so() {
+    let rules = |rules: Vec<Rule>| Observation::Rules(Arc::new(RuleSet::new(rules)));
+    let mut story = Story::of(vec![at_least("/s/*", 1)]);
+    story.tell(Observation::Up);
+    story.read("/s/a", present(&[]));
+    story.read("/s/gone", present(&["x"]));
+    story.read("/s/gone", Reading::Missing);
+    story.expand("/s/*");
+    // The same specs by another glob: nothing is stale.
+    assert_eq!(story.tell(rules(vec![at_least("/*/*", 1)])), ["rules"]);
+    assert!(story.shown("/s/a").starts_with("error"));
+    // A rule that names the path judges its absence otherwise than a glob.
+    let named = vec![at_least("/*/*", 1), at_least("/s/a", 1)];
+    assert_eq!(story.tell(rules(named)), ["rules", "/s/a stale"]);
+    assert_eq!(story.read("/s/a", present(&[])).len(), 1, "told again, though nothing has changed");
+    // Other specs: one that is gone is judged at once, as nothing will be read of it.
+    let told = story.tell(rules(vec![at_least("/s/*", 2)]));
+    assert_eq!(told[..3], ["rules", "/s/a stale", "/s/gone stale"]);
+    assert_eq!(told[3..].len(), 1);
+    assert!(told[3].starts_with("/s/gone Found children (0) less than minimum (2)"), "{told:?}");
+    story.tell(lost());
+    let told = story.tell(rules(vec![at_least("/s/*", 3)]));
+    assert_eq!(told, ["rules", "/s/a stale", "/s/gone stale"], "without a session nothing is known");
+}
+
+#[test]
+fn a_vanished_match_of_which_a_new_rule_asks_nothing_is_forgotten() {
+    let mut story = Story::of(vec![at_least("/s/*", 1)]);
+    story.tell(Observation::Up);
+    story.read("/s/a", present(&["x"]));
+    story.read("/s/a", Reading::Missing);
+    story.expand("/s/*");
+    let told = story.tell(Observation::Rules(Arc::new(RuleSet::new(vec![rule("/s/*", Specs::default())]))));
+    assert_eq!(told, ["rules", "/s/a stale", "/s/a forgotten"]);
+    assert_eq!(story.evaluator.next_deadline(), None);
+}
+
+#[test]
+fn what_changed_by_a_reload_counts_from_then() {
+    let mut story = Story::of(vec![at_least("/s/*", 1)]);
+    story.tell(Observation::Up);
+    story.read("/s/a", present(&["x"]));
+    story.pass(HOUR * 100);
+    story.tell(Observation::Rules(Arc::new(RuleSet::new(vec![at_least("/s/*", 2)]))));
+    story.read("/s/a", Reading::Missing);
+    assert_eq!(story.evaluator.next_deadline(), Some(story.now.mono + HOUR), "not from when it was in spec");
+}
+
+#[test]
+fn a_name_that_is_too_long_is_never_judged() {
+    let long = format!("/s/{}", "x".repeat(LONGEST - 2));
+    let fits = &long[..LONGEST];
+    let mut story = Story::of(vec![at_least("/s/*", 1), rule("/t/*", Specs::default())]);
+    story.tell(Observation::Up);
+    assert_eq!(story.read(&long, present(&[])), [format!("{long} stale")]);
+    assert!(story.shown(&long).starts_with("unknown: name too long: 4097 bytes"));
+    assert_eq!(story.read(&long, Reading::Missing), [format!("{long} forgotten")]);
+    assert_eq!(story.read(fits, present(&[])).len(), 1);
+    assert!(story.shown(fits).starts_with("error"));
+    assert_eq!(story.read(fits, Reading::Missing).len(), 1);
+    assert!(story.read("/t/never", Reading::Missing).is_empty());
+}
+
+#[test]
+fn so_many_vanished_matches_are_remembered() {
+    let mut story = Story::of(vec![at_least("/s/*", 1)]);
+    story.tell(Observation::Up);
+    for number in 0..VANISHED {
+        let path = format!("/s/{number}");
+        story.read(&path, present(&["x"]));
+        assert_eq!(story.read(&path, Reading::Missing).len(), 1);
+        story.now = story.now.after(Duration::from_millis(1));
+    }
+    story.read("/s/last", present(&["x"]));
+    let told = story.read("/s/last", Reading::Missing);
+    assert_eq!(told[1..], ["/s/0 forgotten"]);
+    assert_eq!(story.evaluator.snapshot().paths.len(), VANISHED);
+}
+
+#[test]
+fn the_snapshot_counts() {
+    let mut story = Story::of(vec![at_least("/a", 1)]);
+    story.tell(Observation::Up);
+    let read = |story: &mut Story, reading, delay| {
+        story.tell(Observation::Read { path: "/a".into(), reading, delay });
+    };
+    read(&mut story, present(&["x"]), None);
+    let began = story.now.wall;
+    story.now = story.now.after(HOUR);
+    read(&mut story, present(&["x", "y"]), Some(Duration::from_millis(3)));
+    let snapshot = story.evaluator.snapshot();
+    assert_eq!((snapshot.transitions, snapshot.paths[0].since), (0, began));
+    assert_eq!(snapshot.paths[0].children, Some(2));
+    read(&mut story, Reading::Missing, None);
+    let snapshot = story.evaluator.snapshot();
+    assert_eq!((snapshot.transitions, snapshot.paths[0].since), (1, story.now.wall));
+    assert_eq!(snapshot.paths[0].children, Some(0));
+    assert_eq!(snapshot.watch_latency.counts.iter().sum::<u64>(), 1);
+    read(&mut story, Reading::Unreadable("no".into()), None);
+    let unreadable_since = story.now.wall;
+    story.now = story.now.after(HOUR);
+    read(&mut story, Reading::Unreadable("still no".into()), None);
+    assert_eq!(story.evaluator.snapshot().paths[0].since, unreadable_since);
+}
