@@ -52,6 +52,9 @@ mod reader;
 mod table;
 mod verification;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};

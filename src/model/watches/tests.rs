@@ -1,0 +1,479 @@
+//! What the simulation cannot tell apart: words, times, and the order of calls.
+
+use std::collections::BTreeMap;
+
+use super::verification::GRACE;
+use super::*;
+use crate::clock;
+use crate::model::rule::{Bounds, DataSpec, Rule, Specs, Terms};
+
+const REREAD: Duration = Duration::from_secs(100);
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn rule(path: &str, specs: Specs) -> Rule {
+    Rule { path: path.into(), terms: Arc::new(Terms { specs, ..Terms::default() }) }
+}
+
+fn some_children() -> Specs {
+    Specs { children: Some(Bounds::Equals(1)), ..Specs::default() }
+}
+
+fn present(names: &[&str]) -> Option<Reading> {
+    let names = names.iter().map(|name| (*name).to_owned()).collect();
+    Some(Reading::Present { children: Some(Children::new(names)), data: None })
+}
+
+fn shut() -> Option<Reading> {
+    Some(Reading::Unreadable("no".into()))
+}
+
+struct Story {
+    machine: Watches,
+    start: Instant,
+    now: Instant,
+    /// What was asked for and not answered, by path.
+    asked: BTreeMap<Arc<str>, Request>,
+}
+
+impl Story {
+    fn of(rules: Vec<Rule>) -> Self {
+        let start = clock::mono();
+        let machine = Watches::new("/ledger".into(), REREAD, start);
+        let mut story = Self { machine, start, now: start, asked: BTreeMap::new() };
+        story.hear(Input::Rules(Arc::new(RuleSet::new(rules))));
+        story
+    }
+
+    /// Gives what follows but requests, in words.
+    fn hear(&mut self, input: Input) -> Vec<String> {
+        let mut told = Vec::new();
+        for effect in self.machine.handle(input, self.now) {
+            match effect {
+                Effect::Read(request) => {
+                    let before = self.asked.insert(Arc::clone(&request.path), request);
+                    assert!(before.is_none(), "asked for while it was being read: {before:?}");
+                }
+                Effect::Observe(observation) => told.extend(words(&observation)),
+                Effect::Armed => told.push("armed".to_owned()),
+                Effect::Log(event) => told.push(format!("{event:?}")),
+            }
+        }
+        told
+    }
+
+    fn up(&mut self) -> Vec<String> {
+        self.asked.clear();
+        self.hear(Input::Up)
+    }
+
+    fn ring(&mut self, path: &str) -> Vec<String> {
+        self.hear(Input::Rang { path: path.into(), at: self.now })
+    }
+
+    fn answer(&mut self, path: &str, reading: Option<Reading>) -> Vec<String> {
+        let request = self.asked.remove(path).unwrap_or_else(|| panic!("{path} was not asked for"));
+        self.hear(Input::Answered { ticket: request.ticket, path: request.path, reading })
+    }
+
+    fn pass(&mut self, time: Duration) -> Vec<String> {
+        self.now += time;
+        self.hear(Input::Tick)
+    }
+
+    fn wants(&self, path: &str) -> Wants {
+        self.asked[path].wants
+    }
+
+    fn asked(&self) -> Vec<&str> {
+        self.asked.keys().map(|path| &**path).collect()
+    }
+
+    /// Passes time until the path is asked for; how long that took.
+    fn until_asked(&mut self, path: &str) -> Duration {
+        let began = self.now;
+        while !self.asked.contains_key(path) {
+            let deadline = self.machine.next_deadline().expect("something is due");
+            assert!(deadline <= began + REREAD * 2, "nothing is asked for");
+            self.now = self.now.max(deadline);
+            self.hear(Input::Tick);
+        }
+        self.now - began
+    }
+}
+
+fn words(observation: &Observation) -> Option<String> {
+    Some(match observation {
+        Observation::Rules(_) | Observation::Up => return None,
+        Observation::Down(reason) => format!("down: {reason}"),
+        Observation::Read { path, reading, delay } => {
+            let what = match reading {
+                Reading::Missing => "missing",
+                Reading::Present { .. } => "present",
+                Reading::Unreadable(_) => "unreadable",
+            };
+            format!("{path} {what}{}", delay.map_or(String::new(), |delay| format!(" after {delay:?}")))
+        }
+        Observation::Adopted { path, .. } => format!("{path} adopted"),
+        Observation::Expanded { glob } => format!("{glob} expanded"),
+        Observation::Unlisted { place, reason } => format!("{place} unlisted: {reason}"),
+        Observation::Listed { place } => format!("{place} listed"),
+        Observation::LedgerChanged => "ledger changed".to_owned(),
+        Observation::Barrier(number) => format!("barrier {number}"),
+    })
+}
+
+#[test]
+fn a_path_is_read_told_and_read_again_when_it_rings() {
+    let mut story = Story::of(vec![rule("/a", some_children())]);
+    assert!(story.ring("/a").is_empty() && story.asked().is_empty(), "there is no session");
+    story.up();
+    assert_eq!(story.answer("/a", present(&[])), ["/a present", "armed"]);
+    story.ring("/a");
+    story.now += secs(2);
+    assert_eq!(story.answer("/a", present(&[])), ["/a present after 2s"], "told, though it is the same");
+    // An event of before the answer has it read once more; the first event is the one that counts.
+    story.ring("/a");
+    story.now += secs(1);
+    story.ring("/a");
+    story.now += secs(1);
+    story.ring("/a");
+    assert_eq!(story.answer("/a", present(&[])), ["/a present after 2s"]);
+    assert_eq!(story.answer("/a", present(&[])), ["/a present after 1s"]);
+    assert!(story.asked().is_empty());
+    assert_eq!(story.hear(Input::Down("cut".into())), ["down: cut"]);
+    story.up();
+    assert_eq!(story.answer("/a", present(&[])), ["/a present", "armed"], "told anew on each session");
+}
+
+#[test]
+fn an_answer_of_an_earlier_session_counts_for_nothing() {
+    let mut story = Story::of(vec![rule("/a", some_children())]);
+    story.up();
+    let old = story.asked["/a"].clone();
+    story.hear(Input::Down("cut".into()));
+    assert!(story.hear(Input::Answered { ticket: old.ticket, path: old.path, reading: None }).is_empty());
+    story.up();
+    let late = Input::Answered { ticket: old.ticket, path: "/a".into(), reading: present(&[]) };
+    assert!(story.hear(late).is_empty());
+    assert_eq!(story.answer("/a", present(&[])).len(), 2);
+}
+
+#[test]
+fn what_came_and_went_is_read_again_and_pays_then() {
+    let mut story = Story::of(vec![rule("/a", some_children())]);
+    story.up();
+    story.ring("/a");
+    story.now += secs(1);
+    assert!(story.answer("/a", None).is_empty());
+    assert_eq!(story.answer("/a", present(&[])), ["/a present after 1s", "armed"]);
+    assert!(story.asked().is_empty(), "one reading was enough for both");
+}
+
+#[test]
+fn what_cannot_be_read_is_said_once_and_tried_ever_less_often() {
+    let mut story = Story::of(vec![rule("/a", some_children())]);
+    story.up();
+    let refused = r#"Unreadable("/a", "no")"#;
+    assert_eq!(story.answer("/a", shut()), ["/a unreadable", refused, "armed"]);
+    for expected in [10, 20, 40, 80, 100, 100] {
+        assert_eq!(story.until_asked("/a"), secs(expected));
+        assert!(story.asked["/a"].verifies);
+        assert!(story.answer("/a", shut()).is_empty());
+    }
+    story.until_asked("/a");
+    assert_eq!(story.answer("/a", present(&[])), ["/a present", r#"Readable("/a")"#]);
+    assert_eq!(story.pass(GRACE), [""; 0], "an ACL rings no bell, so nothing was missed");
+    assert_eq!(story.until_asked("/a") + GRACE, REREAD);
+    story.answer("/a", shut());
+    assert_eq!(story.pass(GRACE), [r#"Missed("/a")"#], "that it went dark should have rung");
+    // A new session begins with short waits.
+    story.hear(Input::Down("cut".into()));
+    story.up();
+    story.answer("/a", shut());
+    assert_eq!(story.until_asked("/a"), secs(10));
+}
+
+#[test]
+fn each_path_is_verified_once_in_the_period_and_evenly_spread() {
+    const COUNT: usize = 1_000;
+    let path = |number: usize| format!("/p{number:03}");
+    let mut story = Story::of((0..COUNT).map(|number| rule(&path(number), some_children())).collect());
+    story.up();
+    for number in 0..COUNT {
+        story.answer(&path(number), present(&[]));
+    }
+    for _ in 0..2 {
+        let mut most = 0;
+        let mut seen = 0;
+        for _ in 0..REREAD.as_secs() {
+            assert_eq!(story.pass(secs(1)), [""; 0]);
+            let due: Vec<String> = story.asked.keys().map(|path| path.to_string()).collect();
+            most = most.max(due.len());
+            seen += due.len();
+            for path in due {
+                assert_eq!(story.answer(&path, present(&[])), [""; 0], "what is the same is not told");
+            }
+        }
+        assert_eq!(seen, COUNT);
+        assert!(most < 30, "{most} of {COUNT} at once");
+    }
+}
+
+#[test]
+fn a_change_that_no_event_told_of_is_told_said_and_counted() {
+    let mut story = Story::of(vec![rule("/a", some_children())]);
+    story.up();
+    story.answer("/a", present(&[]));
+    story.until_asked("/a");
+    assert_eq!(story.answer("/a", present(&["x"])), ["/a present"]);
+    let almost = GRACE - Duration::from_millis(1);
+    assert_eq!(story.pass(almost), [""; 0]);
+    assert_eq!(story.machine.next_deadline(), Some(story.now + Duration::from_millis(1)));
+    assert_eq!(story.pass(Duration::from_millis(1)), [r#"Missed("/a")"#]);
+    assert_eq!(story.machine.status(story.now).missed_changes, 1);
+    // One whose event comes a little later was not missed.
+    story.until_asked("/a");
+    story.answer("/a", present(&[]));
+    story.ring("/a");
+    assert_eq!(story.answer("/a", present(&[])), ["/a present after 0ns"]);
+    assert_eq!(story.pass(GRACE), [""; 0]);
+    // Nor one whose event came before the answer.
+    story.until_asked("/a");
+    story.ring("/a");
+    assert_eq!(story.answer("/a", present(&["x"])), ["/a present"]);
+    story.answer("/a", present(&["x"]));
+    assert_eq!(story.pass(GRACE), [""; 0]);
+    // Nor what belongs to a session that is over.
+    story.until_asked("/a");
+    story.answer("/a", present(&[]));
+    story.hear(Input::Down("cut".into()));
+    assert_eq!(story.pass(GRACE), [""; 0]);
+    assert_eq!(story.machine.status(story.now).missed_changes, 1);
+}
+
+#[test]
+fn the_oldest_reading_is_that_of_any_znode() {
+    let mut story = Story::of(vec![rule("/a", some_children()), rule("/b", some_children())]);
+    let oldest = |story: &Story| story.machine.status(story.now).oldest_reading;
+    story.now += secs(5);
+    assert_eq!(oldest(&story), Some(secs(5)), "one that was never read counts from the start");
+    story.up();
+    story.answer("/a", present(&[]));
+    assert_eq!(oldest(&story), Some(secs(5)));
+    story.answer("/b", present(&[]));
+    assert_eq!(oldest(&story), Some(secs(0)));
+    story.now += secs(3);
+    story.ring("/a");
+    story.answer("/a", present(&[]));
+    assert_eq!(oldest(&story), Some(secs(3)));
+    assert_eq!(Story::of(Vec::new()).machine.status(story.start).oldest_reading, None);
+}
+
+#[test]
+fn a_fence_waits_for_what_rang_before_it_and_for_what_that_leads_to() {
+    let mut story = Story::of(vec![rule("/a", some_children()), rule("/g/*", some_children())]);
+    story.up();
+    story.answer("/a", present(&[]));
+    assert_eq!(story.answer("/g", present(&[])), ["/g/* expanded", "armed"]);
+    story.ring("/g");
+    story.hear(Input::Fence { path: "/lock".into(), barrier: 7 });
+    assert_eq!(story.pass(secs(1)), [""; 0], "announced is not raised");
+    story.ring("/a");
+    assert_eq!(story.ring("/lock"), [""; 0]);
+    story.ring("/a");
+    assert_eq!(story.answer("/g", present(&["m"])), [""; 0], "its match is new");
+    assert_eq!(story.answer("/a", present(&[])), ["/a present after 0ns"]);
+    assert_eq!(story.answer("/g/m", present(&[])), ["/g/m present", "barrier 7"]);
+    assert_eq!(story.asked(), ["/a"], "what rang after the fence is not waited for");
+}
+
+#[test]
+fn globs_are_told_of_again_when_a_place_can_be_listed_again() {
+    let mut story = Story::of(vec![rule("/g/*", some_children())]);
+    story.up();
+    let refused = r#"Unreadable("/g", "no")"#;
+    assert_eq!(story.answer("/g", shut()), [refused, "/g unlisted: no", "/g/* expanded", "armed"]);
+    story.until_asked("/g");
+    assert_eq!(story.answer("/g", present(&["m"])), [r#"Readable("/g")"#]);
+    assert_eq!(story.answer("/g/m", present(&[])), ["/g/m present", "/g listed", "/g/* expanded"]);
+    // A place that no glob asks for any more is listed as far as anybody cares.
+    story.ring("/g");
+    story.answer("/g", shut());
+    let told = story.hear(Input::Rules(Arc::new(RuleSet::new(vec![rule("/g", some_children())]))));
+    assert_eq!(told, ["/g listed"]);
+}
+
+#[test]
+fn the_ledger_s_changes_are_told_behind_what_was_being_read() {
+    let mut story = Story::of(vec![rule("/a", some_children())]);
+    story.up();
+    assert_eq!(story.ring("/ledger"), [""; 0], "nobody watches it yet");
+    assert_eq!(story.hear(Input::LedgerWatched { rings: 1 }), [""; 0]);
+    assert_eq!(story.answer("/a", present(&[])), ["/a present", "armed", "ledger changed"]);
+    story.ring("/a");
+    assert_eq!(story.ring("/ledger"), [""; 0]);
+    assert_eq!(story.answer("/a", present(&[])), ["/a present after 0ns", "ledger changed"]);
+    // It has rung and was not set again: what changed since rang no bell.
+    story.hear(Input::Fence { path: "/lock".into(), barrier: 1 });
+    assert_eq!(story.ring("/lock"), ["ledger changed", "barrier 1"]);
+    assert_eq!(story.hear(Input::LedgerWatched { rings: 2 }), ["ledger changed"]);
+    story.hear(Input::Fence { path: "/lock".into(), barrier: 2 });
+    assert_eq!(story.ring("/lock"), ["barrier 2"]);
+    // Nothing of it outlives the session.
+    story.hear(Input::Down("cut".into()));
+    story.up();
+    story.hear(Input::Fence { path: "/lock".into(), barrier: 3 });
+    story.ring("/lock");
+    assert_eq!(story.answer("/a", present(&[])), ["/a present", "armed", "barrier 3"]);
+}
+
+#[test]
+fn a_match_that_vanishes_is_told_and_its_watch_taken_back() {
+    let mut story = Story::of(vec![rule("/g/*", some_children())]);
+    story.up();
+    story.answer("/g", present(&["m"]));
+    assert_eq!(story.wants("/g/m").creation, Creation::Watch);
+    story.answer("/g/m", present(&[]));
+    story.ring("/g/m");
+    assert_eq!(story.answer("/g/m", Some(Reading::Missing)), ["/g/m missing after 0ns"]);
+    story.ring("/g");
+    story.answer("/g", present(&[]));
+    assert_eq!(story.wants("/g/m").creation, Creation::Dismiss);
+    assert_eq!(story.answer("/g/m", Some(Reading::Missing)), ["/g/m missing"]);
+    assert!(story.machine.table.get("/g/m").is_none());
+    // One that comes back while it is dismissed is read as any other.
+    story.ring("/g");
+    story.answer("/g", present(&["m"]));
+    story.answer("/g/m", present(&[]));
+    story.ring("/g");
+    story.answer("/g", present(&[]));
+    assert_eq!(story.wants("/g/m").creation, Creation::Ignore);
+    story.ring("/g");
+    story.answer("/g", present(&["m"]));
+    assert_eq!(story.answer("/g/m", Some(Reading::Missing)), [""; 0], "that was not made for a match");
+    assert_eq!(story.wants("/g/m").creation, Creation::Watch);
+}
+
+#[test]
+fn adopted_paths_are_watched_if_a_glob_matches_them() {
+    let mut story = Story::of(vec![rule("/g/*", some_children()), rule("/a", some_children())]);
+    story.up();
+    let since = std::time::SystemTime::UNIX_EPOCH;
+    let paths = ["/g/m", "/a", "/other"].map(|path| (path.into(), since));
+    assert_eq!(story.hear(Input::Adopt(paths.into())), ["/g/m adopted"]);
+    assert_eq!(story.asked(), ["/a", "/g", "/g/m"]);
+}
+
+#[test]
+fn a_reload_has_read_what_is_new_or_judged_otherwise() {
+    let data = Specs { data: Some(DataSpec::Equals("x".into())), ..Specs::default() };
+    let rules = |rules: Vec<Rule>| Input::Rules(Arc::new(RuleSet::new(rules)));
+    let mut story = Story::of(vec![rule("/a", some_children()), rule("/b", some_children())]);
+    story.up();
+    story.answer("/a", present(&[]));
+    story.answer("/b", present(&[]));
+    story.hear(rules(vec![rule("/a", some_children()), rule("/b", data), rule("/c", some_children())]));
+    assert_eq!(story.asked(), ["/b", "/c"]);
+    assert!(story.wants("/b").data && !story.wants("/b").children);
+    // One that is not asked for any more is forgotten with what was asked of it, and no fence waits for it.
+    story.hear(Input::Fence { path: "/lock".into(), barrier: 1 });
+    story.ring("/lock");
+    assert_eq!(story.hear(rules(vec![rule("/a", some_children())])), ["barrier 1"]);
+}
+
+#[test]
+fn wants_cover_what_is_no_more_than_them() {
+    use Creation::{Dismiss, Ignore, Unwatch, Watch};
+    let check = |made: Creation, wanted: [bool; 4]| {
+        for (other, expected) in [Ignore, Watch, Unwatch, Dismiss].into_iter().zip(wanted) {
+            let wants = |creation| Wants { creation, ..Wants::default() };
+            assert_eq!(wants(made).cover(wants(other)), expected, "{made:?} {other:?}");
+        }
+    };
+    check(Ignore, [true, false, true, true]);
+    check(Watch, [true, true, true, true]);
+    check(Unwatch, [true, false, true, true]);
+    check(Dismiss, [false, false, false, true]);
+    let parts = |children, data| Wants { children, data, creation: Ignore };
+    for (made, other, expected) in [
+        ((true, true), (true, true), true),
+        ((true, false), (true, true), false),
+        ((false, true), (true, true), false),
+        ((false, true), (false, true), true),
+        ((false, true), (true, false), false),
+        ((true, false), (false, false), true),
+    ] {
+        assert_eq!(parts(made.0, made.1).cover(parts(other.0, other.1)), expected, "{made:?} {other:?}");
+    }
+}
+
+/// The calls of a reading, each with its answer, and what it gives.
+#[test]
+fn a_reading_makes_no_more_calls_than_it_needs() {
+    let names = || Reply::Children(Children::default());
+    let data = || Reply::Data(Box::from(*b"x"));
+    let check = |wants: Wants, script: Vec<(Call, Reply)>, expected: Option<Reading>| {
+        let mut reader = Reader::new(wants);
+        let mut call = reader.call();
+        let calls: Vec<Call> = script.iter().map(|(call, _)| *call).collect();
+        for (at, (wanted, reply)) in script.into_iter().enumerate() {
+            assert_eq!(call, wanted, "{calls:?}");
+            match reader.take(reply) {
+                Step::Call(next) => call = next,
+                Step::Done(reading) => {
+                    assert_eq!((at + 1, reading), (calls.len(), expected.clone()), "{calls:?}");
+                    return;
+                }
+            }
+        }
+        panic!("there should be no further call: {calls:?}, {call:?}");
+    };
+    let wants = |children, data, creation| Wants { children, data, creation };
+    let read = |children: bool, data: bool| {
+        let children = children.then(Children::default);
+        Some(Reading::Present { children, data: data.then(|| Box::from(*b"x")) })
+    };
+    use Call::{Children as List, Data, Exists, Unwatch};
+    let missing = Some(Reading::Missing);
+    check(wants(true, false, Creation::Watch), vec![(List, names())], read(true, false));
+    check(wants(true, true, Creation::Watch), vec![(List, names()), (Data, data())], read(true, true));
+    check(wants(false, true, Creation::Watch), vec![(Data, data())], read(false, true));
+    check(wants(false, false, Creation::Watch), vec![(Exists, Reply::Yes)], read(false, false));
+    check(wants(false, false, Creation::Watch), vec![(Exists, Reply::Missing)], missing.clone());
+    check(
+        wants(true, false, Creation::Watch),
+        vec![(List, Reply::Missing), (Exists, Reply::Missing)],
+        missing.clone(),
+    );
+    check(wants(true, false, Creation::Ignore), vec![(List, Reply::Missing)], missing.clone());
+    check(
+        wants(true, true, Creation::Unwatch),
+        vec![(List, names()), (Data, Reply::Missing), (Unwatch, Reply::Missing)],
+        missing.clone(),
+    );
+    check(
+        wants(false, false, Creation::Ignore),
+        vec![(Exists, Reply::Missing), (Unwatch, Reply::Yes)],
+        missing.clone(),
+    );
+    check(wants(true, true, Creation::Dismiss), vec![(Unwatch, Reply::Refused("no".into()))], missing);
+    check(
+        wants(true, true, Creation::Watch),
+        vec![(List, names()), (Data, Reply::Refused("no".into()))],
+        shut(),
+    );
+    let blink = || [(List, Reply::Missing), (Exists, Reply::Yes)];
+    check(
+        wants(true, false, Creation::Watch),
+        blink().into_iter().chain([(List, names())]).collect(),
+        read(true, false),
+    );
+    check(
+        wants(true, false, Creation::Watch),
+        blink().into_iter().chain(blink()).chain(blink()).collect(),
+        None,
+    );
+}
