@@ -46,7 +46,7 @@ impl Pool {
 
     /// Queues a request. The caller has each znode queued at most once at a time, which bounds the queue.
     pub fn read(&self, request: Request) {
-        let queue = if request.verifies { &self.verifications } else { &self.requests };
+        let queue = if request.in_background { &self.verifications } else { &self.requests };
         // Fails only if there is no thread left, and each catches its panics.
         queue.send(request).ok();
     }
@@ -71,7 +71,7 @@ fn serve(
     // A znode whose reader panics would never be read again; the end of the generation has it read anew.
     let answer = catch_unwind(AssertUnwindSafe(|| read(client, &path, wants)));
     let answer = answer.unwrap_or(Err(ZkError::SystemError));
-    inbox.send(WatchInput::Read { generation: client.generation(), ticket, path, answer }).ok()
+    inbox.send(WatchInput::Answered { generation: client.generation(), ticket, path, answer }).ok()
 }
 
 /// Reads one znode and leaves the watches that will tell of its next change.

@@ -89,7 +89,7 @@ impl Shell {
             WatchInput::Rang { generation, path, at } if self.is_current(generation) => {
                 self.handle(Input::Rang { path, at });
             }
-            WatchInput::Read { generation, ticket, path, answer } if self.is_current(generation) => {
+            WatchInput::Answered { generation, ticket, path, answer } if self.is_current(generation) => {
                 self.answered(ticket, path, answer);
             }
             WatchInput::Rules(rules) => self.handle(Input::Rules(rules)),
@@ -101,7 +101,7 @@ impl Shell {
                 self.handle(Input::LedgerWatched { rings });
             }
             // Of a generation that is over.
-            WatchInput::Down { .. } | WatchInput::Rang { .. } | WatchInput::Read { .. } => {}
+            WatchInput::Down { .. } | WatchInput::Rang { .. } | WatchInput::Answered { .. } => {}
             WatchInput::Fence { .. } | WatchInput::LedgerWatched { .. } | WatchInput::Stop => {}
         }
     }

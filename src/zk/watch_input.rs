@@ -30,7 +30,7 @@ pub enum WatchInput {
         at: Instant,
     },
     /// A reader has read a znode.
-    Read {
+    Answered {
         /// On which generation.
         generation: u64,
         /// The request's ticket.

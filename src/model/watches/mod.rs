@@ -24,7 +24,8 @@
 //! | a new session | reading | reading | reading |
 //! | the session's end | unread | unread | unread |
 //!
-//! An orphan whose reading shows that it is missing leaves the table. So every znode that is in the table while there
+//! An orphan whose reading shows that it is missing leaves the table, after one more request that takes its watch back if
+//! there is one, and once a listing would tell if it came back. So every znode that is in the table while there
 //! is a session is armed or about to be, and the last reading of a path is always later than its last event: when
 //! nothing changes any more, each reading is what ZooKeeper holds.
 //!
@@ -36,7 +37,8 @@
 //! then each event before it was answered by a reading that began after the event, and so was what those readings
 //! led to. New debts for smaller numbers come only from listings that pay one, and only for the next level of a glob,
 //! of which there are finitely many. So a fence waits for readings, and for nothing else: neither for later events
-//! nor for what the rules are.
+//! nor for what the rules are. It needs two things from outside: that the event of its own znode comes, which is what
+//! raises it, and that each reading ends; a znode that comes and goes faster than it can be read is read until it stays.
 //!
 //! # Verification
 //!
@@ -66,11 +68,11 @@ use super::rule::RuleSet;
 use super::status::WatchStatus;
 use debts::{Debts, Seq};
 use ledger::LedgerListing;
-use node::{Again, Asked, Seen};
+use node::{Asked, Cause, Seen};
 pub use node::{Creation, Wants};
 pub use reader::{Call, Reader, Reply, Step};
 use table::{Missing, Table};
-use verification::Verification;
+use verification::{Second, Verification};
 
 /// What the machine hears.
 #[derive(Debug)]
@@ -138,8 +140,8 @@ pub struct Request {
     pub path: Arc<str>,
     /// What to read of it, and which watches to leave.
     pub wants: Wants,
-    /// Whether it is there to verify what is known: anything else goes before it.
-    pub verifies: bool,
+    /// Whether nothing waits for it, as when it verifies what is known: anything else goes before it.
+    pub in_background: bool,
 }
 
 /// What an operator may want to know.
@@ -170,11 +172,11 @@ pub struct Watches {
     tickets: u64,
     is_up: bool,
     /// The number that has to be paid before the globs are told of.
-    arming: Option<Seq>,
+    globs_due: Option<Seq>,
     /// Whether [`Effect::Armed`] is yet to be told in this session.
     announce: bool,
     /// The places that can be listed again, to be told of once what they led to was read.
-    listed: BTreeSet<Arc<str>>,
+    reopened: BTreeSet<Arc<str>>,
     fence: Option<Fence>,
     ledger: LedgerListing,
     verification: Verification,
@@ -190,9 +192,9 @@ impl Watches {
             debts: Debts::default(),
             tickets: 0,
             is_up: false,
-            arming: None,
+            globs_due: None,
             announce: false,
-            listed: BTreeSet::new(),
+            reopened: BTreeSet::new(),
             fence: None,
             ledger: LedgerListing::new(ledger),
             verification: Verification::new(reread, now),
@@ -233,10 +235,8 @@ impl Watches {
     /// counts from the start.
     pub fn status(&self, now: Instant) -> WatchStatus {
         let oldest = self.table.nodes().map(|node| node.read_at).min();
-        WatchStatus {
-            oldest_reading: oldest.map(|at| now.saturating_duration_since(self.verification.instant(at))),
-            missed_changes: self.verification.missed,
-        }
+        let age = |at: Option<Second>| now.saturating_duration_since(self.verification.instant(at));
+        WatchStatus { oldest_reading: oldest.map(age), missed_changes: self.verification.missed }
     }
 
     fn observe(&mut self, observation: Observation) {
@@ -249,7 +249,7 @@ impl Watches {
         self.announce = true;
         self.observe(Observation::Up);
         let seq = self.debts.next();
-        self.arming = Some(seq);
+        self.globs_due = Some(seq);
         for path in self.table.paths() {
             self.ask(&path, seq, None);
         }
@@ -259,8 +259,8 @@ impl Watches {
     fn down(&mut self) {
         self.is_up = false;
         self.debts = self.debts.renewed();
-        (self.arming, self.announce, self.fence) = (None, false, None);
-        self.listed.clear();
+        (self.globs_due, self.announce, self.fence) = (None, false, None);
+        self.reopened.clear();
         self.ledger.forget();
         self.verification.forget_suspects();
         self.table.nodes_mut().for_each(node::Node::forget_session);
@@ -284,96 +284,102 @@ impl Watches {
     /// Has a znode read, now or after the reading that is under way, for the input of that number.
     fn ask(&mut self, path: &Arc<str>, seq: Seq, rang: Option<Instant>) {
         let Some(node) = self.table.get_mut(path).filter(|_| self.is_up) else { return };
-        if let Some(asked) = &mut node.asked {
-            let debt = self.debts.owe(seq);
-            let again = match asked.again.take() {
-                None => Again { debt, rang },
-                Some(again) => Again { debt: self.debts.merge(again.debt, debt), rang: again.rang.or(rang) },
-            };
-            asked.again = Some(again);
-            return;
-        }
-        let debt = self.debts.owe(seq);
-        let asked = Asked { debt: Some(debt), rang, ..Asked::default() };
-        self.request(path, asked);
+        let cause = Cause { debt: self.debts.owe(seq), rang };
+        let Some(asked) = &mut node.asked else { return self.request(path, Some(cause)) };
+        asked.again = Some(match asked.again.take() {
+            None => cause,
+            Some(again) => again.merged(cause, &mut self.debts),
+        });
     }
 
     /// Has a znode read for the input of that number, by the reading that is under way if there is one. One that was
-    /// asked for an earlier input pays for this one too: who waits for this one waits for that.
+    /// asked for an earlier input pays for this one too: whoever waits for number 7 waits for number 5.
     fn expect(&mut self, path: &Arc<str>, seq: Seq) {
         match self.table.get_mut(path).and_then(|node| node.asked.as_mut()) {
-            Some(asked) if asked.debt.is_none() => asked.debt = Some(self.debts.owe(seq)),
+            Some(asked) if asked.cause.is_none() => {
+                asked.cause = Some(Cause { debt: self.debts.owe(seq), rang: None });
+            }
             Some(_) => {}
             None => self.ask(path, seq, None),
         }
     }
 
     /// Asks for a reading that begins now.
-    fn request(&mut self, path: &Arc<str>, asked: Asked) {
-        let listed = self.table.is_listed(path);
-        let Some(node) = self.table.get_mut(path) else { return self.pay(asked) };
+    fn request(&mut self, path: &Arc<str>, cause: Option<Cause>) {
+        let listing_tells = self.table.listing_tells(path);
+        let Some(node) = self.table.get_mut(path) else { return self.pay(cause) };
         self.tickets += 1;
-        let wants = node.wants(listed);
-        let verifies = asked.debt.is_none();
+        let (ticket, wants) = (self.tickets, node.wants(listing_tells));
+        let in_background = cause.is_none();
         node.is_awaited |= wants.creation == Creation::Watch;
-        let request = Request { ticket: self.tickets, path: Arc::clone(path), wants, verifies };
-        node.asked = Some(Box::new(Asked { ticket: self.tickets, wants, again: None, ..asked }));
-        self.out.push(Effect::Read(request));
+        node.asked = Some(Box::new(Asked { ticket, wants, cause, again: None }));
+        self.out.push(Effect::Read(Request { ticket, path: Arc::clone(path), wants, in_background }));
     }
 
-    fn pay(&mut self, asked: Asked) {
-        asked.into_debts().for_each(|debt| self.debts.pay(debt));
+    fn pay(&mut self, cause: Option<Cause>) {
+        if let Some(cause) = cause {
+            self.debts.pay(cause.debt);
+        }
     }
 
     fn answered(&mut self, path: &Arc<str>, ticket: u64, reading: Option<Reading>, now: Instant) {
+        let listing_tells = self.table.listing_tells(path);
         // A znode that left the table while it was read, or a session that is over.
-        let listed = self.table.is_listed(path);
         let Some(node) = self.table.get_mut(path) else { return };
         let Some(asked) = node.asked.take_if(|asked| asked.ticket == ticket) else { return };
-        match reading.filter(|_| asked.wants.cover(node.wants(listed))) {
+        match reading.filter(|_| asked.wants.cover(node.wants(listing_tells))) {
             Some(reading) => self.accept(path, *asked, reading, now),
             None => {
-                let again = asked.merged(&mut self.debts);
-                self.request(path, again);
+                let cause = asked.into_cause(&mut self.debts);
+                self.request(path, cause);
             }
         }
     }
 
     /// Takes a reading for what the znode is now.
-    fn accept(&mut self, path: &Arc<str>, mut asked: Asked, reading: Reading, now: Instant) {
-        let again = asked.again.take();
-        let Some(node) = self.table.get_mut(path) else { return self.pay(asked) };
+    fn accept(&mut self, path: &Arc<str>, asked: Asked, reading: Reading, now: Instant) {
+        let Asked { wants, cause, again, .. } = asked;
+        let Some(node) = self.table.get_mut(path) else { return self.pay(cause) };
         let before = node.seen;
-        let node::Noted { changed, moved, unlisted } =
-            node.note(&reading, asked.wants, self.verification.second(now));
-        if node.rule.is_some() && (changed || asked.debt.is_some()) {
-            let delay = asked.rang.map(|rang| now.saturating_duration_since(rang));
+        let noted = node.note(&reading, wants, self.verification.second(now));
+        if node.rule.is_some() && (noted.changed || cause.is_some()) {
+            let rang = cause.as_ref().and_then(|cause| cause.rang);
+            let delay = rang.map(|rang| now.saturating_duration_since(rang));
             let (path, reading) = (Arc::clone(path), reading.clone());
             self.observe(Observation::Read { path, reading, delay });
         }
         self.log_readable(path, before, &reading);
         self.reschedule(path, now);
-        if asked.debt.is_none() && moved && again.is_none() {
+        if cause.is_none() && noted.moved && again.is_none() {
             self.verification.suspect(path, now);
         }
-        // What this reading leads to, the next one leads to no more: it is owed for whatever either answers.
-        let first =
-            asked.debt.iter().chain(again.as_ref().map(|again| &again.debt)).map(debts::Debt::seq).min();
-        let seq = first.unwrap_or_else(|| self.debts.next());
-        if unlisted {
-            self.note_listed(path, &reading, seq);
+        let seq = self.first_of(cause.as_ref(), again.as_ref());
+        if noted.refusal_changed {
+            self.note_refusal(path, &reading, seq);
         }
         self.unfold(path, &reading, seq);
-        match again {
-            Some(Again { debt, rang }) => {
-                self.request(path, Asked { debt: Some(debt), rang, ..Asked::default() })
-            }
-            None if reading == Reading::Missing && self.table.remove_orphan(path) => {
-                self.request(path, Asked::default());
-            }
-            None => {}
+        if again.is_some() {
+            self.request(path, again);
+        } else if reading == Reading::Missing && self.table.may_go(path) {
+            self.let_go(path);
         }
-        self.pay(asked);
+        self.pay(cause);
+    }
+
+    /// For which input what a reading leads to is owed. If another reading follows, that finds the listing as this one
+    /// left it, and leads to nothing: so this one answers for both, and the earlier input counts.
+    fn first_of(&mut self, cause: Option<&Cause>, again: Option<&Cause>) -> Seq {
+        let first = cause.into_iter().chain(again).map(|cause| cause.debt.seq()).min();
+        first.unwrap_or_else(|| self.debts.next())
+    }
+
+    /// An orphan is missing: it leaves the table, once the watch for its creation is taken back.
+    fn let_go(&mut self, path: &Arc<str>) {
+        if self.table.get(path).is_some_and(|node| node.is_awaited) {
+            self.request(path, None);
+        } else {
+            self.table.remove(path);
+        }
     }
 
     /// Asks for what a listing leads to, and for what it does not lead to any more.
@@ -390,14 +396,14 @@ impl Watches {
     }
 
     /// Whether the children of a place can be listed has changed.
-    fn note_listed(&mut self, path: &Arc<str>, reading: &Reading, seq: Seq) {
+    fn note_refusal(&mut self, path: &Arc<str>, reading: &Reading, seq: Seq) {
         if let Reading::Unreadable(reason) = reading {
-            self.listed.remove(path);
+            self.reopened.remove(path);
             let (place, reason) = (Arc::clone(path), Arc::clone(reason));
             return self.observe(Observation::Unlisted { place, reason });
         }
-        self.listed.insert(Arc::clone(path));
-        self.arming = self.arming.max(Some(seq));
+        self.reopened.insert(Arc::clone(path));
+        self.globs_due = self.globs_due.max(Some(seq));
     }
 
     fn log_readable(&mut self, path: &Arc<str>, before: Seen, reading: &Reading) {
@@ -415,7 +421,8 @@ impl Watches {
         let unlisted = self.table.unlisted();
         let (missing, dropped) = self.table.change_rules(rules);
         for asked in dropped {
-            self.pay(asked);
+            let cause = asked.into_cause(&mut self.debts);
+            self.pay(cause);
         }
         for place in unlisted.difference(&self.table.unlisted()) {
             self.observe(Observation::Listed { place: Arc::clone(place) });
@@ -428,7 +435,7 @@ impl Watches {
             }
         }
         // Globs that are new have to be told of.
-        self.arming = self.is_up.then_some(seq);
+        self.globs_due = self.is_up.then_some(seq);
     }
 
     fn adopt(&mut self, paths: Vec<(Arc<str>, SystemTime)>) {
@@ -447,7 +454,7 @@ impl Watches {
         if !self.is_up {
             return;
         }
-        if self.arming.take_if(|seq| self.debts.is_paid(*seq)).is_some() {
+        if self.globs_due.take_if(|seq| self.debts.is_paid(*seq)).is_some() {
             self.tell_globs();
             if std::mem::take(&mut self.announce) {
                 self.out.push(Effect::Armed);
@@ -468,7 +475,7 @@ impl Watches {
 
     /// Says that the places of globs were listed, and what they led to was read.
     fn tell_globs(&mut self) {
-        for place in std::mem::take(&mut self.listed) {
+        for place in std::mem::take(&mut self.reopened) {
             self.observe(Observation::Listed { place });
         }
         let rules = Arc::clone(self.table.rules());
@@ -483,21 +490,23 @@ impl Watches {
             self.out.push(Effect::Log(Event::Missed(path)));
         }
         while let Some((path, second)) = self.verification.next_due(now) {
-            let Some(node) = self.table.get_mut(&path).filter(|node| node.due == second) else { continue };
+            let Some(node) = self.table.get_mut(&path).filter(|node| node.due == Some(second)) else {
+                continue;
+            };
             let idle = self.is_up && node.asked.is_none();
             self.verification.schedule(&path, node, now);
             if idle {
-                self.request(&path, Asked::default());
+                self.request(&path, None);
             }
         }
         self.verification.compact(self.table.len(), |path, second| {
-            self.table.get(path).is_some_and(|node| node.due == second)
+            self.table.get(path).is_some_and(|node| node.due == Some(second))
         });
     }
 
     fn reschedule(&mut self, path: &Arc<str>, now: Instant) {
         let Some(node) = self.table.get_mut(path) else { return };
-        if node.due == 0 || node.seen == Seen::Unreadable {
+        if node.due.is_none() || node.seen == Seen::Unreadable {
             self.verification.schedule(path, node, now);
         }
     }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::debts::{Debt, Debts};
 use super::globs::Site;
+use super::verification::Second;
 use crate::model::children::Children;
 use crate::model::reading::Reading;
 use crate::model::rule::Needs;
@@ -58,39 +59,40 @@ pub(super) enum Seen {
     Unreadable,
 }
 
+/// What a reading is asked for.
+#[derive(Debug)]
+pub(super) struct Cause {
+    /// What the reading pays.
+    pub(super) debt: Debt,
+    /// When the event came, if it was one.
+    pub(super) rang: Option<Instant>,
+}
+
+impl Cause {
+    /// One reading that serves both.
+    pub(super) fn merged(self, later: Self, debts: &mut Debts) -> Self {
+        Self { debt: debts.merge(self.debt, later.debt), rang: self.rang.or(later.rang) }
+    }
+}
+
 /// A reading that is under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Asked {
     pub(super) ticket: u64,
     pub(super) wants: Wants,
-    /// What it pays; a verification pays nothing.
-    pub(super) debt: Option<Debt>,
-    /// When the event came that caused it.
-    pub(super) rang: Option<Instant>,
-    /// Why it has to be followed by another.
-    pub(super) again: Option<Again>,
-}
-
-/// What came while a znode was being read.
-#[derive(Debug)]
-pub(super) struct Again {
-    pub(super) debt: Debt,
-    pub(super) rang: Option<Instant>,
+    /// What it is for; `None` is to verify what is known, which pays nothing.
+    pub(super) cause: Option<Cause>,
+    /// What came while it was under way, so that another has to follow.
+    pub(super) again: Option<Cause>,
 }
 
 impl Asked {
-    /// The reading that takes the place of this one and of the one that was to follow.
-    pub(super) fn merged(mut self, debts: &mut Debts) -> Self {
-        let Some(Again { debt, rang }) = self.again.take() else { return self };
-        let debt = match self.debt.take() {
-            Some(first) => debts.merge(first, debt),
-            None => debt,
-        };
-        Self { debt: Some(debt), rang: self.rang.or(rang), ..self }
-    }
-
-    pub(super) fn into_debts(self) -> impl Iterator<Item = Debt> {
-        self.debt.into_iter().chain(self.again.map(|again| again.debt))
+    /// What the reading is for that takes the place of this one and of the one that was to follow.
+    pub(super) fn into_cause(self, debts: &mut Debts) -> Option<Cause> {
+        match (self.cause, self.again) {
+            (Some(cause), Some(again)) => Some(cause.merged(again, debts)),
+            (cause, again) => cause.or(again),
+        }
     }
 }
 
@@ -104,16 +106,17 @@ pub(super) struct Node {
     /// By how many listings a glob leads here.
     pub(super) leads: u32,
     pub(super) seen: Seen,
-    /// Whether a reading may have left a watch for its creation that has not fired.
+    /// Whether a reading may have left a watch for its creation that has not fired. A reading that was asked for counts,
+    /// whether it is accepted or not.
     pub(super) is_awaited: bool,
     /// What the last reading of this session was made for.
     pub(super) covered: Wants,
     /// How often it could not be read, one after the other.
     pub(super) failures: u8,
-    /// When it was read last, in seconds of [`super::verification`]; 0 if it never was.
-    pub(super) read_at: u32,
-    /// When it is to be verified; 0 if that is not decided.
-    pub(super) due: u32,
+    /// When it was read last, if ever.
+    pub(super) read_at: Option<Second>,
+    /// When it is to be verified, if that is decided.
+    pub(super) due: Option<Second>,
     /// A hash of the last reading.
     pub(super) digest: u64,
     pub(super) asked: Option<Box<Asked>>,
@@ -128,7 +131,7 @@ pub(super) struct Unfolds {
     /// The children as last read; `None` if they were not read for this yet.
     pub(super) listing: Option<Children>,
     /// Why they could not be read last, if that is so.
-    pub(super) unlisted: Option<Arc<str>>,
+    pub(super) refusal: Option<Arc<str>>,
 }
 
 /// What a reading changed of a znode.
@@ -138,15 +141,15 @@ pub(super) struct Noted {
     pub(super) changed: bool,
     /// It differs from one that was made for the same, and that left watches: an event has told of it, or should have.
     pub(super) moved: bool,
-    /// Whether the children can be listed is otherwise than before.
-    pub(super) unlisted: bool,
+    /// Whether, or why, the children cannot be listed is otherwise than before.
+    pub(super) refusal_changed: bool,
 }
 
 impl Node {
-    /// What is wanted of it. One is `listed` if a listing would tell of its creation.
-    pub(super) fn wants(&self, listed: bool) -> Wants {
+    /// What is wanted of it. Of an orphan it matters whether a listing would tell if it came back.
+    pub(super) fn wants(&self, listing_tells: bool) -> Wants {
         let Needs { children, data } = self.rule.unwrap_or_default();
-        let creation = match (self.is_orphan() && listed, self.is_awaited, self.seen) {
+        let creation = match (self.is_orphan() && listing_tells, self.is_awaited, self.seen) {
             (false, _, _) => Creation::Watch,
             (true, true, Seen::Missing) => Creation::Dismiss,
             (true, true, _) => Creation::Unwatch,
@@ -158,23 +161,24 @@ impl Node {
     /// Whether its last reading says all that is wanted of it.
     pub(super) fn is_covered(&self) -> bool {
         let unfolded = self.unfolds.as_ref().is_none_or(|unfolds| unfolds.listing.is_some());
+        // An orphan's watch is taken back when it is verified, at the latest.
         self.seen != Seen::Nothing && self.covered.cover(self.wants(true)) && unfolded
     }
 
-    /// Whether no rule and no listing asks for it.
+    /// Whether nothing but its having been a match keeps it: it is neither rooted nor led.
     pub(super) fn is_orphan(&self) -> bool {
         !self.rooted && self.leads == 0
     }
 
     /// Remembers a reading.
-    pub(super) fn note(&mut self, reading: &Reading, wants: Wants, second: u32) -> Noted {
+    pub(super) fn note(&mut self, reading: &Reading, wants: Wants, second: Second) -> Noted {
         let mut hasher = DefaultHasher::new();
         reading.hash(&mut hasher);
         let digest = hasher.finish();
         let changed = self.seen == Seen::Nothing || digest != self.digest;
         let same = (self.covered.children, self.covered.data) == (wants.children, wants.data);
         let moved = changed && same && matches!(self.seen, Seen::Missing | Seen::Present);
-        (self.digest, self.covered, self.read_at) = (digest, wants, second);
+        (self.digest, self.covered, self.read_at) = (digest, wants, Some(second));
         self.seen = match reading {
             Reading::Missing => Seen::Missing,
             Reading::Present { .. } => Seen::Present,
@@ -187,9 +191,11 @@ impl Node {
             Reading::Unreadable(reason) => Some(Arc::clone(reason)),
             Reading::Missing | Reading::Present { .. } => None,
         };
-        let unlisted =
-            self.unfolds.as_mut().map(|unfolds| std::mem::replace(&mut unfolds.unlisted, reason.clone()));
-        Noted { changed, moved, unlisted: unlisted.is_some_and(|before| before != reason) }
+        let refusal_changed = match &mut self.unfolds {
+            Some(unfolds) => std::mem::replace(&mut unfolds.refusal, reason.clone()) != reason,
+            None => false,
+        };
+        Noted { changed, moved, refusal_changed }
     }
 
     /// The session is over: what was read may have changed, and what was asked is not answered.
@@ -197,7 +203,7 @@ impl Node {
         (self.seen, self.asked, self.failures) = (Seen::Nothing, None, 0);
         self.is_awaited = false;
         if let Some(unfolds) = &mut self.unfolds {
-            unfolds.unlisted = None;
+            unfolds.refusal = None;
         }
     }
 }

@@ -204,26 +204,23 @@ impl Table {
         unfolds.and_then(|unfolds| unfolds.listing.clone()).unwrap_or_default()
     }
 
-    /// Drops a znode that is missing, if nothing but its having been there keeps it, and a listing tells if it comes
-    /// back. Tells whether there is a watch to be taken back before.
-    pub(super) fn remove_orphan(&mut self, path: &str) -> bool {
-        let listed = self.is_listed(path);
-        let Some(node) = self.nodes.get(path).filter(|node| listed && node.is_orphan()) else { return false };
-        let awaited = node.is_awaited;
-        if !awaited {
-            self.nodes.remove(path);
-        }
-        awaited
+    /// Whether an orphan that is missing may go: a listing tells if it comes back.
+    pub(super) fn may_go(&self, path: &str) -> bool {
+        self.nodes.get(path).is_some_and(Node::is_orphan) && self.listing_tells(path)
     }
 
-    /// Whether a listing would tell of the creation of an orphan: no place above it that is known cannot be listed.
-    pub(super) fn is_listed(&self, path: &str) -> bool {
+    pub(super) fn remove(&mut self, path: &str) {
+        self.nodes.remove(path);
+    }
+
+    /// Whether a listing would tell if an orphan came back: no known place above it refuses to be listed.
+    pub(super) fn listing_tells(&self, path: &str) -> bool {
         if !self.nodes.get(path).is_some_and(Node::is_orphan) {
             return true;
         }
         let above = path.match_indices('/').map(|(at, _)| if at == 0 { "/" } else { &path[..at] });
         let unfolds = |place| self.nodes.get(place).and_then(|node| node.unfolds.as_ref());
-        !above.filter_map(unfolds).any(|unfolds| unfolds.unlisted.is_some())
+        !above.filter_map(unfolds).any(|unfolds| unfolds.refusal.is_some())
     }
 
     /// Puts a match of a glob in, if it is not there; tells whether it was put in.
@@ -239,7 +236,7 @@ impl Table {
 
     /// The places of globs that cannot be listed.
     pub(super) fn unlisted(&self) -> BTreeSet<Arc<str>> {
-        let shut = |node: &Node| node.unfolds.as_ref().is_some_and(|unfolds| unfolds.unlisted.is_some());
+        let shut = |node: &Node| node.unfolds.as_ref().is_some_and(|unfolds| unfolds.refusal.is_some());
         self.nodes.iter().filter(|(_, node)| shut(node)).map(|(path, _)| Arc::clone(path)).collect()
     }
 }

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,13 +18,16 @@ const RETRY: u32 = 10;
 /// How many entries that are void are no reason to sort them out.
 const VOID: usize = 1_000;
 
+/// A second, counted from the start; the first is 1.
+pub(super) type Second = NonZeroU32;
+
 /// The times of verification, in whole seconds since the start, so that those of one second go together.
 #[derive(Debug)]
 pub(super) struct Verification {
     start: Instant,
     every: u32,
     /// When each znode is due, soonest first. An entry counts if its znode has the same time.
-    due: BinaryHeap<Reverse<(u32, Arc<str>)>>,
+    due: BinaryHeap<Reverse<(Second, Arc<str>)>>,
     /// What was found and is not explained yet, and until when it may be.
     suspects: HashMap<Arc<str>, Instant>,
     /// The order in which that runs out.
@@ -43,16 +47,15 @@ impl Verification {
         }
     }
 
-    /// A moment as a number that is never 0.
-    pub(super) fn second(&self, now: Instant) -> u32 {
+    pub(super) fn second(&self, now: Instant) -> Second {
         let seconds = now.saturating_duration_since(self.start).as_secs();
-        u32::try_from(seconds).unwrap_or(u32::MAX).saturating_add(1)
+        Second::MIN.saturating_add(u32::try_from(seconds).unwrap_or(u32::MAX))
     }
 
-    /// The moment at which a second begins; that of the start for 0.
-    pub(super) fn instant(&self, second: u32) -> Instant {
-        let since = Duration::from_secs(u64::from(second.saturating_sub(1)));
-        self.start.checked_add(since).unwrap_or(self.start)
+    /// The moment at which a second begins; without one, the start.
+    pub(super) fn instant(&self, second: Option<Second>) -> Instant {
+        let since = second.map_or(0, |second| second.get() - 1);
+        self.start.checked_add(Duration::from_secs(u64::from(since))).unwrap_or(self.start)
     }
 
     /// Decides when a znode is read next. The first time is spread over the period by its name, and each later one is
@@ -63,11 +66,12 @@ impl Verification {
                 let doubled = node.failures.saturating_sub(1).min(16);
                 (RETRY << doubled).min(self.every)
             }
-            (Seen::Nothing | Seen::Missing | Seen::Present, 0) => 1 + self.place(path),
-            (Seen::Nothing | Seen::Missing | Seen::Present, _) => self.every,
+            (Seen::Nothing | Seen::Missing | Seen::Present, None) => 1 + self.place(path),
+            (Seen::Nothing | Seen::Missing | Seen::Present, Some(_)) => self.every,
         };
-        node.due = self.second(now).saturating_add(wait);
-        self.due.push(Reverse((node.due, Arc::clone(path))));
+        let due = self.second(now).saturating_add(wait);
+        node.due = Some(due);
+        self.due.push(Reverse((due, Arc::clone(path))));
     }
 
     fn place(&self, path: &str) -> u32 {
@@ -78,7 +82,7 @@ impl Verification {
     }
 
     /// A znode that is due by now, if its node has this time.
-    pub(super) fn next_due(&mut self, now: Instant) -> Option<(Arc<str>, u32)> {
+    pub(super) fn next_due(&mut self, now: Instant) -> Option<(Arc<str>, Second)> {
         let second = self.second(now);
         let Reverse((due, path)) = self.due.peek().filter(|Reverse((due, _))| *due <= second)?.clone();
         self.due.pop();
@@ -86,14 +90,14 @@ impl Verification {
     }
 
     /// Sorts void entries out once they are most.
-    pub(super) fn compact(&mut self, nodes: usize, counts: impl Fn(&str, u32) -> bool) {
+    pub(super) fn compact(&mut self, nodes: usize, counts: impl Fn(&str, Second) -> bool) {
         if self.due.len() > 2 * nodes + VOID {
             self.due.retain(|Reverse((due, path))| counts(path, *due));
         }
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let due = self.due.peek().map(|Reverse((due, _))| self.instant(*due));
+        let due = self.due.peek().map(|Reverse((due, _))| self.instant(Some(*due)));
         due.into_iter().chain(self.graces.front().map(|(until, _)| *until)).min()
     }
 

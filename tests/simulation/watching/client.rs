@@ -117,7 +117,7 @@ impl Client {
 
     /// Whether nothing is under way but verifications.
     pub fn is_idle(&self) -> bool {
-        self.readers.iter().flatten().all(|(request, ..)| request.verifies) && self.waiting.is_empty()
+        self.readers.iter().flatten().all(|(request, ..)| request.in_background) && self.waiting.is_empty()
     }
 
     /// Sends a write of the agent's own, whose event comes behind all events before it.
@@ -230,8 +230,8 @@ impl Client {
         // The machine asks for several in the order of a hash map, which differs from run to run.
         requests.sort_by(|a, b| a.path.cmp(&b.path));
         for request in requests {
-            self.requests += u64::from(!request.verifies);
-            let queue = if request.verifies { &mut self.verifying } else { &mut self.waiting };
+            self.requests += u64::from(!request.in_background);
+            let queue = if request.in_background { &mut self.verifying } else { &mut self.waiting };
             queue.push_back(request);
         }
         self.start_readers(now, random);
