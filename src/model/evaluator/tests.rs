@@ -387,3 +387,19 @@ fn the_snapshot_counts() {
     read(&mut story, Reading::Unreadable("still no".into()), None);
     assert_eq!(story.evaluator.snapshot().paths[0].since, unreadable_since);
 }
+
+#[test]
+fn a_reload_keeps_what_is_known_of_globs_that_stay() {
+    let mut story = Story::of(vec![at_least("/s/*", 1), at_least("/t/*", 1)]);
+    story.tell(Observation::Up);
+    story.expand("/s/*");
+    story.expand("/t/*");
+    story.tell(Observation::Rules(Arc::new(RuleSet::new(vec![at_least("/s/*", 1), at_least("/u/*", 1)]))));
+    let snapshot = story.evaluator.snapshot();
+    let states: Vec<_> =
+        snapshot.globs.iter().map(|glob| (&*glob.path, glob.state == PathState::Ok)).collect();
+    assert_eq!(states, [("/s/*", true), ("/u/*", false)]);
+    assert!(!story.evaluator.is_ready());
+    story.tell(Observation::Rules(Arc::new(RuleSet::new(vec![at_least("/t/*", 1)]))));
+    assert!(!story.evaluator.is_ready(), "it was not asked for in between");
+}
