@@ -403,3 +403,19 @@ fn a_reload_keeps_what_is_known_of_globs_that_stay() {
     story.tell(Observation::Rules(Arc::new(RuleSet::new(vec![at_least("/t/*", 1)]))));
     assert!(!story.evaluator.is_ready(), "it was not asked for in between");
 }
+
+#[test]
+fn what_vanished_below_the_root_is_unknown_while_that_cannot_be_listed() {
+    let mut story = Story::of(vec![at_least("/*", 1), at_least("/a/*", 1)]);
+    story.tell(Observation::Up);
+    for path in ["/a", "/a/b"] {
+        story.read(path, present(&["x"]));
+        story.read(path, Reading::Missing);
+    }
+    story.expand("/*");
+    story.expand("/a/*");
+    let told = story.tell(Observation::Unlisted { place: "/".into(), reason: "no".into() });
+    assert_eq!(told, ["/a stale", "/a/b stale"]);
+    assert_eq!(story.shown("/a"), "unknown: / cannot be listed: no");
+    assert_eq!(story.tell(Observation::Listed { place: "/".into() }).len(), 2);
+}
