@@ -224,7 +224,10 @@ impl Evaluator {
         let below = if place == "/" { place.to_owned() } else { format!("{place}/") };
         let from = (Bound::Included(below.as_str()), Bound::Unbounded);
         let there = self.paths.range::<str, _>(from).take_while(|(path, _)| path.starts_with(&below));
-        let gone = there.filter(|(_, known)| known.forget_at.is_some() && known.session == self.session);
+        let gone = there.filter(|(_, known)| {
+            let is_gone = known.forget_at.is_some() && known.session == self.session;
+            is_gone && is_place(&known.rule.path, place)
+        });
         for path in gone.map(|(path, _)| Arc::clone(path)).collect::<Vec<_>>() {
             self.judge_gone(path, now, out);
         }
@@ -232,7 +235,10 @@ impl Evaluator {
 
     /// No reading of this session shows the match. It is gone, unless it may be where nothing can be listed.
     fn judge_gone(&mut self, path: Arc<str>, now: Now, out: &mut Vec<EvaluatorOutput>) {
-        let Some(reason) = self.hidden(&path) else { return self.judge(path, &Reading::Missing, now, out) };
+        let known = self.paths.get(&path);
+        let Some(reason) = known.and_then(|known| self.hidden(&path, &known.rule.path)) else {
+            return self.judge(path, &Reading::Missing, now, out);
+        };
         let session = self.session;
         if let Some(known) = self.paths.get_mut(&path) {
             (known.unreadable, known.session) = (Some(reason), session);
@@ -241,13 +247,14 @@ impl Evaluator {
         }
     }
 
-    /// Why it cannot be known whether a match that no reading shows is there.
-    fn hidden(&self, path: &str) -> Option<Arc<str>> {
+    /// Why it cannot be known whether a match of a glob that no reading shows is there.
+    fn hidden(&self, path: &str, glob: &str) -> Option<Arc<str>> {
         if self.unlisted.is_empty() {
             return None;
         }
         let above = path.match_indices('/').map(|(at, _)| if at == 0 { "/" } else { &path[..at] });
-        let shut = above.filter_map(|place| self.unlisted.get_key_value(place)).next();
+        let places = above.filter(|place| is_place(glob, place));
+        let shut = places.filter_map(|place| self.unlisted.get_key_value(place)).next();
         shut.map(|(place, reason)| unlisted_words(place, reason))
     }
 
