@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, never, select, tick, unbounded};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -40,6 +41,7 @@ pub const EX_FAILURE: u8 = 1;
 
 /// Runs the daemon until a signal ends it; gives the exit code.
 pub fn run(options: &Options, file: &Path) -> u8 {
+    raise_descriptor_limit();
     let config = match config::load(file, &crate::env) {
         Ok(config) => config,
         Err(errors) => {
@@ -53,6 +55,15 @@ pub fn run(options: &Options, file: &Path) -> u8 {
             log::error!("{reason}");
             EX_FAILURE
         }
+    }
+}
+
+/// Takes as many descriptors as the process may have. The soft limit is low for programs that use `select`, which
+/// this one does not.
+fn raise_descriptor_limit() {
+    let limits = getrlimit(Resource::Nofile);
+    if let Err(e) = setrlimit(Resource::Nofile, Rlimit { current: limits.maximum, ..limits }) {
+        log::warn!("cannot raise the limit of open files: {e}");
     }
 }
 

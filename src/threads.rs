@@ -69,7 +69,7 @@ impl Spawner {
         self.start(thread::Builder::new(), name, true, work)
     }
 
-    /// The same with a stack of so many bytes, for threads of which there may be hundreds.
+    /// The same with a stack of so many bytes, for threads of which there may be many.
     ///
     /// # Errors
     /// If the process is out of threads.
@@ -200,10 +200,10 @@ mod tests {
         assert_eq!(told(&threads).as_deref(), Some("thread broken panicked"));
         let spawner = threads.spawner();
         spawner.spawn("passing", || {}).unwrap().join().unwrap();
-        spawner.spawn_small("to-email", 64 << 10, || panic!("for a test")).unwrap().join().unwrap_err();
+        spawner.spawn_small("notify", 64 << 10, || panic!("for a test")).unwrap().join().unwrap_err();
         assert_eq!(
             told(&threads).as_deref(),
-            Some("thread to-email panicked"),
+            Some("thread notify panicked"),
             "and nothing of the one before"
         );
     }

@@ -127,7 +127,8 @@ impl Alerting {
             seed: fastrand::u64(..),
         };
         let sender = notify::Identity { url: format!("http://{}", identity.http) };
-        let make: pipeline::NotifierFactory = Arc::new(move |receiver| notify::notifier(receiver, &sender));
+        let make = Arc::new(move |receiver: &_| notify::notifier(receiver, &sender));
+        let notifiers = pipeline::Notifiers { make, host: notify::host };
         let inlets = AlertInlets {
             judged: watching.judged.clone(),
             news: news_receiver,
@@ -144,7 +145,7 @@ impl Alerting {
             spawner: threads.spawner(),
         };
         let held = lease.clone();
-        threads.spawn("alert", move || pipeline::alert(speaker, make, held, &inlets, outlets))?;
+        threads.spawn("alert", move || pipeline::alert(speaker, notifiers, held, &inlets, outlets))?;
         Ok(Self { lease, news, settings, alerts, in_flight, stop })
     }
 }

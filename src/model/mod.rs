@@ -22,6 +22,7 @@ pub mod receiver;
 pub mod render;
 pub mod rfc3339;
 pub mod rule;
+pub mod slots;
 pub mod small_map;
 pub mod status;
 pub mod time;

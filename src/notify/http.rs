@@ -1,12 +1,13 @@
 //! One HTTP request, and what its answer says of whether the receiver took it.
 
 use std::io::Read;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
-use ureq::http::{Response, StatusCode};
+use ureq::http::{Response, StatusCode, Uri};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Body, Error, Proxy};
@@ -152,6 +153,14 @@ pub(super) fn join(base: &str, path: &str) -> String {
     format!("{}{path}", base.trim_end_matches('/'))
 }
 
+/// The host and port of a URL, in lower case.
+pub(super) fn authority(url: &str) -> Arc<str> {
+    // What is no URL is refused with the configuration.
+    let url: Uri = url.parse().unwrap_or_default();
+    let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("http") { 80 } else { 443 });
+    format!("{}:{port}", url.host().unwrap_or_default().to_ascii_lowercase()).into()
+}
+
 fn explained(outcome: Outcome, said: &str) -> Outcome {
     let more = |reason: String| format!("{reason}: {said}");
     match outcome {
@@ -232,6 +241,15 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
+
+    #[test]
+    fn hosts_are_told_apart_by_name_and_port() {
+        let check = |url: &str, expected: &str| assert_eq!(&*authority(url), expected, "{url}");
+        check("http://h", "h:80");
+        check("https://User:pw@Host.Example/a?b", "host.example:443");
+        check("HTTP://[::1]:81/", "[::1]:81");
+        check("http://u:p@h:8080", "h:8080");
+    }
 
     #[test]
     fn retry_after_in_seconds_or_as_a_date() {

@@ -25,12 +25,13 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use webhook::Identity;
 
 use crate::model::notifier::{ATTEMPT, Notifier};
-use crate::model::receiver::{Outcome, Receiver, Secret, Settings};
+use crate::model::receiver::{Outcome, Receiver, Secret, Settings, Slack};
 
 /// What reaches this receiver. Each of its attempts ends within [`ATTEMPT`].
 pub fn notifier(receiver: &Receiver, identity: &Identity) -> Box<dyn Notifier> {
@@ -50,6 +51,19 @@ fn notifier_within(receiver: &Receiver, identity: &Identity, limit: Duration) ->
             Box::new(alertmanager::AlertmanagerNotifier::new(&settings, limit))
         }
         Settings::PagerDuty(settings) => Box::new(pagerduty::PagerDutyNotifier::new(settings, limit)),
+    }
+}
+
+/// The host that a receiver's messages go to, with its port. It may stand in a log.
+pub fn host(receiver: &Receiver) -> Arc<str> {
+    match &receiver.settings {
+        Settings::Email(email) => format!("{}:{}", email.smtp.host, email.smtp.port).into(),
+        Settings::Slack(Slack::Api { api_url, .. }) => http::authority(api_url),
+        Settings::Slack(Slack::Webhook { url, .. }) => http::authority(url.reveal()),
+        Settings::HipChat(hipchat) => http::authority(&hipchat.api_url),
+        Settings::Webhook(webhook) => http::authority(webhook.url.reveal()),
+        Settings::Alertmanager(alertmanager) => http::authority(alertmanager.url.reveal()),
+        Settings::PagerDuty(pagerduty) => http::authority(&pagerduty.api_url),
     }
 }
 

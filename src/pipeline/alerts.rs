@@ -4,15 +4,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, select, tick, unbounded};
+use crossbeam_channel::{Receiver, Sender, select, tick};
 
-use super::deliver::{Lease, NotifierFactory, Receivers};
+use super::deliver::{Event, Lease, Notifiers, Receivers};
 use super::pace::{PULSE, Publisher, at, earliest};
 use crate::clock::now;
-use crate::model::dispatcher::{AttemptId, Dispatcher, Effect, Input, Profile, Speaker};
+use crate::model::dispatcher::{Dispatcher, Effect, Input, Profile, Speaker};
 use crate::model::election_update::ElectionUpdate;
 use crate::model::ledger::{Write, Written};
-use crate::model::receiver::{self, Outcome};
+use crate::model::receiver;
 use crate::model::status::Alerts;
 use crate::model::time::Now;
 use crate::model::transition::EvaluatorOutput;
@@ -56,11 +56,10 @@ pub struct Outlets {
 }
 
 /// Runs until the daemon ends, and then for as long as it takes to park what is under way.
-pub fn alert(identity: Speaker, make: NotifierFactory, lease: Lease, inlets: &Inlets, outlets: Outlets) {
-    let (outcome_sender, outcomes) = unbounded();
+pub fn alert(identity: Speaker, notifiers: Notifiers, lease: Lease, inlets: &Inlets, outlets: Outlets) {
     let mut shell = Shell {
         dispatcher: Dispatcher::new(identity, Duration::ZERO),
-        receivers: Receivers::new(make, lease.clone(), outcome_sender, outlets.spawner.clone()),
+        receivers: Receivers::new(notifiers, lease.clone(), outlets.spawner.clone()),
         lease,
         outlets,
         publisher: Publisher::new(now().mono),
@@ -68,6 +67,7 @@ pub fn alert(identity: Speaker, make: NotifierFactory, lease: Lease, inlets: &In
         flying: 0,
         in_effect: None,
     };
+    let attempts = shell.receivers.events();
     let alive = tick(PULSE);
     let mut parking = None;
     loop {
@@ -82,12 +82,13 @@ pub fn alert(identity: Speaker, make: NotifierFactory, lease: Lease, inlets: &In
                 Err(_) => return,
             },
             recv(inlets.news) -> news => if let Ok(news) = news { shell.news(news) },
-            recv(outcomes) -> outcome => if let Ok((id, outcome)) = outcome { shell.landed(id, outcome) },
+            recv(attempts) -> event => if let Ok(event) = event { shell.heard(event) },
             recv(inlets.written) -> written => if let Ok((id, written)) = written { shell.written(id, written) },
             recv(stop) -> _ => {
                 parking = Some(now().mono + PARK);
                 let effects = shell.dispatcher.handle(Input::Park, now());
                 shell.perform(effects);
+                shell.receivers.withdraw_all();
             }
             recv(at(deadline)) -> _ => {}
             recv(alive) -> _ => {}
@@ -136,7 +137,8 @@ impl Shell {
         self.perform(effects);
     }
 
-    fn landed(&mut self, id: AttemptId, outcome: Outcome) {
+    fn heard(&mut self, event: Event) {
+        let Some((id, outcome)) = self.receivers.heard(event) else { return };
         self.flying -= 1;
         self.outlets.in_flight.publish(self.flying);
         let effects = self.dispatcher.handle(Input::Outcome(id, outcome), now());
@@ -150,6 +152,7 @@ impl Shell {
 
     fn tick(&mut self) {
         let now = now();
+        self.receivers.withdraw_lapsed(now.mono);
         if self.dispatcher.epoch().is_some_and(|epoch| !self.lease.holds(epoch, now.mono)) {
             let effects = self.dispatcher.handle(Input::Revoked, now);
             self.perform(effects);

@@ -1,28 +1,36 @@
-//! A thread a receiver: each makes one attempt at a time, so that a slow or dead receiver delays no other.
+//! The workers that make attempts: a thread a slot, which ends when nothing came for a while.
 
 use std::collections::HashMap;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use crate::clock;
 use crate::model::dispatcher::{Attempt, AttemptId};
 use crate::model::notifier::Notifier;
 use crate::model::receiver::{self, Outcome, ReceiverId};
+use crate::model::slots::{Granted, SlotId, Slots};
 use crate::model::status::{Cluster, Connection, is_alerting, lease_holds};
 use crate::published::Reader;
 use crate::threads::Spawner;
 
 /// How long a connection is kept for the next message. Mail servers drop idle clients after a few minutes.
 const IDLE: Duration = Duration::from_secs(60);
-/// TLS and the mail builder need some tens of kilobytes of stack; there may be hundreds of these threads.
+/// TLS and the mail builder need some tens of kilobytes of stack.
 const STACK: usize = 512 * 1024;
 
 /// Makes the notifier of a receiver.
-pub type NotifierFactory = Arc<dyn Fn(&receiver::Receiver) -> Box<dyn Notifier> + Send + Sync>;
+type Make = Arc<dyn Fn(&receiver::Receiver) -> Box<dyn Notifier> + Send + Sync>;
+
+/// What is known of reaching receivers.
+#[derive(Clone)]
+pub struct Notifiers {
+    pub make: Make,
+    /// Names the host that a receiver's messages go to.
+    pub host: fn(&receiver::Receiver) -> Arc<str>,
+}
 
 /// What tells whether an attempt may be made under a lease.
 #[derive(Clone, Debug)]
@@ -43,132 +51,216 @@ impl Lease {
 
     /// Whether the lease of this epoch holds at this very moment.
     pub fn holds(&self, epoch: u64, now: Instant) -> bool {
-        let grant = self.cluster.get().grant.filter(|grant| grant.epoch == epoch);
-        lease_holds(grant, &self.connection.get(), now)
+        self.held(now) == Some(epoch)
+    }
+
+    /// The epoch of the lease that holds at this very moment.
+    fn held(&self, now: Instant) -> Option<u64> {
+        let grant = self.cluster.get().grant;
+        grant.filter(|_| lease_holds(grant, &self.connection.get(), now)).map(|grant| grant.epoch)
     }
 }
 
-/// All receivers and their threads, which are started at the first attempt.
+/// What workers tell.
+pub enum Event {
+    /// The attempt in this slot has ended.
+    Ended(SlotId, AttemptId, Outcome),
+    /// An attempt got no slot.
+    Skipped(AttemptId, Outcome),
+    /// Nothing came for this slot for so long that its connection was closed.
+    Idle(SlotId),
+}
+
+/// All receivers, the attempts that wait for a slot, and the workers.
 pub struct Receivers {
     known: HashMap<ReceiverId, Known>,
-    make: NotifierFactory,
+    slots: Slots,
+    workers: HashMap<SlotId, Sender<Job>>,
+    notifiers: Notifiers,
     lease: Lease,
-    outcomes: Sender<(AttemptId, Outcome)>,
+    sender: Sender<Event>,
+    events: Receiver<Event>,
     spawner: Spawner,
 }
 
 struct Known {
-    settings: receiver::Receiver,
-    queue: Option<Sender<Attempt>>,
+    settings: Arc<receiver::Receiver>,
+    host: Arc<str>,
+}
+
+/// What a worker is to do.
+struct Job {
+    attempt: Attempt,
+    receiver: Arc<receiver::Receiver>,
+}
+
+/// What a worker keeps for its receiver's next message.
+struct Kept {
+    receiver: Arc<receiver::Receiver>,
+    notifier: Box<dyn Notifier>,
 }
 
 impl Receivers {
-    /// Without any receiver. What becomes of attempts goes to `outcomes`.
-    pub fn new(
-        make: NotifierFactory,
-        lease: Lease,
-        outcomes: Sender<(AttemptId, Outcome)>,
-        spawner: Spawner,
-    ) -> Self {
-        Self { known: HashMap::new(), make, lease, outcomes, spawner }
+    /// Without any receiver.
+    pub fn new(notifiers: Notifiers, lease: Lease, spawner: Spawner) -> Self {
+        let (sender, events) = unbounded();
+        let (known, slots, workers) = (HashMap::new(), Slots::default(), HashMap::new());
+        Self { known, slots, workers, notifiers, lease, sender, events, spawner }
     }
 
-    /// The receivers are these from now on. The thread of one that changed or is gone ends after the attempt
-    /// that it makes.
+    /// Hears of what goes to [`Self::heard`].
+    pub fn events(&self) -> Receiver<Event> {
+        self.events.clone()
+    }
+
+    /// The receivers are these from now on. What waits for one that is gone is not made; an attempt under way ends.
     pub fn replace(&mut self, receivers: &[receiver::Receiver]) {
         let mut before = std::mem::take(&mut self.known);
         for settings in receivers {
             let known = match before.remove(&settings.id) {
-                Some(known) if known.settings == *settings => known,
-                Some(_) | None => Known { settings: settings.clone(), queue: None },
+                Some(known) if *known.settings == *settings => known,
+                Some(_) | None => {
+                    Known { settings: Arc::new(settings.clone()), host: (self.notifiers.host)(settings) }
+                }
             };
             self.known.insert(settings.id.clone(), known);
         }
+        let gone = self.slots.withdraw(|attempt| !self.known.contains_key(&attempt.receiver));
+        self.skip(gone);
     }
 
-    /// Has an attempt made. The answer comes as an outcome, whatever happens.
-    pub fn deliver(&mut self, delivery: Attempt) {
-        let id = delivery.id;
-        let failed = match self.queue(&delivery.receiver) {
-            // The dispatcher has one attempt a receiver under way, so there is room.
-            Ok(queue) => queue.try_send(delivery).err().map(|e| match e {
-                TrySendError::Full(_) => "its thread is busy".to_owned(),
-                TrySendError::Disconnected(_) => "its thread ended".to_owned(),
-            }),
-            Err(reason) => Some(reason),
-        };
-        if let Some(reason) = failed {
-            log::error!("no attempt was made: {reason}");
-            // Fails only while the daemon ends.
-            self.outcomes.send((id, Outcome::Failed { reason, retry_after: None })).ok();
+    /// Has an attempt made as soon as a slot is free for it. The answer comes as an event, whatever happens.
+    pub fn deliver(&mut self, attempt: Attempt) {
+        match self.known.get(&attempt.receiver) {
+            Some(known) => self.slots.wait(attempt, Arc::clone(&known.host)),
+            None => self.fail(attempt.id, GONE.to_owned()),
+        }
+        self.grant();
+    }
+
+    /// Goes on after an event; gives what became of an attempt, if it is about one.
+    pub fn heard(&mut self, event: Event) -> Option<(AttemptId, Outcome)> {
+        match event {
+            Event::Ended(slot, attempt, outcome) => {
+                self.slots.finish(slot);
+                self.grant();
+                Some((attempt, outcome))
+            }
+            Event::Skipped(attempt, outcome) => Some((attempt, outcome)),
+            Event::Idle(slot) => {
+                if self.slots.give_up(slot) {
+                    // The worker ends with its queue.
+                    self.workers.remove(&slot);
+                }
+                None
+            }
         }
     }
 
-    fn queue(&mut self, id: &ReceiverId) -> Result<&Sender<Attempt>, String> {
-        let known = self.known.get_mut(id).ok_or("the receiver is not configured any more")?;
-        let queue = match known.queue.take() {
+    /// What waits under a lease that does not hold any more is not tried.
+    pub fn withdraw_lapsed(&mut self, now: Instant) {
+        if self.slots.has_waiting() {
+            let held = self.lease.held(now);
+            let lapsed = self.slots.withdraw(|attempt| held != Some(attempt.epoch));
+            self.skip(lapsed);
+        }
+    }
+
+    /// Nothing that waits is tried: the daemon ends.
+    pub fn withdraw_all(&mut self) {
+        let all = self.slots.withdraw(|_| true);
+        self.skip(all);
+    }
+
+    fn skip(&self, attempts: Vec<AttemptId>) {
+        for attempt in attempts {
+            // The other end is here, too.
+            self.sender.send(Event::Skipped(attempt, Outcome::NotTried)).ok();
+        }
+    }
+
+    fn fail(&self, attempt: AttemptId, reason: String) {
+        log::error!("no attempt was made: {reason}");
+        let outcome = Outcome::Failed { reason, retry_after: None };
+        // The other end is here, too.
+        self.sender.send(Event::Skipped(attempt, outcome)).ok();
+    }
+
+    fn grant(&mut self) {
+        while let Some(Granted { slot, attempt }) = self.slots.grant() {
+            let id = attempt.id;
+            if let Err(reason) = self.assign(slot, attempt) {
+                self.slots.finish(slot);
+                self.slots.give_up(slot);
+                self.fail(id, reason);
+            }
+        }
+    }
+
+    /// Hands an attempt to its slot's worker.
+    fn assign(&mut self, slot: SlotId, attempt: Attempt) -> Result<(), String> {
+        let known = self.known.get(&attempt.receiver).ok_or(GONE)?;
+        let job = Job { attempt, receiver: Arc::clone(&known.settings) };
+        let queue = match self.workers.remove(&slot) {
             Some(queue) => queue,
-            None => start(&known.settings, &self.make, &self.lease, &self.outcomes, &self.spawner)
-                .map_err(|e| format!("cannot start a thread: {e}"))?,
+            None => self.start(slot).map_err(|e| format!("cannot start a thread: {e}"))?,
         };
-        Ok(known.queue.insert(queue))
+        // A slot has one attempt at a time, so there is room.
+        queue.try_send(job).map_err(|_| "its thread ended".to_owned())?;
+        self.workers.insert(slot, queue);
+        Ok(())
+    }
+
+    fn start(&self, slot: SlotId) -> std::io::Result<Sender<Job>> {
+        let (queue, jobs) = bounded(1);
+        let (notifiers, lease, events) = (self.notifiers.clone(), self.lease.clone(), self.sender.clone());
+        let work = move || work(slot, &notifiers, &lease, &jobs, &events);
+        self.spawner.spawn_small("notify", STACK, work)?;
+        Ok(queue)
     }
 }
 
-fn start(
-    settings: &receiver::Receiver,
-    make: &NotifierFactory,
-    lease: &Lease,
-    outcomes: &Sender<(AttemptId, Outcome)>,
-    spawner: &Spawner,
-) -> io::Result<Sender<Attempt>> {
-    let (queue, deliveries) = bounded(1);
-    let (settings, make) = (settings.clone(), Arc::clone(make));
-    let (lease, outcomes) = (lease.clone(), outcomes.clone());
-    let name = format!("to-{}", settings.settings.kind());
-    spawner.spawn_small(&name, STACK, move || work(&settings, &make, &lease, &deliveries, &outcomes))?;
-    Ok(queue)
-}
+const GONE: &str = "the receiver is not configured any more";
 
-fn work(
-    settings: &receiver::Receiver,
-    make: &NotifierFactory,
-    lease: &Lease,
-    deliveries: &Receiver<Attempt>,
-    outcomes: &Sender<(AttemptId, Outcome)>,
-) {
-    let mut notifier = None;
+fn work(slot: SlotId, notifiers: &Notifiers, lease: &Lease, jobs: &Receiver<Job>, events: &Sender<Event>) {
+    let mut kept = None;
     loop {
-        let delivery = match deliveries.recv_timeout(IDLE) {
-            Ok(delivery) => delivery,
+        let event = match jobs.recv_timeout(IDLE) {
+            Ok(job) => {
+                let outcome = attempt(&mut kept, &job, lease, notifiers);
+                Event::Ended(slot, job.attempt.id, outcome)
+            }
             Err(RecvTimeoutError::Timeout) => {
                 // Closes what the notifier keeps open.
-                notifier = None;
-                continue;
+                kept = None;
+                Event::Idle(slot)
             }
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        let outcome = if lease.holds(delivery.epoch, clock::mono()) {
-            attempt(&mut notifier, &delivery, || make(settings))
-        } else {
-            Outcome::NotTried
-        };
-        if outcomes.send((delivery.id, outcome)).is_err() {
+        if events.send(event).is_err() {
             return;
         }
     }
 }
 
-/// One attempt. A fault of a library must not cost the receiver its thread, and with it every later alert; what it
-/// left behind is not used again.
-fn attempt(
-    notifier: &mut Option<Box<dyn Notifier>>,
-    delivery: &Attempt,
-    make: impl FnOnce() -> Box<dyn Notifier>,
-) -> Outcome {
-    let send = || notifier.get_or_insert_with(make).send(&delivery.notification);
+/// One attempt, if the lease still holds once its turn has come.
+///
+/// A fault of a library must not cost the slot its worker, and with it every later alert; what it left behind is not
+/// used again.
+fn attempt(kept: &mut Option<Kept>, job: &Job, lease: &Lease, notifiers: &Notifiers) -> Outcome {
+    let send = || {
+        // Another receiver's connection is closed first, so that no host sees more of them than there are slots.
+        drop(kept.take_if(|kept| !Arc::ptr_eq(&kept.receiver, &job.receiver)));
+        let make = || Kept { receiver: Arc::clone(&job.receiver), notifier: (notifiers.make)(&job.receiver) };
+        let kept = kept.get_or_insert_with(make);
+        if lease.holds(job.attempt.epoch, clock::mono()) {
+            kept.notifier.send(&job.attempt.notification)
+        } else {
+            Outcome::NotTried
+        }
+    };
     catch_unwind(AssertUnwindSafe(send)).unwrap_or_else(|_| {
-        *notifier = None;
+        *kept = None;
         Outcome::Ambiguous { reason: "the attempt panicked; see the log".to_owned() }
     })
 }
@@ -177,6 +269,12 @@ fn attempt(
 mod tests {
     use super::*;
     use crate::model::message::Notification;
+    use crate::model::receiver::{Secret, Settings, Webhook};
+    use crate::model::status::{Grant, Session};
+    use crate::published::{Writer, cell};
+    use crate::threads::Threads;
+
+    const SOON: Duration = Duration::from_secs(10);
 
     struct Broken;
 
@@ -186,26 +284,120 @@ mod tests {
         }
     }
 
-    struct Whole;
+    /// Says that an attempt began, and ends it when it is told to.
+    struct Gate {
+        began: Sender<()>,
+        end: Receiver<()>,
+    }
 
-    impl Notifier for Whole {
+    impl Notifier for Gate {
         fn send(&mut self, _: &Notification) -> Outcome {
+            self.began.send(()).unwrap();
+            self.end.recv_timeout(SOON).unwrap();
             Outcome::Accepted
         }
     }
 
+    fn receiver(name: &str) -> receiver::Receiver {
+        let url = Secret::new("http://h".to_owned());
+        let settings = Settings::Webhook(Webhook { url, headers: Vec::new(), secret: None });
+        receiver::Receiver { id: ReceiverId(name.into()), name: name.into(), settings }
+    }
+
+    fn attempt_at(name: &str, number: u64) -> Attempt {
+        Attempt {
+            id: AttemptId(number),
+            epoch: 1,
+            receiver: ReceiverId(name.into()),
+            notification: Notification { cluster: "c".into(), agent: "a".into(), items: Vec::new() },
+        }
+    }
+
+    fn cluster(epoch: Option<u64>) -> Cluster {
+        Cluster { grant: epoch.map(|epoch| Grant { epoch, generation: 1 }), ..Cluster::default() }
+    }
+
+    /// A lease of epoch 1, and what ends it.
+    fn lease() -> (Writer<Cluster>, Lease) {
+        let now = clock::mono();
+        let (timeout, server) = (Duration::from_secs(3600), "s".into());
+        let session = Session { generation: 1, server, timeout, answered: now, written: Some(now) };
+        let connection = Connection { session: Some(session), sessions: 1, last_error: None };
+        let (writer, cluster) = cell(cluster(Some(1)));
+        let (connection, in_effect) = (cell(connection).1, cell(Some(1)).1);
+        (writer, Lease { cluster, connection, in_effect })
+    }
+
+    fn notifiers(make: impl Fn() -> Box<dyn Notifier> + Send + Sync + 'static) -> Notifiers {
+        Notifiers { make: Arc::new(move |_| make()), host: |_| "h".into() }
+    }
+
     #[test]
     fn an_attempt_that_panics_is_ambiguous_and_the_next_is_made_anew() {
-        let delivery = Attempt {
-            id: AttemptId(1),
-            epoch: 1,
-            receiver: ReceiverId("r".into()),
-            notification: Notification { cluster: "c".into(), agent: "a".into(), items: Vec::new() },
-        };
+        let (_writer, lease) = lease();
+        let job = Job { attempt: attempt_at("r", 1), receiver: Arc::new(receiver("r")) };
         let is_ambiguous = |outcome| matches!(outcome, Outcome::Ambiguous { .. });
-        let mut notifier = None;
-        assert!(is_ambiguous(attempt(&mut notifier, &delivery, || panic!("for a test"))));
-        assert!(is_ambiguous(attempt(&mut notifier, &delivery, || Box::new(Broken))));
-        assert_eq!(attempt(&mut notifier, &delivery, || Box::new(Whole)), Outcome::Accepted);
+        let mut kept = None;
+        let (began, _begun) = unbounded();
+        let (ended, end) = unbounded();
+        ended.send(()).unwrap();
+        let whole = notifiers(move || Box::new(Gate { began: began.clone(), end: end.clone() }));
+        assert!(is_ambiguous(attempt(&mut kept, &job, &lease, &notifiers(|| panic!("for a test")))));
+        assert!(is_ambiguous(attempt(&mut kept, &job, &lease, &notifiers(|| Box::new(Broken)))));
+        assert_eq!(attempt(&mut kept, &job, &lease, &whole), Outcome::Accepted);
+    }
+
+    #[test]
+    fn what_waits_when_the_lease_lapses_is_not_tried_at_once_and_never() {
+        let threads = Threads::default();
+        let (writer, lease) = lease();
+        let ((began, begun), (ended, end)) = (unbounded(), unbounded());
+        let gate = notifiers(move || Box::new(Gate { began: began.clone(), end: end.clone() }));
+        let mut receivers = Receivers::new(gate, lease, threads.spawner());
+        let names: Vec<String> = (0..12).map(|number| format!("r{number}")).collect();
+        receivers.replace(&names.iter().map(|name| receiver(name)).collect::<Vec<_>>());
+        for (number, name) in names.iter().enumerate() {
+            receivers.deliver(attempt_at(name, number as u64));
+        }
+        (0..8).for_each(|_| begun.recv_timeout(SOON).unwrap());
+        receivers.withdraw_lapsed(clock::mono());
+        assert!(receivers.events().is_empty(), "the lease holds");
+
+        writer.publish(cluster(Some(2)));
+        receivers.withdraw_lapsed(clock::mono());
+        let skipped: Vec<_> =
+            receivers.events().try_iter().filter_map(|event| receivers.heard(event)).collect();
+        let not_tried = |number| (AttemptId(number), Outcome::NotTried);
+        assert_eq!(skipped, (8..12).map(not_tried).collect::<Vec<_>>());
+
+        (0..8).for_each(|_| ended.send(()).unwrap());
+        for _ in 0..8 {
+            let event = receivers.events().recv_timeout(SOON).unwrap();
+            assert_eq!(receivers.heard(event).unwrap().1, Outcome::Accepted);
+        }
+        // A slot falls free, and its lease is not that of the next.
+        receivers.deliver(attempt_at("r9", 20));
+        let event = receivers.events().recv_timeout(SOON).unwrap();
+        assert_eq!(receivers.heard(event), Some(not_tried(20)));
+        assert!(begun.is_empty());
+    }
+
+    #[test]
+    fn what_waits_for_a_receiver_that_is_gone_is_not_tried() {
+        let threads = Threads::default();
+        let (_writer, lease) = lease();
+        let ((began, begun), (ended, end)) = (unbounded(), unbounded());
+        let gate = notifiers(move || Box::new(Gate { began: began.clone(), end: end.clone() }));
+        let mut receivers = Receivers::new(gate, lease, threads.spawner());
+        let all: Vec<_> = (0..9).map(|number| receiver(&format!("r{number}"))).collect();
+        receivers.replace(&all);
+        for (number, one) in all.iter().enumerate() {
+            receivers.deliver(attempt_at(&one.id.0, number as u64));
+        }
+        (0..8).for_each(|_| begun.recv_timeout(SOON).unwrap());
+        receivers.replace(&all[..8]);
+        let event = receivers.events().recv_timeout(SOON).unwrap();
+        assert_eq!(receivers.heard(event), Some((AttemptId(8), Outcome::NotTried)));
+        (0..8).for_each(|_| ended.send(()).unwrap());
     }
 }

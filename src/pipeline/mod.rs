@@ -1,4 +1,4 @@
-//! The evaluator and alert loops, and the threads that make attempts: wait, stamp the time, call the model, act
+//! The evaluator and alert loops, and the workers that make attempts: wait, stamp the time, call the model, act
 //! on what it returns.
 
 mod alerts;
@@ -9,6 +9,6 @@ mod heartbeat;
 mod pace;
 
 pub use alerts::{Inlets as AlertInlets, Outlets as AlertOutlets, Settings, alert};
-pub use deliver::{Lease, NotifierFactory};
+pub use deliver::{Lease, Notifiers};
 pub use evaluate::evaluate;
 pub use heartbeat::{Ping, heartbeat};

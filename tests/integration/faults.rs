@@ -33,10 +33,10 @@ fn a_panic_in_any_thread_ends_the_daemon_and_names_it() {
 }
 
 #[test]
-fn a_panic_in_a_receivers_thread_ends_the_daemon_and_names_it() {
+fn a_panic_in_a_thread_that_notifies_ends_the_daemon_and_names_it() {
     let (space, sink) = (shared(), HttpSink::start());
     let yaml = format!("/bad: {{children: 1, alerter: {{webhook: {{url: \"{}\"}}}}}}\n", sink.url("/hook"));
-    ends_by("to-webhook", Daemon::with(space.address(), &yaml));
+    ends_by("notify", Daemon::with(space.address(), &yaml));
 }
 
 #[test]

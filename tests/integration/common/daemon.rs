@@ -343,6 +343,13 @@ impl Builder {
         self.by(command)
     }
 
+    /// With a soft limit of so many descriptors, and whatever hard one there is.
+    pub fn few_descriptors(self, most: u32) -> Self {
+        let mut command = bound_to_us("prlimit");
+        command.arg(format!("--nofile={most}:")).args(["--", EXECUTABLE]).args(self.own_args());
+        self.by(command)
+    }
+
     /// The arguments of the executable itself.
     fn own_args(&self) -> impl Iterator<Item = &OsStr> {
         self.command.get_args().skip_while(|arg| *arg != EXECUTABLE).skip(1)

@@ -4,6 +4,7 @@ mod alertmanager;
 mod http;
 mod mail;
 mod mail_server_down;
+mod many_receivers;
 mod messages;
 mod storm;
 mod who_is_told;
