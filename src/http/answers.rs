@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossbeam_channel::Receiver;
 use tiny_http::{Header, Request, Response, StatusCode};
 
 use super::backend::{CONN, Requests, TICKET};
@@ -15,26 +16,29 @@ use crate::clock;
 const IDLE: Duration = Duration::from_secs(20);
 
 pub struct Answers {
-    requests: Requests,
+    /// One server's requests after the other's.
+    servers: Receiver<Requests>,
     router: Router,
 }
 
 impl Answers {
-    pub fn new(requests: Requests, router: Router) -> Self {
-        Self { requests, router }
+    pub fn new(servers: Receiver<Requests>, router: Router) -> Self {
+        Self { servers, router }
     }
 
     /// Answers until the gate ends.
     pub fn run(mut self) {
-        while let Ok(request) = self.requests.next(IDLE) {
-            match request {
-                Some(request) => self.answer(request),
-                None => self.router.forget(),
+        while let Ok(requests) = self.servers.recv() {
+            while let Ok(request) = requests.next(IDLE) {
+                match request {
+                    Some(request) => self.answer(request, &requests),
+                    None => self.router.forget(),
+                }
             }
         }
     }
 
-    fn answer(&mut self, request: Request) {
+    fn answer(&mut self, request: Request, requests: &Requests) {
         // A panic ends this request only. The snapshots are whole, and the cache is emptied.
         let answer = catch_unwind(AssertUnwindSafe(|| self.router.answer(&routed(&request), clock::mono())))
             .unwrap_or_else(|_| {
@@ -43,7 +47,7 @@ impl Answers {
             });
         let number = |name| header(&request, name).and_then(|value| value.parse::<usize>().ok());
         let Some((conn, ticket)) = number(CONN).zip(number(TICKET)) else { return };
-        if let Some(bodies) = self.requests.bodies.get(conn) {
+        if let Some(bodies) = requests.bodies.get(conn) {
             // Never full, as it carries one request at a time; if the gate has ended nobody wants it.
             bodies.try_send((ticket as u64, Arc::clone(&answer.body))).ok();
         }

@@ -2,7 +2,7 @@
 //!
 //! tiny_http takes a thread a connection, waits for ever, and never accepts again once a descriptor was not to be
 //! had. So it gets all its connections at the start, over a socket that nobody else can reach, and then its
-//! socket is closed for new ones.
+//! socket is closed for new ones. Once one of them is lost, tiny_http is started anew, as soon as the others are free.
 //!
 //! Only heads pass through it. A body goes straight from the thread that answers to the gate: it would be copied
 //! twice on the way, and be held once for each slow reader, while this way all who read the same snapshot share
@@ -25,6 +25,11 @@ use super::request::Request;
 const CONNS: usize = 4;
 /// How long an answer may take to be made, and tiny_http to start.
 pub const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// How much longer a backend connection has once it was seen to be overdue. If the whole process was stopped for
+/// longer than an answer may take, the answer is on its way.
+const GRACE: Duration = Duration::from_secs(1);
+/// How long to wait after tiny_http could not be started anew.
+const RETRY: Duration = Duration::from_secs(1);
 /// The header that tells which backend connection a request came by.
 pub const CONN: &str = "X-Conn";
 /// The header that tells a request's number.
@@ -35,12 +40,20 @@ pub type Bytes = Arc<Vec<u8>>;
 
 /// The gate's end.
 pub struct Backend {
-    /// The backend connections that work.
-    pub(super) conns: Vec<BackendConn>,
+    server: Server,
+    /// Takes the other end of each server to the thread that answers.
+    requests: Sender<Requests>,
+    /// When to try again to start tiny_http anew.
+    retry: Option<Instant>,
+    tickets: u64,
+}
+
+/// One tiny_http and the connections to it that work.
+struct Server {
+    conns: Vec<BackendConn>,
     server: Arc<ManuallyDrop<tiny_http::Server>>,
     /// Dropped to tell the other end that no more requests come.
     alive: Option<Sender<()>>,
-    tickets: u64,
 }
 
 /// The answering thread's end.
@@ -67,6 +80,8 @@ struct Asked {
     client: u64,
     ticket: u64,
     since: Instant,
+    /// When it was first seen to be overdue.
+    overdue: Option<Instant>,
 }
 
 /// An answer, from the status line on.
@@ -78,11 +93,85 @@ pub struct Reply {
 }
 
 impl Backend {
-    /// Starts tiny_http.
+    /// Starts tiny_http. Its requests come through the channel, one server's after the other's.
     ///
     /// # Errors
     /// No descriptor or thread was to be had.
-    pub fn start() -> io::Result<(Self, Requests)> {
+    pub fn start() -> io::Result<(Self, Receiver<Requests>)> {
+        let (server, first) = Server::start()?;
+        let (requests, servers) = bounded(1);
+        // The channel is empty, and its other end is here.
+        requests.try_send(first).ok();
+        Ok((Self { server, requests, retry: None, tickets: 0 }, servers))
+    }
+
+    /// The connections that work.
+    pub(super) fn conns(&mut self) -> &mut Vec<BackendConn> {
+        &mut self.server.conns
+    }
+
+    pub(super) fn fds(&self) -> impl Iterator<Item = &BackendConn> {
+        self.server.conns.iter()
+    }
+
+    /// Passes a request on, if a backend connection is free. Says whether it was.
+    pub fn ask(&mut self, client: u64, request: &Request, now: Instant) -> bool {
+        if self.drains(now) {
+            return false;
+        }
+        let Some(conn) = self.server.conns.iter_mut().find(|conn| conn.asked.is_none()) else { return false };
+        self.tickets += 1;
+        conn.ask(Asked { client, ticket: self.tickets, since: now, overdue: None }, request);
+        true
+    }
+
+    /// Gives up backend connections whose answer is overdue.
+    pub fn expire(&mut self, now: Instant) {
+        self.server.conns.retain_mut(|conn| conn.asked.as_mut().is_none_or(|asked| asked.may_go_on(now)));
+    }
+
+    /// Replaces what is lost: starts tiny_http anew once nothing is under way in the old one. As long as that fails,
+    /// what is left of the old one serves.
+    ///
+    /// # Errors
+    /// The thread that answers has not even begun with the server before.
+    pub fn renew(&mut self, now: Instant) -> io::Result<()> {
+        if !self.drains(now) || self.server.conns.iter().any(|conn| conn.asked.is_some()) {
+            return Ok(());
+        }
+        match Server::start() {
+            Ok((server, requests)) => {
+                let hangs = |_| io::Error::other("the thread that answers HTTP hangs");
+                self.requests.try_send(requests).map_err(hangs)?;
+                (self.server, self.retry) = (server, None);
+                log::info!("replaced the connections between the HTTP gate and its server: one was lost");
+            }
+            Err(error) => {
+                if self.retry.is_none() {
+                    log::warn!(
+                        "cannot replace a lost connection to the HTTP server, and will keep trying: {error}"
+                    );
+                }
+                self.retry = Some(now + RETRY);
+            }
+        }
+        Ok(())
+    }
+
+    /// When to call [`Self::expire`] and [`Self::renew`].
+    pub fn deadline(&self) -> Option<Instant> {
+        let asked = self.server.conns.iter().filter_map(|conn| conn.asked.as_ref());
+        asked.map(Asked::deadline).chain(self.retry).min()
+    }
+
+    /// Whether nothing is to be begun on the server that is there, because another will take its place.
+    fn drains(&self, now: Instant) -> bool {
+        self.server.conns.len() < CONNS && self.retry.is_none_or(|at| at <= now)
+    }
+}
+
+impl Server {
+    fn start() -> io::Result<(Self, Requests)> {
         let listener = unnamed_listener()?;
         let address = listener.local_addr()?;
         let mut conns = Vec::new();
@@ -105,27 +194,26 @@ impl Backend {
         let server = Arc::new(ManuallyDrop::new(server));
         let (alive, watched) = bounded(0);
         let requests = Requests { server: Arc::clone(&server), bodies, alive: watched };
-        Ok((Self { conns, server, alive: Some(alive), tickets: 0 }, requests))
-    }
-
-    /// Passes a request on, if a backend connection is free. Says whether it was.
-    pub fn ask(&mut self, client: u64, request: &Request, now: Instant) -> bool {
-        let Some(conn) = self.conns.iter_mut().find(|conn| conn.asked.is_none()) else { return false };
-        self.tickets += 1;
-        conn.ask(Asked { client, ticket: self.tickets, since: now }, request);
-        true
-    }
-
-    /// Gives up backend connections whose answer is overdue.
-    pub fn expire(&mut self, now: Instant) {
-        self.conns.retain(|conn| conn.asked.as_ref().is_none_or(|asked| now < asked.since + ANSWER_TIME));
+        Ok((Self { conns, server, alive: Some(alive) }, requests))
     }
 }
 
-impl Drop for Backend {
+impl Drop for Server {
     fn drop(&mut self) {
         self.alive = None;
         self.server.unblock();
+    }
+}
+
+impl Asked {
+    /// Whether the answer may still come; takes note of the first time that it should have.
+    fn may_go_on(&mut self, now: Instant) -> bool {
+        let is_due = now < self.since + ANSWER_TIME;
+        is_due || now < *self.overdue.get_or_insert(now) + GRACE
+    }
+
+    fn deadline(&self) -> Instant {
+        self.overdue.map_or(self.since + ANSWER_TIME, |overdue| overdue + GRACE)
     }
 }
 
@@ -133,7 +221,7 @@ impl Requests {
     /// The next request; `None` if there was none for `timeout`.
     ///
     /// # Errors
-    /// The gate has ended.
+    /// The gate has ended, or has started another server.
     pub fn next(&self, timeout: Duration) -> io::Result<Option<tiny_http::Request>> {
         let request = self.server.recv_timeout(timeout)?;
         let ended = self.alive.try_recv() == Err(crossbeam_channel::TryRecvError::Disconnected);
@@ -212,38 +300,72 @@ mod tests {
 
     #[test]
     fn nobody_else_can_reach_tiny_http() {
-        let (backend, _questions) = Backend::start().unwrap();
-        let address = backend.conns[0].stream.peer_addr().unwrap();
+        let (mut backend, _servers) = Backend::start().unwrap();
+        let address = backend.conns()[0].stream.peer_addr().unwrap();
         let refused = UnixStream::connect_addr(&address).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
     }
 
-    #[test]
-    fn a_lane_that_does_not_answer_is_given_up() {
-        let request = Request {
+    fn request() -> Request {
+        Request {
             is_head: false,
             target: "/".to_owned(),
             wants_html: false,
             if_none_match: None,
             keep_alive: true,
-        };
-        let (mut backend, _questions) = Backend::start().unwrap();
-        let start = now();
-        for client in 0..CONNS {
-            assert!(backend.ask(client as u64, &request, start));
         }
-        assert!(!backend.ask(99, &request, start), "all are busy");
-        backend.expire(start + ANSWER_TIME - Duration::from_millis(1));
-        assert_eq!(backend.conns.len(), CONNS);
-        backend.expire(start + ANSWER_TIME);
-        assert_eq!(backend.conns.len(), 0);
+    }
+
+    #[test]
+    fn a_connection_that_does_not_answer_is_replaced_once_the_others_are_free() {
+        let (mut backend, servers) = Backend::start().unwrap();
+        let first = servers.try_recv().unwrap();
+        let start = now();
+        let passing = |millis| start + Duration::from_millis(millis);
+        assert!(backend.ask(0, &request(), start) && backend.ask(1, &request(), passing(5_000)));
+        backend.expire(passing(9_999));
+        assert_eq!((backend.conns().len(), backend.deadline()), (CONNS, Some(passing(10_000))));
+        // It is seen late, as after a pause of the whole process: the answer may be on its way.
+        backend.expire(passing(14_000));
+        assert_eq!((backend.conns().len(), backend.deadline()), (CONNS, Some(passing(15_000))));
+        backend.expire(passing(14_999));
+        backend.renew(passing(14_999)).unwrap();
+        assert_eq!(backend.conns().len(), CONNS);
+        backend.expire(passing(15_000));
+        backend.renew(passing(15_000)).unwrap();
+        assert_eq!(backend.conns().len(), CONNS - 1, "another request is still inside");
+        assert!(!backend.ask(2, &request(), passing(15_000)), "and none follows it");
+        backend.expire(passing(16_000));
+        backend.renew(passing(16_000)).unwrap();
+        assert_eq!(backend.conns().len(), CONNS);
+        while first.next(Duration::from_secs(9)).is_ok() {}
+        assert!(backend.ask(2, &request(), passing(16_000)));
+        let second = servers.try_recv().unwrap();
+        assert!(second.next(Duration::from_secs(9)).unwrap().is_some(), "the new server takes requests");
+    }
+
+    #[test]
+    fn a_thread_that_never_comes_to_the_next_server_is_told() {
+        let (mut backend, _servers) = Backend::start().unwrap();
+        backend.conns().pop();
+        assert!(backend.renew(now()).is_err());
+    }
+
+    #[test]
+    fn all_are_busy_or_none() {
+        let (mut backend, _servers) = Backend::start().unwrap();
+        for client in 0..CONNS {
+            assert!(backend.ask(client as u64, &request(), now()));
+        }
+        assert!(!backend.ask(99, &request(), now()));
     }
 
     #[test]
     fn the_end_of_the_gate_ends_the_questions() {
-        let (backend, requests) = Backend::start().unwrap();
+        let (backend, servers) = Backend::start().unwrap();
+        let requests = servers.recv().unwrap();
         assert!(requests.next(Duration::from_millis(1)).unwrap().is_none());
         drop(backend);
-        assert!(requests.next(Duration::from_secs(9)).is_err());
+        assert!(requests.next(Duration::from_secs(9)).is_err() && servers.recv().is_err());
     }
 }

@@ -71,14 +71,12 @@ impl Gate {
     /// Serves until `stop` becomes readable.
     ///
     /// # Errors
-    /// No backend connection to tiny_http is left, or waiting itself fails.
+    /// The thread that answers hangs, or waiting itself fails.
     pub fn run(mut self) -> io::Result<()> {
         loop {
             let now = clock::mono();
             self.expire(now);
-            if self.backend.conns.is_empty() {
-                return Err(io::Error::other("all connections to tiny_http are lost"));
-            }
+            self.backend.renew(now)?;
             self.ask(now);
             let ready = self.wait(now)?;
             if ready.stop {
@@ -138,7 +136,7 @@ impl Gate {
         let accepts = self.paused.is_none() && self.has_room();
         // It is listed even when nothing is asked of it, so that what follows it keeps its place.
         fds.push(PollFd::new(&self.listener, if accepts { PollFlags::IN } else { PollFlags::empty() }));
-        fds.extend(self.backend.conns.iter().map(|conn| PollFd::new(conn, PollFlags::IN)));
+        fds.extend(self.backend.fds().map(|conn| PollFd::new(conn, PollFlags::IN)));
         fds.extend(self.clients.values().map(|client| PollFd::new(client, client.interest())));
         match poll(&mut fds, self.timeout(now).as_ref()) {
             Ok(_) => {}
@@ -147,7 +145,7 @@ impl Gate {
         }
         let happened: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         let (fixed, rest) = happened.split_at(2);
-        let (conns, clients) = rest.split_at(self.backend.conns.len());
+        let (conns, clients) = rest.split_at(self.backend.fds().count());
         Ok(Ready {
             stop: fixed[0],
             accept: fixed[1] && accepts,
@@ -156,15 +154,16 @@ impl Gate {
         })
     }
 
-    /// How long to wait at most; every client has a deadline, and so has every backend connection that is busy for one.
+    /// How long to wait at most; every client has a deadline, and so has every backend connection that is busy.
     fn timeout(&self, now: Instant) -> Option<Timespec> {
-        let first = self.clients.values().map(Client::deadline).chain(self.paused).min()?;
+        let deadlines = self.clients.values().map(Client::deadline);
+        let first = deadlines.chain(self.paused).chain(self.backend.deadline()).min()?;
         Timespec::try_from(first.saturating_duration_since(now)).ok()
     }
 
     /// Reads from a backend connection.
     fn hear(&mut self, at: usize, now: Instant) {
-        match self.backend.conns[at].read() {
+        match self.backend.conns()[at].read() {
             Ok(Some(reply)) => {
                 let body = Arc::clone(&reply.body);
                 self.with(reply.client, |client| client.answer(reply.head, reply.body, now));
@@ -172,7 +171,7 @@ impl Gate {
             }
             Ok(None) => {}
             // Its client hears of it at its deadline.
-            Err(_) => drop(self.backend.conns.remove(at)),
+            Err(_) => drop(self.backend.conns().remove(at)),
         }
     }
 

@@ -97,16 +97,16 @@ impl Listener {
     }
 }
 
-/// Serves until the stopper is dropped. Takes the calling thread and starts one more, which it joins.
+/// Serves until the stopper is dropped. Takes the calling thread and starts one more, which it joins in the end.
 ///
 /// # Errors
-/// What makes serving impossible: at the start no thread or descriptor to be had, later the loss of tiny_http's
-/// threads. Nothing that a client does is such an error.
+/// What makes serving impossible: at the start no thread or descriptor to be had, later an answering
+/// thread that hangs. Nothing that a client does is such an error.
 pub fn serve(listener: Listener, snapshots: Snapshots, spawner: &Spawner) -> io::Result<()> {
-    let (backend, requests) = Backend::start()?;
-    let answers = Answers::new(requests, Router::new(snapshots));
+    let (backend, servers) = Backend::start()?;
+    let answers = Answers::new(servers, Router::new(snapshots));
     let answering = spawner.spawn("http-answers", || answers.run())?;
-    let served = Gate::new(listener.socket, listener.stop, backend).run();
-    let joined = answering.join().map_err(|_| io::Error::other("the thread that answers HTTP panicked"));
-    served.and(joined)
+    // A thread that hangs is not waited for.
+    Gate::new(listener.socket, listener.stop, backend).run()?;
+    answering.join().map_err(|_| io::Error::other("the thread that answers HTTP panicked"))
 }

@@ -1,10 +1,17 @@
 //! The HTTP server of the executable: what needs a whole daemon behind it.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::common::{Access, Answer, Daemon, HttpSink, Mode, SmtpSink, Space, shared};
+use crate::common::{
+    Access, Answer, Daemon, HttpSink, Mode, SOON, SmtpSink, Space, eventually, shared, throughout,
+};
 
 #[test]
 fn every_place_answers_as_promised() {
@@ -88,4 +95,40 @@ fn prometheus_accepts_the_metrics_and_json_tools_the_rest() {
         let keys = |body: Value| body.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(keys(serde_json::from_str(&printed).unwrap()), keys(daemon.get(path).json()), "{path}");
     }
+}
+
+#[test]
+fn a_daemon_that_is_stopped_again_and_again_goes_on_answering() {
+    const CLIENTS: usize = 12;
+    // Longer than an answer may take.
+    const STOPPED: Duration = Duration::from_millis(11_500);
+    let space = shared();
+    let mut daemon = Daemon::start(space.address(), "/services/foo: {children: 0}\n");
+    let (stop, began, address) = (AtomicBool::new(false), Instant::now(), daemon.address().to_owned());
+    let ask = || -> std::io::Result<()> {
+        let mut stream = TcpStream::connect(&address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+        stream.read_to_end(&mut Vec::new()).map(drop)
+    };
+    let client = || {
+        // If the test fails they end all the same.
+        while !stop.load(Ordering::Relaxed) && began.elapsed() < 12 * STOPPED {
+            // Whoever waited for longer than an answer may take is turned away.
+            ask().ok();
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..CLIENTS).for_each(|_| drop(scope.spawn(client)));
+        for _ in 0..5 {
+            eventually(SOON, "an answer", || daemon.try_get("/-/healthy"));
+            daemon.signal(Signal::STOP);
+            throughout(STOPPED, "stopped", || true);
+            daemon.signal(Signal::CONT);
+        }
+        let answer = eventually(SOON, "an answer", || daemon.try_get("/metrics"));
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(answer.status, 200);
+    });
+    assert_eq!(daemon.stop(), Some(0));
 }
