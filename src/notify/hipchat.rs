@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::http::{Client, join};
+use super::http::{Client, failed, join};
 use crate::model::message::{Kind, Notification};
 use crate::model::notifier::Notifier;
 use crate::model::receiver::{HipChat, Outcome};
@@ -43,12 +43,15 @@ impl HipChatNotifier {
         let headers = [("Content-Type", "application/x-www-form-urlencoded")];
         let mut answer = self.client.post(&headers, body.as_bytes())?;
         answer.check()?;
-        let said: Value = serde_json::from_slice(&answer.body().unwrap_or_default()).unwrap_or_default();
-        match said["status"].as_str() {
-            Some("sent") => Ok(()),
-            Some(_) | None => {
-                Err(Outcome::Ambiguous { reason: "HipChat's answer was not understood".to_owned() })
-            }
+        let Some(body) = answer.body() else {
+            return Err(Outcome::Ambiguous { reason: "HipChat's answer broke off".to_owned() });
+        };
+        // What was taken and is not understood is taken: it would be repeated for as long as it is answered so.
+        let said: Value = serde_json::from_slice(&body).unwrap_or_default();
+        if said["error"].is_null() {
+            Ok(())
+        } else {
+            Err(failed("HipChat answered with an error".to_owned()))
         }
     }
 }

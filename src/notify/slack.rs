@@ -66,12 +66,11 @@ impl SlackNotifier {
             Slack::Api { channel, token, from, .. } => {
                 let bearer = format!("Bearer {}", token.reveal());
                 let body = payload(text, Some(channel), from.as_deref()).to_string();
-                let answer = self.client.post(&[json, ("Authorization", &bearer)], body.as_bytes())?;
-                api_answer(answer)
+                understood(self.client.post(&[json, ("Authorization", &bearer)], body.as_bytes())?)
             }
             Slack::Webhook { channel, from, .. } => {
                 let body = payload(text, channel.as_deref(), from.as_deref()).to_string();
-                webhook_answer(self.client.post(&[json], body.as_bytes())?)
+                understood(self.client.post(&[json], body.as_bytes())?)
             }
         }
     }
@@ -100,35 +99,19 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// The API says in JSON whether it did it, mostly with status 200.
-fn api_answer(mut answer: Answer) -> Result<(), Outcome> {
+/// The API, and those that imitate it or its webhooks, say in JSON whether they did it, mostly with status 200; a
+/// webhook says `ok`, or nothing. What was taken and is not understood is taken: the message would be repeated for as
+/// long as it is answered so.
+fn understood(mut answer: Answer) -> Result<(), Outcome> {
     answer.check_with(word)?;
-    let body = answer.body().unwrap_or_default();
-    let said: Value = serde_json::from_slice(&body).unwrap_or_default();
-    match said["ok"].as_bool() {
-        Some(true) => Ok(()),
-        Some(false) => Err(refusal(said["error"].as_str().unwrap_or_default(), answer.retry_after())),
-        None => Err(not_understood()),
-    }
-}
-
-/// A webhook says `ok`; those that imitate Slack's say it in JSON.
-fn webhook_answer(mut answer: Answer) -> Result<(), Outcome> {
-    answer.check_with(word)?;
-    let body = answer.body().unwrap_or_default();
-    if body.trim_ascii() == b"ok" {
-        return Ok(());
-    }
+    let Some(body) = answer.body() else {
+        return Err(Outcome::Ambiguous { reason: "Slack's answer broke off".to_owned() });
+    };
     let said: Value = serde_json::from_slice(&body).unwrap_or_default();
     match said["ok"].as_bool().or(said["success"].as_bool()) {
-        Some(true) => Ok(()),
         Some(false) => Err(refusal(said["error"].as_str().unwrap_or_default(), answer.retry_after())),
-        None => Err(not_understood()),
+        Some(true) | None => Ok(()),
     }
-}
-
-fn not_understood() -> Outcome {
-    Outcome::Ambiguous { reason: "Slack's answer was not understood".to_owned() }
 }
 
 /// What an error that Slack names means. One that is not known to be final may pass.

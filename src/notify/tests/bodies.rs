@@ -88,8 +88,8 @@ fn slack_api_answers() {
     check(r#"{"ok":false,"error":"ratelimited"}"#, "failed");
     check(r#"{"ok":false,"error":"service_unavailable"}"#, "failed");
     check(r#"{"ok":false,"error":"fatal_error"}"#, "ambiguous");
-    check(r#"{"ok":fal"#, "ambiguous");
-    check("", "ambiguous");
+    check(r#"{"ok":fal"#, "accepted");
+    check("", "accepted");
 }
 
 #[test]
@@ -109,7 +109,11 @@ fn slack_webhook_message_and_answers() {
     check("200 OK", "ok\n", "accepted");
     check("200 OK", r#"{"success":true}"#, "accepted");
     check("200 OK", r#"{"ok":false,"error":"is_archived"}"#, "refused");
-    check("200 OK", "<html>Please log in</html>", "ambiguous");
+    check("200 OK", r#"{"ok":false,"error":"ratelimited"}"#, "failed");
+    check("200 OK", r#"{"success":false}"#, "failed");
+    check("200 OK", "", "accepted");
+    check("202 Accepted", "queued", "accepted");
+    check("200 OK", "[]", "accepted");
     check("404 Not Found", "no_service", "refused");
     check("500 Internal Server Error", "rollup_error", "failed");
 }
@@ -127,7 +131,10 @@ fn hipchat_message_and_answers() {
          &message_format=text&color=red&notify=1"
     );
     let check = |status, body, expected| assert_eq!(answered(hipchat, status, body), expected, "{body}");
-    check("200 OK", "hello", "ambiguous");
+    check("200 OK", "hello", "accepted");
+    check("200 OK", "", "accepted");
+    check("200 OK", r#"{"status":"queued"}"#, "accepted");
+    check("200 OK", r#"{"error":{"code":503}}"#, "failed");
     check("401 Unauthorized", "", "refused");
     check("429 Too Many Requests", "", "failed");
 }

@@ -104,15 +104,15 @@ fn a_body_without_end_neither_hangs_nor_grows() {
     check(Act::Endless(HEAD), LIMIT, "accepted");
     check(Act::Drip(HEAD), LIMIT, "accepted");
 
-    // Slack has to say "ok".
-    let check = |act, limit| {
+    // Slack may say that it did not take it.
+    let check = |act, limit, expected| {
         let (address, _requests) = http(vec![act]);
         let start = clock::mono();
-        assert_eq!(kind(&attempt(slack(&address), &firing(), limit)), "ambiguous", "{act:?}");
+        assert_eq!(kind(&attempt(slack(&address), &firing(), limit)), expected, "{act:?}");
         clock::mono() - start
     };
-    assert!(check(Act::Endless(HEAD), LIMIT) < LIMIT / 2);
-    check(Act::Drip(HEAD), Duration::from_secs(2));
+    assert!(check(Act::Endless(HEAD), LIMIT, "accepted") < LIMIT / 2);
+    check(Act::Drip(HEAD), Duration::from_secs(2), "ambiguous");
 }
 
 #[test]

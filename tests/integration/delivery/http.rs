@@ -31,7 +31,7 @@ fn each_service_is_told_both_ends_whatever_it_answers_at_first() {
     let limited = json!({"ok": false, "error": "ratelimited"});
     sink.answer_once(SLACK, Answer::json(&limited).header("Retry-After", "1"));
     sink.answer(SLACK, Answer::json(&json!({"ok": true})));
-    sink.answer_once(HIPCHAT, Answer::endless());
+    sink.answer_once(HIPCHAT, Answer::hang_up());
     sink.answer(HIPCHAT, Answer::json(&json!({"status": "sent"})));
     sink.answer_once(PAGERDUTY, Answer::status(500).body("{\"message\": \"of s3cret-pager\"}"));
     sink.answer(PAGERDUTY, Answer::status(202).body("{\"status\": \"success\"}"));
