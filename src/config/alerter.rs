@@ -7,6 +7,7 @@ use super::address;
 use super::document::Value;
 use super::located::Located;
 use super::map::Map;
+use super::receivers::Identity;
 use super::url::Url;
 use super::validator::{Reported, Validator};
 use crate::model::receiver::{Email, HipChat, PagerDuty, ReceiverId, Settings, Slack, Smtp};
@@ -71,14 +72,14 @@ impl Validator<'_> {
             };
             let settings =
                 Settings::Email(Email { address: address.as_str().into(), smtp: Arc::clone(smtp) });
-            ids.extend(self.receiver(at, &address, &address, settings));
+            ids.extend(self.receiver(at, Identity { what: &address, name: None }, &address, settings));
         }
         ids
     }
 
     fn slack(&mut self, at: &Located<'_, '_>) -> Vec<ReceiverId> {
-        const KEYS: [&str; 7] =
-            ["channel", "token", "token_file", "webhook_url", "webhook_url_file", "from", "api_url"];
+        const KEYS: [&str; 8] =
+            ["channel", "token", "token_file", "webhook_url", "webhook_url_file", "from", "api_url", "name"];
         let maps = self.maps(at, "`slack`", &KEYS).unwrap_or_default();
         maps.iter().filter_map(|map| self.slack_channel(map)).collect()
     }
@@ -89,6 +90,7 @@ impl Validator<'_> {
         let (Ok(token), Ok(url)) = (token, url) else { return None };
         let channel = self.optional_line(map, "channel").ok()?;
         let from = self.optional_line(map, "from").ok()?;
+        let name = self.name(map).ok()?;
         let api_url = self.base_url(map, "https://slack.com/api")?;
         match (token, url) {
             (Some(_), Some(_)) => {
@@ -107,9 +109,9 @@ impl Validator<'_> {
                     self.lacks(map, "`channel`");
                     return None;
                 };
-                let (identity, label) = (format!("channel {channel}"), channel.clone());
+                let (what, label) = (format!("channel {channel}"), channel.clone());
                 let settings = Slack::Api { api_url, channel, token, from };
-                self.receiver(&map.at, &identity, &label, Settings::Slack(settings))
+                self.receiver(&map.at, Identity { what: &what, name }, &label, Settings::Slack(settings))
             }
             (None, Some(url)) => {
                 let origin = match Url::parse(url.reveal()) {
@@ -122,16 +124,16 @@ impl Validator<'_> {
                 if let Some(at) = map.get("api_url") {
                     self.error(&at, "has no meaning beside a webhook URL");
                 }
-                let identity = format!("webhook {}", url.reveal());
+                let what = format!("webhook {}", url.reveal());
                 let label = channel.clone().unwrap_or_else(|| format!("webhook {origin}"));
                 let settings = Slack::Webhook { url, channel, from };
-                self.receiver(&map.at, &identity, &label, Settings::Slack(settings))
+                self.receiver(&map.at, Identity { what: &what, name }, &label, Settings::Slack(settings))
             }
         }
     }
 
     fn hipchat(&mut self, at: &Located<'_, '_>) -> Vec<ReceiverId> {
-        const KEYS: [&str; 5] = ["room", "token", "token_file", "from", "api_url"];
+        const KEYS: [&str; 6] = ["room", "token", "token_file", "from", "api_url", "name"];
         let maps = self.maps(at, "`hipchat`", &KEYS).unwrap_or_default();
         maps.iter().filter_map(|map| self.hipchat_room(map)).collect()
     }
@@ -140,6 +142,7 @@ impl Validator<'_> {
         const PUBLIC: &str = "https://api.hipchat.com";
         let Ok(token) = self.secret(map, "token", "token_file") else { return None };
         let from = self.optional_line(map, "from").ok()?.unwrap_or_else(|| "zk_monitor".to_owned());
+        let name = self.name(map).ok()?;
         let api_url = self.base_url(map, PUBLIC)?;
         // Rooms have numbers, too.
         let room = map.get("room").map(|at| {
@@ -158,25 +161,28 @@ impl Validator<'_> {
                 "HipChat's public service is gone: without `api_url` nothing will take these alerts",
             );
         }
-        let (identity, label) = (room.clone(), room.clone());
-        self.receiver(&map.at, &identity, &label, Settings::HipChat(HipChat { api_url, room, token, from }))
+        let label = room.clone();
+        let settings = Settings::HipChat(HipChat { api_url, room, token, from });
+        self.receiver(&map.at, Identity { what: &label, name }, &label, settings)
     }
 
     fn pagerduty(&mut self, at: &Located<'_, '_>) -> Vec<ReceiverId> {
-        const KEYS: [&str; 3] = ["routing_key", "routing_key_file", "api_url"];
+        const KEYS: [&str; 4] = ["routing_key", "routing_key_file", "api_url", "name"];
         let maps = self.maps(at, "`pagerduty`", &KEYS).unwrap_or_default();
         maps.iter().filter_map(|map| self.pagerduty_service(map)).collect()
     }
 
     fn pagerduty_service(&mut self, map: &Map<'_, '_>) -> Option<ReceiverId> {
         let Ok(key) = self.secret(map, "routing_key", "routing_key_file") else { return None };
+        let name = self.name(map).ok()?;
         let api_url = self.base_url(map, "https://events.pagerduty.com")?;
         let Some(routing_key) = key else {
             self.lacks(map, "`routing_key_file` (or `routing_key`)");
             return None;
         };
-        let identity = routing_key.reveal().to_owned();
-        self.receiver(&map.at, &identity, "", Settings::PagerDuty(PagerDuty { api_url, routing_key }))
+        let what = routing_key.reveal().to_owned();
+        let settings = Settings::PagerDuty(PagerDuty { api_url, routing_key });
+        self.receiver(&map.at, Identity { what: &what, name }, "", settings)
     }
 
     /// `api_url`, without a slash at its end.

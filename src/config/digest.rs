@@ -2,6 +2,7 @@
 
 use ring::digest::{Context, SHA256};
 
+use super::receivers::Identity;
 use crate::model::receiver::ReceiverId;
 use crate::model::rule::{Bounds, DataSpec, Rule};
 
@@ -31,11 +32,12 @@ impl Hash {
     }
 }
 
-/// The id of a receiver, from its kind and what identifies it within that kind.
-pub(super) fn receiver_id(kind: &str, identity: &str) -> ReceiverId {
+/// The id of a receiver, from its kind and what identifies it within that kind. Open incidents in the ledger bear it.
+pub(super) fn receiver_id(kind: &str, identity: Identity<'_>) -> ReceiverId {
     let mut hash = Hash::new();
     hash.feed(kind);
-    hash.feed(identity);
+    hash.feed(identity.what);
+    identity.name.into_iter().for_each(|name| hash.feed(name));
     ReceiverId(hash.hex().into())
 }
 

@@ -2,6 +2,7 @@
 
 use super::document::Value;
 use super::located::Located;
+use super::receivers::Identity;
 use super::url::Url;
 use super::validator::Validator;
 use crate::model::receiver::{Alertmanager, ReceiverId, Secret, Settings, Webhook};
@@ -31,9 +32,10 @@ impl Validator<'_> {
 
     fn webhook(&mut self, at: &Located<'_, '_>) -> Option<ReceiverId> {
         if matches!(at.value(), Value::Text(_)) {
-            return self.endpoint(at, Vec::new(), None);
+            return self.endpoint(at, None, Vec::new(), None);
         }
-        let map = self.map(*at, "`webhook`", &["url", "headers", "secret_file"])?;
+        let map = self.map(*at, "`webhook`", &["url", "headers", "secret_file", "name"])?;
+        let name = self.name(&map).ok()?;
         let headers = match map.get("headers") {
             Some(at) => self.headers(&at)?,
             None => Vec::new(),
@@ -46,12 +48,13 @@ impl Validator<'_> {
             self.lacks(&map, "`url`");
             return None;
         };
-        self.endpoint(&url, headers, secret)
+        self.endpoint(&url, name, headers, secret)
     }
 
     fn endpoint(
         &mut self,
         at: &Located<'_, '_>,
+        name: Option<&str>,
         headers: Vec<(String, Secret)>,
         secret: Option<Secret>,
     ) -> Option<ReceiverId> {
@@ -61,7 +64,8 @@ impl Validator<'_> {
             self.note_inline_secret(at);
         }
         let settings = Webhook { url: Secret::new(text.to_owned()), headers, secret };
-        self.receiver(at, &url.identity(), &url.public(), Settings::Webhook(settings))
+        let identity = Identity { what: &url.identity(), name };
+        self.receiver(at, identity, &url.public(), Settings::Webhook(settings))
     }
 
     fn headers(&mut self, at: &Located<'_, '_>) -> Option<Vec<(String, Secret)>> {
@@ -96,32 +100,34 @@ impl Validator<'_> {
     /// `alertmanager`: a URL, a list of URLs, or a map with `url`, which is one of both.
     pub(super) fn alertmanagers(&mut self, at: &Located<'_, '_>) -> Vec<ReceiverId> {
         if !matches!(at.value(), Value::Map(_)) {
-            return self.alertmanager_urls(at);
+            return self.alertmanager_urls(at, None);
         }
-        let Some(map) = self.map(*at, "`alertmanager`", &["url"]) else { return Vec::new() };
+        let Some(map) = self.map(*at, "`alertmanager`", &["url", "name"]) else { return Vec::new() };
+        let Ok(name) = self.name(&map) else { return Vec::new() };
         let Some(urls) = map.get("url") else {
             self.lacks(&map, "`url`");
             return Vec::new();
         };
-        self.alertmanager_urls(&urls)
+        self.alertmanager_urls(&urls, name)
     }
 
-    fn alertmanager_urls(&mut self, at: &Located<'_, '_>) -> Vec<ReceiverId> {
-        let Value::List(items) = at.value() else { return self.alertmanager(at).into_iter().collect() };
+    fn alertmanager_urls(&mut self, at: &Located<'_, '_>, name: Option<&str>) -> Vec<ReceiverId> {
+        let Value::List(items) = at.value() else { return self.alertmanager(at, name).into_iter().collect() };
         if items.is_empty() {
             self.error(at, "must hold a URL");
         }
-        items.iter().enumerate().filter_map(|(n, item)| self.alertmanager(&at.item(n, item))).collect()
+        items.iter().enumerate().filter_map(|(n, item)| self.alertmanager(&at.item(n, item), name)).collect()
     }
 
-    fn alertmanager(&mut self, at: &Located<'_, '_>) -> Option<ReceiverId> {
+    fn alertmanager(&mut self, at: &Located<'_, '_>, name: Option<&str>) -> Option<ReceiverId> {
         let text = self.line(at)?.trim_end_matches('/');
         let url = Url::parse_base(text).map_err(|reason| self.error(at, reason)).ok()?;
         if url.has_credentials() {
             self.note_inline_secret(at);
         }
         let settings = Alertmanager { url: Secret::new(text.to_owned()) };
-        self.receiver(at, &url.identity(), &url.public(), Settings::Alertmanager(settings))
+        let identity = Identity { what: &url.identity(), name };
+        self.receiver(at, identity, &url.public(), Settings::Alertmanager(settings))
     }
 }
 

@@ -5,6 +5,15 @@ use std::collections::HashMap;
 use super::digest;
 use crate::model::receiver::{Receiver, ReceiverId, Settings};
 
+/// What makes a receiver the same after a reload, whatever else changes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Identity<'t> {
+    /// What it is among its kind, without secrets: the channel, the URL.
+    pub(super) what: &'t str,
+    /// What tells it from another that is the same in this.
+    pub(super) name: Option<&'t str>,
+}
+
 /// All receivers so far.
 #[derive(Debug, Default)]
 pub(super) struct Receivers {
@@ -30,7 +39,7 @@ impl Receivers {
     pub(super) fn add(
         &mut self,
         node: u32,
-        identity: &str,
+        identity: Identity<'_>,
         label: &str,
         settings: Settings,
     ) -> Result<ReceiverId, u32> {
@@ -40,7 +49,10 @@ impl Receivers {
             return if self.list[index].settings == settings { Ok(id) } else { Err(first) };
         }
         let label = if label.is_empty() { id.0.get(..8).unwrap_or_default() } else { label };
-        let name = format!("{kind} {label}").into();
+        let name = match identity.name {
+            Some(name) => format!("{kind} {label} ({name})").into(),
+            None => format!("{kind} {label}").into(),
+        };
         self.known.insert(id.clone(), (self.list.len(), node));
         self.list.push(Receiver { id: id.clone(), name, settings });
         Ok(id)

@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::document::Value;
 use super::finding::Findings;
 use super::located::{Located, shown};
-use super::receivers::Receivers;
+use super::map::Map;
+use super::receivers::{Identity, Receivers};
 use crate::model::duration::{self, DurationFault};
 use crate::model::receiver::{ReceiverId, Secret, Settings};
 use crate::model::rule::Terms;
@@ -74,23 +75,34 @@ impl<'a> Validator<'a> {
         self.error(at, format!("must be {wanted}, found {}", at.value().kind()));
     }
 
-    /// Takes down a receiver. `identity` is what makes it the same receiver after a reload, whatever else changes;
-    /// `label` is what operators call it among its kind.
+    /// Takes down a receiver that is called `label` among its kind.
     pub(super) fn receiver(
         &mut self,
         at: &Located<'_, '_>,
-        identity: &str,
+        identity: Identity<'_>,
         label: &str,
         settings: Settings,
     ) -> Option<ReceiverId> {
         let added = self.receivers.add(at.node.id, identity, label, settings);
         added
             .map_err(|first| {
-                let message =
-                    "is the same receiver, with other settings (token, URL, headers …), as the one at ";
+                let message = "is the same receiver with other settings (token, URL, from, headers …): if both \
+                               are meant, give one of them a `name` of its own; the other is at ";
                 self.error_with_other(at, first, message.to_owned());
             })
             .ok()
+    }
+
+    /// The `name` of an alerter: it tells apart what would otherwise be one receiver.
+    pub(super) fn name<'n>(&mut self, map: &Map<'n, '_>) -> Result<Option<&'n str>, Reported> {
+        let Some(at) = map.get("name") else { return Ok(None) };
+        let name = self.text(&at).ok_or(Reported)?;
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+        if name.len() > 32 || !name.bytes().all(fits) {
+            self.error(&at, "must be 1 to 32 letters of A-Z, a-z, 0-9, _ and -");
+            return Err(Reported);
+        }
+        Ok(Some(name))
     }
 
     /// Text that is not empty.

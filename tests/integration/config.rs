@@ -43,6 +43,25 @@ fn a_file_is_judged_whole() {
     assert_eq!(good.stdout.trim().lines().count(), 1, "{}", good.stdout);
 }
 
+/// Whether the file is taken, and all that is said of it.
+fn check_config(yaml: &str) -> (Option<i32>, String) {
+    let output = Daemon::with("127.0.0.1:1", yaml).args(["--check-config"]).finish();
+    (output.code, format!("{}{}", output.stdout, output.stderr))
+}
+
+#[test]
+fn two_workspaces_with_one_channel_are_told_apart_by_a_name() {
+    let slack = |more: &str| {
+        let channels = format!("[{{channel: ops, token: one}}, {{channel: ops, token: two{more}}}]");
+        check_config(&format!("/a:\n  children: 1\n  alerter:\n    slack: {channels}\n"))
+    };
+    let (code, told) = slack("");
+    assert_eq!(code, Some(78), "{told}");
+    assert!(told.contains("zk_monitor.yaml:4:40: ") && told.contains("`name`"), "{told}");
+    let (code, told) = slack(", name: second");
+    assert_eq!(code, Some(0), "{told}");
+}
+
 #[test]
 fn a_taken_port_ends_with_1_and_says_so() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

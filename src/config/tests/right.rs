@@ -54,6 +54,42 @@ fn the_predecessors_shapes_load() {
 }
 
 #[test]
+fn a_name_tells_apart_what_would_be_one_receiver() {
+    let check = |alerter: &str, expected: &[&str]| {
+        let names: Vec<String> = receivers(alerter).iter().map(|one| one.name.to_string()).collect();
+        assert_eq!(names, expected, "{alerter}");
+    };
+    check(
+        "{slack: [{channel: c, token: a}, {channel: c, token: b, name: two}]}",
+        &["slack c", "slack c (two)"],
+    );
+    check(
+        "{slack: [{channel: c, token: a, from: x, name: one}, {channel: c, token: a, from: y, name: two}]}",
+        &["slack c (one)", "slack c (two)"],
+    );
+    check(
+        "{webhook: [{url: 'http://h', headers: {X: a}}, {url: 'http://h', headers: {X: b}, name: B}]}",
+        &["webhook http://h", "webhook http://h (B)"],
+    );
+    check(
+        "{hipchat: [{room: r, token: a, api_url: 'http://h'}, {room: r, token: b, api_url: 'http://h', name: b}]}",
+        &["hipchat r", "hipchat r (b)"],
+    );
+    check("{alertmanager: {url: 'http://h', name: am}}", &["alertmanager http://h (am)"]);
+}
+
+#[test]
+fn a_receiver_without_a_name_keeps_the_id_that_open_incidents_bear() {
+    let check =
+        |alerter: &str, expected: &str| assert_eq!(&*receivers(alerter)[0].id.0, expected, "{alerter}");
+    check("{email: a@b.c}", "11f02785ea6386ba");
+    check("{slack: {channel: c, token: a}}", "bd7abdd6039f74bd");
+    check("{webhook: 'http://h'}", "f34c477269e7540e");
+    check("{alertmanager: 'http://h'}", "c1030405c4f6aa36");
+    check("{pagerduty: {routing_key: k}}", "db54db3ac7cb81b9");
+}
+
+#[test]
 fn a_bare_rule_has_the_defaults_of_the_contract() {
     let config = good("/a:\n");
     let rule = rule(&config, "/a");
