@@ -13,7 +13,8 @@ use super::receiver::ReceiverId;
 /// keeps more in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry<R = Progress> {
-    /// The lease under which the entry was written last.
+    /// The lease under which the entry was written last. Later leases have greater numbers; version 1.0 numbered
+    /// them otherwise, and by less than every lease since.
     pub epoch: u64,
     /// The open incident.
     pub incident: Arc<str>,

@@ -210,7 +210,7 @@ pub struct Agent {
 /// The right to send: for one tenure of the lock, on one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// The sequence number of this agent's lock node.
+    /// The number of the transaction that made this agent's lock node: greater than that of every lease before.
     pub epoch: u64,
     /// The session that the lock node belongs to.
     pub generation: u64,

@@ -14,6 +14,7 @@ use zk_monitor::model::transition::EvaluatorOutput;
 use crate::oracle::FICKLE;
 use crate::watching::client::{Client as Watcher, Faults};
 use crate::world::{Millis, PATHS, RECEIVERS, TIMEOUT, path_name, receiver_id};
+use crate::zookeeper::Lock;
 
 /// A session, as its client knows it.
 #[derive(Clone, Debug)]
@@ -27,7 +28,7 @@ pub struct Client {
     pub floor: usize,
     /// Whether it stands in line: it does so once all paths were read and are watched.
     pub joined: bool,
-    pub lock: Option<u64>,
+    pub lock: Option<Lock>,
     pub taking: bool,
     pub granted: Option<u64>,
     /// When the last request arrives, and the last answer: neither overtakes another.

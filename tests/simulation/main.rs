@@ -105,6 +105,11 @@ fn a_ledger_that_followers_do_not_watch_is_found() {
 }
 
 #[test]
+fn an_epoch_that_begins_anew_with_the_locks_is_found() {
+    finds("the epoch is the lock's number", Mutant { lock_number: true, ..Mutant::default() });
+}
+
+#[test]
 fn a_lease_that_is_not_checked_is_found() {
     finds("the lease is not checked before sending", Mutant { lease_unchecked: true, ..Mutant::default() });
 }

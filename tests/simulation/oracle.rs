@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use zk_monitor::model::ledger::{Change, Entry, Mark};
+use zk_monitor::model::ledger::{Change, Entry, Mark, Stored};
 use zk_monitor::model::message::{Item, Kind};
 use zk_monitor::model::receiver::{Outcome, ReceiverId};
 
-use crate::world::{Millis, PATHS, RECEIVERS, path_index, receiver_id, world_begins};
+use crate::world::{Millis, PATHS, RECEIVERS, TIMEOUT, path_index, receiver_id, world_begins};
 
 /// One process: agent and incarnation.
 pub type Process = (usize, u32);
@@ -61,6 +61,10 @@ pub struct Oracle {
     epochs: BTreeMap<u64, Process>,
     /// By how much any agent's wall clock was ahead at any time.
     pub skews: BTreeSet<i64>,
+    /// Processes that were without the fickle path's rule for a while, and forgot what they knew of it.
+    pub forgetful: BTreeSet<Process>,
+    /// When somebody removed the locks.
+    pub unlocked: Vec<Millis>,
     /// When a lease ended, or its holder died.
     pub disturbed: Millis,
     pub broken: Option<String>,
@@ -130,7 +134,8 @@ impl Oracle {
             if gone || progress.resolved == Mark::Sent {
                 self.resolved_noted.entry(key).or_insert(now);
             }
-            if !gone && progress.firing != Mark::Refused {
+            // What comes too late for the next leader to read is not owed by it.
+            if !gone && progress.firing != Mark::Refused && !self.may_overlap(now) {
                 self.recorded.insert((index, ordinal(&entry.message)));
             }
         }
@@ -143,7 +148,7 @@ impl Oracle {
         if *self.epochs.entry(epoch).or_insert(process) != process {
             self.fail(format!("one_sender: two processes attempt in epoch {epoch}"));
         }
-        if !leads {
+        if !leads && !self.may_overlap(now) {
             self.fail(format!("one_sender: {process:?} attempts at {now} without the lock"));
         }
         let index = self.attempts.len();
@@ -154,6 +159,11 @@ impl Oracle {
         }
         self.attempts.push(attempt);
         index
+    }
+
+    /// An agent whose lock somebody removed goes on until it sees that, or its lease ends; another leads meanwhile.
+    fn may_overlap(&self, now: Millis) -> bool {
+        self.unlocked.iter().any(|at| (*at..=at + TIMEOUT).contains(&now))
     }
 
     fn check_item(&mut self, item: &Item, process: Process, receiver: usize, epoch: u64, now: Millis) {
@@ -221,17 +231,21 @@ impl Oracle {
         let key = (Arc::clone(&item.incident), receiver);
         let noted = if firing { &self.firing_noted } else { &self.resolved_noted };
         let noted = noted.get(&key).is_some_and(|at| *at < now);
+        let forgot = path_index(&item.path) == FICKLE && self.forgetful.contains(&process);
         let known = |attempt: &Tried| {
-            attempt.known == Some(Outcome::Accepted) && (noted || attempt.process == process)
+            attempt.known == Some(Outcome::Accepted) && (noted || attempt.process == process && !forgot)
         };
         // Receivers with a key are told the end twice after a takeover.
         let keyed = receiver == RECEIVERS - 1 && !firing;
-        if !keyed && self.tries(&item.incident, receiver, firing).any(known) {
+        if !keyed && !self.may_overlap(now) && self.tries(&item.incident, receiver, firing).any(known) {
             self.fail(format!("once: {what}, which it surely got before"));
         }
         let violation = ordinal(&item.message);
-        let excused = self.violations[violation as usize].excused;
-        if firing && !excused {
+        let truth = &self.violations[violation as usize];
+        // Told by the next leader, and noted too late by the one whose lock was removed.
+        let twice =
+            |at: &Millis| truth.start <= at + TIMEOUT && truth.end.is_none_or(|end| end + BEHIND > *at);
+        if firing && !truth.excused && !self.unlocked.iter().any(twice) {
             let other = self.told_as.get(&(receiver, violation)).filter(|other| **other != item.incident);
             let surely = |other: &Arc<str>| self.tries(other, receiver, true).any(|attempt| attempt.arrived);
             if let Some(other) = other.filter(|other| surely(other)).cloned() {
@@ -336,8 +350,13 @@ impl Oracle {
         }
     }
 
-    pub fn check_ledger(&mut self, left: &BTreeMap<Arc<str>, zk_monitor::model::ledger::Stored>) {
-        if !left.is_empty() {
+    /// Nothing is left in the ledger at the end, when the lease is this. What an agent whose lock somebody removed had
+    /// asked for may come after the next one has read the ledger, and stays until another takes over.
+    pub fn check_ledger(&mut self, left: &BTreeMap<Arc<str>, Stored>, lease: Option<u64>) {
+        let late = |stored: &Stored| {
+            !self.unlocked.is_empty() && lease.is_some_and(|lease| stored.entry.epoch < lease)
+        };
+        if !left.values().all(late) {
             self.fail(format!("no_leak: the ledger still holds {left:#?}"));
         }
     }

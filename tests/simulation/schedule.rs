@@ -39,6 +39,8 @@ pub enum What {
     Clock(usize, i64),
     /// A silence on the path.
     Silence(usize, Millis),
+    /// Somebody removes the lock nodes and their parent.
+    RemoveLocks,
 }
 
 impl What {
@@ -49,7 +51,7 @@ impl What {
             Self::Partition(_, length) | Self::Isolate(_, length) | Self::Slow(_, length) => length,
             Self::Lag(..) | Self::Delay(..) => HORIZON,
             Self::Toggle(_) | Self::Receiver(..) | Self::Reload(..) | Self::Silence(..) => 0,
-            Self::Clock(..) => 0,
+            Self::Clock(..) | Self::RemoveLocks => 0,
         }
     }
 }
@@ -96,7 +98,7 @@ pub fn schedule(seed: u64) -> Vec<Fault> {
 fn fault(random: &mut Random) -> What {
     let agent = random.below(AGENTS);
     let long = random.between(200, 12_000);
-    match random.below(15) {
+    match random.below(16) {
         0 => What::Crash(agent, long),
         1 => What::Stop(agent, long),
         2 | 3 => What::Pause(agent, long),
@@ -111,6 +113,7 @@ fn fault(random: &mut Random) -> What {
         }
         10 => What::Slow(agent, long),
         11 => What::Reload(agent, random.chance(50)),
+        14 => What::RemoveLocks,
         12 => What::Clock(agent, random.between(0, 7_200_000) as i64 - 3_600_000),
         _ => What::Silence(random.below(PATHS), long),
     }

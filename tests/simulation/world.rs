@@ -24,7 +24,7 @@ use crate::random::Random;
 use crate::schedule::{Fault, HORIZON, Mood, What};
 use crate::watching::client::Hop;
 use crate::watching::tree::Op;
-use crate::zookeeper::{Answer, Request, ZooKeeper};
+use crate::zookeeper::{Answer, Lock, Request, ZooKeeper};
 
 pub type Millis = u64;
 
@@ -49,6 +49,8 @@ pub struct Mutant {
     pub lease_overtakes: bool,
     /// The lease is not checked before an attempt.
     pub lease_unchecked: bool,
+    /// A lease's epoch is the number of its lock node.
+    pub lock_number: bool,
     /// Followers are not told when entries of the ledger come and go.
     pub ledger_unwatched: bool,
 }

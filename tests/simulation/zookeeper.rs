@@ -19,12 +19,29 @@ pub struct State {
     pub ledger: BTreeMap<Arc<str>, Stored>,
     /// How often entries came or went.
     pub listing: u64,
-    /// Lock nodes: sequence number and session.
-    pub locks: BTreeMap<u64, u64>,
+    /// Lock nodes by their number.
+    pub locks: BTreeMap<u64, Lock>,
     pub silences: Vec<Silence>,
     /// The znodes that are watched, and what the change that led here sets off.
     pub tree: Rc<Tree>,
     pub triggers: Rc<Vec<Trigger>>,
+}
+
+/// A lock node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lock {
+    /// Counts from 0 again when somebody has removed the lock's parent.
+    pub number: u64,
+    /// The number of the transaction that made it.
+    pub made: u64,
+    pub session: u64,
+}
+
+impl State {
+    /// The one that holds the lock.
+    pub fn holder(&self) -> Option<Lock> {
+        self.locks.values().next().copied()
+    }
 }
 
 /// A request of a client. Those of one session are applied in order.
@@ -50,7 +67,7 @@ pub enum Request {
 #[derive(Clone, Debug)]
 pub enum Answer {
     Done,
-    Locked(u64),
+    Locked(Lock),
     Fenced,
     Written(u64, Written),
     /// The session is over.
@@ -139,7 +156,13 @@ impl ZooKeeper {
 
     pub fn close(&mut self, session: u64, now: Millis) {
         self.session(session).open = false;
-        self.commit(now, |state| state.locks.retain(|_, owner| *owner != session));
+        self.commit(now, |state| state.locks.retain(|_, lock| lock.session != session));
+    }
+
+    /// Somebody removes the lock nodes and their parent.
+    pub fn remove_locks(&mut self, now: Millis) {
+        self.next_lock = 0;
+        self.commit(now, |state| state.locks.clear());
     }
 
     /// Applies a request at the leader.
@@ -153,12 +176,12 @@ impl ZooKeeper {
             Request::Fence => Answer::Fenced,
             Request::Lock => {
                 self.next_lock += 1;
-                let lock = self.next_lock;
-                self.commit(now, |state| state.locks.extend([(lock, session)]));
+                let lock = Lock { number: self.next_lock, made: self.len() as u64, session };
+                self.commit(now, |state| state.locks.extend([(lock.number, lock)]));
                 Answer::Locked(lock)
             }
             Request::RemoveLocks(sessions) => {
-                self.commit(now, |state| state.locks.retain(|_, owner| !sessions.contains(owner)));
+                self.commit(now, |state| state.locks.retain(|_, lock| !sessions.contains(&lock.session)));
                 Answer::Done
             }
             Request::Ledger(id, path, change) => Answer::Written(id, self.write(path, change, now)),

@@ -79,7 +79,7 @@ impl Profile {
 pub struct Takeover {
     /// The barrier that was sent after the ledger had been read. Later barriers have greater numbers.
     pub barrier: u64,
-    /// The sequence number of the lock.
+    /// Greater than that of every lease before, and than that of every entry that was written under one.
     pub epoch: u64,
     /// The whole ledger.
     pub entries: Vec<Stored>,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use zookeeper::{CreateMode, ZkError};
+use zookeeper::{CreateMode, Stat, ZkError};
 
 use super::{Election, PULSE, REFRESH, SOON, Session, Trouble, absent_is_fine, refused};
 use crate::clock;
@@ -27,6 +27,15 @@ const TAKE_OVER: Duration = Duration::from_secs(2);
 /// most half of that, and the time to take over.
 fn vacancy(timeout: Duration) -> Duration {
     timeout * 3 / 2 + TAKE_OVER
+}
+
+/// The epoch of the lease that a lock node stands for: the number of the transaction that made the node, of which no
+/// two are alike and the later is the greater in the whole life of an ensemble. The lock's own number begins at 0
+/// again when somebody removes the lock's parent. It is also smaller than this, being a count of some of the
+/// transactions before: so the entries of version 1.0, which bear that, are older than every lease of today.
+fn epoch(lock: &Stat) -> u64 {
+    // The server counts from 0 upwards.
+    lock.czxid.unsigned_abs()
 }
 
 impl Election {
@@ -195,7 +204,7 @@ impl Election {
             session.client.exists(&znode, true)?;
             return self.sweep(session);
         }
-        session.client.set(&znode, self.name.as_bytes(), None)?;
+        let epoch = epoch(&session.client.set(&znode, self.name.as_bytes(), None)?);
         if self.line(session)?.first() != Some(own) {
             return self.stand_in_line(session).map(drop);
         }
@@ -208,15 +217,15 @@ impl Election {
         let generation = session.client.generation();
         let fence = WatchInput::Fence { generation, path: Arc::clone(&znode), barrier: self.barrier };
         self.outlets.watch.send(fence).ok();
-        let grant = Grant { epoch: own.number, generation };
-        self.outlets.access.publish(Some(Access { epoch: own.number, client: session.client.clone() }));
+        let grant = Grant { epoch, generation };
+        self.outlets.access.publish(Some(Access { epoch, client: session.client.clone() }));
         self.status.grant = Some(grant);
         self.publish();
         self.outlets
             .news
             .send(ElectionUpdate::Granted(dispatcher::Takeover {
                 barrier: self.barrier,
-                epoch: own.number,
+                epoch,
                 entries: loaded.entries,
                 unreadable: loaded.unreadable,
                 silences: session.silences.clone(),

@@ -185,6 +185,33 @@ fn a_cluster_removed_by_hand_is_made_again() {
     assert!(first.log().len() + second.log().len() < 500, "too many words");
 }
 
+/// The lease that an entry of the ledger was written under.
+fn epoch(space: &Space, entry: &str) -> u64 {
+    let entry = space.client().get(entry).expect("an entry");
+    serde_json::from_str::<Value>(&entry).unwrap()["epoch"].as_u64().unwrap()
+}
+
+#[test]
+fn locks_removed_by_hand_do_not_number_the_leases_anew() {
+    let (space, sink) = (shared(), SmtpSink::start());
+    space.client().create("/services/foo", "");
+    space.client().create("/services/bar/a", "");
+    let yaml = format!("{YAML}/services/bar: {{children: 1, alerter: {{email: you@home.com}}}}\n");
+    let daemon = Daemon::with(space.address(), &yaml).smtp(sink.port()).start();
+    sink.wait_for(1);
+    let before = epoch(&space, ENTRY);
+    space.client().delete_recursive("/zk_monitor/zkmonitor/locks");
+    daemon.wait_for_log("does not send the alerts any more");
+    eventually(AGAIN, "a place in line", || {
+        space.client().children(LOCK).is_some_and(|line| line.len() == 1)
+    });
+    daemon.wait_until_it_leads();
+    space.client().delete("/services/bar/a");
+    sink.wait_for(2);
+    let after = epoch(&space, "/zk_monitor/zkmonitor/alerts/%2Fservices%2Fbar");
+    assert!(after > before, "{after} after {before}");
+}
+
 #[test]
 fn foreign_and_faulty_znodes_are_lived_with() {
     let (space, sink) = (shared(), SmtpSink::start());

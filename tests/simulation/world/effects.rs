@@ -88,7 +88,8 @@ impl World {
         if !found.holds(delivery.epoch, self.now) && !self.mutant.lease_unchecked {
             return self.local(agent, 0, Local::NotTried(id));
         }
-        let leads = self.zk.latest().locks.keys().next() == Some(&delivery.epoch);
+        let holder = self.zk.latest().holder();
+        let leads = holder.is_some_and(|lock| self.epoch(lock) == delivery.epoch);
         let attempt = self.begin(agent, &delivery, leads);
         let (mood, until) = self.moods[attempt.1];
         let mood = if until > self.now { mood } else { Mood::Accepts };

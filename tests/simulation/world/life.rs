@@ -73,6 +73,12 @@ impl World {
             What::Reload(agent, fickle) if self.agents[agent].up => self.reload(agent, fickle),
             What::Reload(..) => {}
             What::Silence(path, length) => self.silence(path, length),
+            What::RemoveLocks => {
+                let before = self.zk.len();
+                self.zk.remove_locks(now);
+                self.oracle.unlocked.push(now);
+                self.changed(before);
+            }
         }
     }
 
@@ -103,6 +109,9 @@ impl World {
         self.oracle.excuse_all(FICKLE);
         let found = &mut self.agents[agent];
         (found.fickle, found.rules) = (fickle, rules(fickle));
+        if !fickle {
+            self.oracle.forgetful.insert((agent, found.life));
+        }
         let rules = Arc::clone(&found.rules);
         let now = self.moment(agent);
         let effects =
@@ -145,7 +154,7 @@ impl World {
     }
 
     pub(super) fn recover(&mut self) {
-        let lease = self.zk.latest().locks.keys().next().copied();
+        let lease = self.zk.latest().holder().map(|lock| self.epoch(lock));
         self.oracle.check_alerts(hold, lease);
         self.say(|| "all paths come back in spec".to_owned());
         for path in 0..PATHS {
@@ -161,7 +170,8 @@ impl World {
         }
         self.oracle.check_recoveries(&self.reconfigured);
         let left: BTreeMap<Arc<str>, Stored> = self.zk.latest().ledger.clone();
-        self.oracle.check_ledger(&left);
+        let lease = self.zk.latest().holder().map(|lock| self.epoch(lock));
+        self.oracle.check_ledger(&left, lease);
         for agent in &self.agents {
             let open = agent.dispatcher.alert_status().count();
             assert_eq!(open, 0, "agent {} still has alerts", agent.number);

@@ -173,9 +173,7 @@ impl World {
         let Some(client) = self.agents[agent].client.take() else { return };
         self.say(|| format!("agent {agent} gives session {} up", client.session));
         self.agents[agent].ghosts.push(client.session);
-        if self.agents[agent].dispatcher.epoch().is_some() {
-            self.oracle.disturbed = self.oracle.disturbed.max(self.now);
-        }
+        self.disturb(agent);
         let now = self.moment(agent);
         let effects = self.agents[agent].dispatcher.handle(Input::Revoked, now);
         self.perform(agent, effects);
@@ -203,9 +201,35 @@ impl World {
             let effects = self.agents[agent].dispatcher.handle(Input::Silences(state.silences.clone()), now);
             self.perform(agent, effects);
         }
-        if lock.is_some() && state.locks.keys().next().copied() == lock {
+        if lock.is_some_and(|lock| state.locks.get(&lock.number) != Some(&lock)) {
+            return self.join_again(agent);
+        }
+        if lock.is_some() && state.holder() == lock {
             self.run_for_office(agent);
         }
+    }
+
+    /// Somebody removed this agent's lock node.
+    pub(super) fn join_again(&mut self, agent: usize) {
+        let Some(client) = &mut self.agents[agent].client else { return };
+        (client.lock, client.taking, client.granted) = (None, false, None);
+        self.disturb(agent);
+        let now = self.moment(agent);
+        let effects = self.agents[agent].dispatcher.handle(Input::Revoked, now);
+        self.perform(agent, effects);
+        self.send(agent, Request::Lock, 0);
+    }
+
+    /// What this agent has not sent yet, if it leads, another will.
+    fn disturb(&mut self, agent: usize) {
+        if self.agents[agent].dispatcher.epoch().is_some() {
+            self.oracle.disturbed = self.oracle.disturbed.max(self.now);
+        }
+    }
+
+    /// The epoch of the lease that a lock node stands for.
+    pub(super) fn epoch(&self, lock: Lock) -> u64 {
+        if self.mutant.lock_number { lock.number } else { lock.made }
     }
 
     pub(super) fn run_for_office(&mut self, agent: usize) {
@@ -229,7 +253,7 @@ impl World {
         self.view(agent);
         let Some(client) = &mut self.agents[agent].client else { return };
         let Some(lock) = client.lock else { return };
-        if state.locks.keys().next().copied() != Some(lock) {
+        if state.holder() != Some(lock) {
             client.taking = false;
             return;
         }
@@ -237,7 +261,7 @@ impl World {
         let barrier = self.agents[agent].barrier;
         let grant = Takeover {
             barrier,
-            epoch: lock,
+            epoch: self.epoch(lock),
             entries: state.ledger.values().cloned().collect(),
             unreadable: Vec::new(),
             silences: state.silences.clone(),
@@ -260,6 +284,11 @@ impl World {
         self.say(|| {
             format!("agent {agent} is granted epoch {} with {} entries", grant.epoch, grant.entries.len())
         });
+        let lock = self.agents[agent].client.as_ref().and_then(|client| client.lock);
+        // Taken back, since its lock was removed meanwhile.
+        if lock.is_none_or(|lock| self.epoch(lock) != grant.epoch) {
+            return;
+        }
         if let Some(client) = &mut self.agents[agent].client {
             client.granted = Some(grant.epoch);
         }
