@@ -19,7 +19,7 @@ use crate::threads::Threads;
 use crate::watching::Watching;
 use crate::zk;
 use crate::zk::election::Input;
-use crate::zk::ledger::Access;
+use crate::zk::ledger::{Access, Refusal};
 use crate::zk::names::{Places, own_acl};
 
 /// What is there before the threads.
@@ -63,7 +63,7 @@ impl Wiring {
             ..Cluster::default()
         });
         let (access_writer, access) = cell(None);
-        let ledger = Ledger::start(threads, &access, &places, identity.credentials)?;
+        let (ledger, refusals) = Ledger::start(threads, &access, &places, identity.credentials)?;
         let alerting = Alerting::start(threads, &watching, &identity, cluster, receivers, ledger)?;
         let lease = alerting.lease;
         let outlets = zk::election::Outlets {
@@ -77,6 +77,7 @@ impl Wiring {
         let inlets = zk::election::Inlets {
             name: options.cluster_name.as_str().into(),
             inputs,
+            refusals,
             connection: watching.connection.clone(),
             in_flight: alerting.in_flight,
             in_effect: lease.in_effect.clone(),
@@ -163,15 +164,17 @@ impl Ledger {
         access: &Reader<Option<Access>>,
         places: &Places,
         credentials: bool,
-    ) -> io::Result<Self> {
+    ) -> io::Result<(Self, Receiver<Refusal>)> {
         let (writes, queue) = unbounded();
         let (answers, written) = unbounded();
+        let (refuser, refusals) = bounded(1);
         for _ in 0..zk::ledger::WRITERS {
-            let (queue, answers) = (queue.clone(), answers.clone());
+            let (queue, answers, refuser) = (queue.clone(), answers.clone(), refuser.clone());
             let (access, places, acl) = (access.clone(), places.clone(), own_acl(credentials));
-            threads.spawn("zk-ledger", move || zk::ledger::run(&queue, &answers, &access, &places, &acl))?;
+            let work = move || zk::ledger::run(&queue, &answers, &refuser, &access, &places, &acl);
+            threads.spawn("zk-ledger", work)?;
         }
-        Ok(Self { writes, written })
+        Ok((Self { writes, written }, refusals))
     }
 }
 

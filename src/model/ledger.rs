@@ -144,6 +144,8 @@ pub enum Written {
     Done(i32),
     /// The znode was not as expected; this is how it is now.
     Conflict(Option<Stored>),
+    /// This agent may not make it, and is about to step aside for one that may.
+    Refused,
     /// It is not known to have been done, for this reason. It may have been.
     Failed(String),
 }

@@ -13,13 +13,13 @@ mod line;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crossbeam_channel::{Receiver, Sender, after, select};
+use crossbeam_channel::{Receiver, Sender, after, never, select};
 use zookeeper::{Acl, ZkError};
 
 use super::agents::{self, AgentInfo};
 use super::client::{Answer, Client, describe, is_over};
 use super::contenders::Contender;
-use super::ledger::Access;
+use super::ledger::{Access, Refusal};
 use super::names::{self, Places};
 use super::pulse::OwnNode;
 use super::silences;
@@ -102,6 +102,8 @@ pub struct Inlets {
     pub name: Arc<str>,
     /// Its inbox.
     pub inputs: Receiver<Input>,
+    /// Writes of the ledger that this agent may not make.
+    pub refusals: Receiver<Refusal>,
     /// The session's state, for the lease.
     pub connection: Reader<Connection>,
     /// How many attempts are under way.
@@ -128,17 +130,27 @@ pub fn run(identity: Identity, places: Places, inlets: &Inlets, outlets: Outlets
             ..Cluster::default()
         },
         differs_since: None,
+        refusal: None,
         session: None,
         barrier: 0,
         identity,
     };
     election.publish();
     let mut due = clock::mono() + REFRESH;
+    let mut refusals = inlets.refusals.clone();
     loop {
         election.outlets.pulse.publish(clock::mono());
         let wait = due.saturating_duration_since(clock::mono()).min(election.lapse_check());
         let first = select! {
             recv(inlets.inputs) -> input => Some(input.unwrap_or(Input::Stop)),
+            recv(refusals) -> refusal => {
+                match refusal {
+                    Ok(refusal) => due = election.hear_refusal(refusal, due),
+                    // The writers end before this thread does when the daemon ends.
+                    Err(_) => refusals = never(),
+                }
+                None
+            }
             recv(after(wait)) -> _ => None,
         };
         let mut turn = clock::mono() >= due;
@@ -170,6 +182,8 @@ struct Election {
     status: Cluster,
     session: Option<Session>,
     barrier: u64,
+    /// What this agent may not write of the ledger: it does not stand in line while that lasts.
+    refusal: Option<Refusal>,
     /// Since when another agent's configuration differs from ours.
     differs_since: Option<Instant>,
 }
@@ -285,6 +299,25 @@ impl Election {
         }
     }
 
+    /// The ledger does not let this agent lead; gives the time for the next turn, which was to be at `due`.
+    fn hear_refusal(&mut self, refusal: Refusal, due: Instant) -> Instant {
+        if self.status.grant.is_none_or(|grant| grant.epoch != refusal.epoch) {
+            return due;
+        }
+        self.refusal = Some(refusal);
+        clock::mono()
+    }
+
+    /// Whether what this agent was not allowed to write is still refused.
+    fn check_refusal(&mut self, session: &Session) -> Result<(), Trouble> {
+        let Some(refusal) = &self.refusal else { return Ok(()) };
+        if refusal.lasts(&session.client)? {
+            return Err(refused(&format!("cannot write {}", refusal.znode), ZkError::NoAuth));
+        }
+        self.refusal = None;
+        Ok(())
+    }
+
     fn is_current(&self, generation: u64) -> bool {
         self.session.as_ref().is_some_and(|session| session.client.generation() == generation)
     }
@@ -368,6 +401,7 @@ impl Election {
             session.silences_rang = false;
             self.outlets.news.send(ElectionUpdate::Silences(session.silences.clone())).ok();
         }
+        self.check_refusal(session)?;
         self.stand_in_line(session)
     }
 

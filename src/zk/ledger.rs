@@ -26,6 +26,43 @@ pub struct Access {
     pub client: Client,
 }
 
+/// A write that the server refused for want of rights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The lease that it was made under.
+    pub epoch: u64,
+    pub znode: String,
+    right: Right,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Right {
+    /// To replace the entry.
+    Set,
+    /// To add entries and to remove them.
+    List,
+}
+
+impl Refusal {
+    /// Asks the server whether it would still refuse: by a change of a version that no znode has, which it refuses for
+    /// want of rights before it looks at the version.
+    ///
+    /// # Errors
+    /// The library's, if that does not tell.
+    pub(super) fn lasts(&self, client: &Client) -> Answer<bool> {
+        const NEVER: Option<i32> = Some(i32::MIN);
+        let answer = match self.right {
+            Right::Set => client.set(&self.znode, b"", NEVER).map(drop),
+            Right::List => client.delete(&self.znode, NEVER),
+        };
+        match answer {
+            Err(ZkError::NoAuth) => Ok(true),
+            Ok(()) | Err(ZkError::BadVersion | ZkError::NoNode) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+}
+
 /// Everything found in the ledger.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
@@ -223,20 +260,38 @@ fn read(client: &Client, znode: &str, path: &str) -> Answer<Found> {
     }
 }
 
-/// A writer, of which there are [`WRITERS`]. It ends when `writes` closes.
+/// A writer, of which there are [`WRITERS`]. It ends when `writes` closes. The election hears of `refusals`.
 pub fn run(
     writes: &Receiver<Write>,
     written: &Sender<(u64, Written)>,
+    refusals: &Sender<Refusal>,
     access: &Reader<Option<Access>>,
     places: &Places,
     acl: &[Acl],
 ) {
     for write in writes {
         let result = carry_out(&write, access.get().as_ref().as_ref(), places, acl);
+        if result == Written::Refused {
+            // One is reason enough to step aside, so it does not matter if another is waiting to be heard.
+            refusals.try_send(refusal(&write, places)).ok();
+        }
         if written.send((write.id, result)).is_err() {
             return;
         }
     }
+}
+
+fn refusal(write: &Write, places: &Places) -> Refusal {
+    let right = match write.change {
+        Change::Set(..) => Right::Set,
+        Change::Create(_) | Change::Delete(_) => Right::List,
+    };
+    Refusal { epoch: write.epoch, znode: place(places, &write.path), right }
+}
+
+/// What became of a write that the server did not make.
+fn not_done(error: ZkError) -> Written {
+    if error == ZkError::NoAuth { Written::Refused } else { Written::Failed(describe(error)) }
 }
 
 fn carry_out(write: &Write, access: Option<&Access>, places: &Places, acl: &[Acl]) -> Written {
@@ -261,7 +316,7 @@ fn carry_out(write: &Write, access: Option<&Access>, places: &Places, acl: &[Acl
         Err(ZkError::NodeExists | ZkError::BadVersion | ZkError::NoNode) => {
             conflict(client, &znode, &write.path)
         }
-        Err(e) => Written::Failed(describe(e)),
+        Err(e) => not_done(e),
     }
 }
 
@@ -281,7 +336,7 @@ fn remake(client: &Client, znode: &str, entry: &Entry, places: &Places, acl: &[A
     };
     match made {
         Ok(version) => Written::Done(version),
-        Err(e) => Written::Failed(describe(e)),
+        Err(e) => not_done(e),
     }
 }
 
@@ -292,9 +347,9 @@ fn conflict(client: &Client, znode: &str, path: &str) -> Written {
         // What cannot be understood is in the way: it is removed, and with that it is absent.
         Ok(Found::Unreadable(version)) => match client.delete(znode, Some(version)) {
             Ok(()) | Err(ZkError::NoNode) => Written::Conflict(None),
-            Err(e) => Written::Failed(describe(e)),
+            Err(e) => not_done(e),
         },
-        Err(e) => Written::Failed(describe(e)),
+        Err(e) => not_done(e),
     }
 }
 

@@ -31,8 +31,8 @@ pub(super) struct EntrySync {
 pub(super) enum Reply {
     /// The znode holds what it was to hold, or nothing if that was to be.
     Done { gone: bool },
-    /// It may or may not have been written, for this reason; it is tried again.
-    Failed(String),
+    /// It may or may not have been written; it is tried again. The reason, if that is news.
+    Failed(Option<String>),
     /// The znode was not as expected: an answer was lost, or a write of an earlier lease came late.
     Conflict(Found),
 }
@@ -116,16 +116,25 @@ impl EntrySync {
                 Reply::Done { gone }
             }
             Written::Failed(reason) => {
-                self.failures = self.failures.saturating_add(1);
-                self.retry_at = now.checked_add(jitter.pause(FIRST_PAUSE, LAST_PAUSE, self.failures));
-                self.wanted = true;
-                Reply::Failed(reason)
+                self.on_failure(jitter, now);
+                Reply::Failed((self.failures == 1).then_some(reason))
+            }
+            // The election tells why.
+            Written::Refused => {
+                self.on_failure(jitter, now);
+                Reply::Failed(None)
             }
             Written::Conflict(stored) => {
                 self.wanted = true;
                 Reply::Conflict(self.on_conflict(stored, epoch))
             }
         })
+    }
+
+    fn on_failure(&mut self, jitter: &mut Jitter, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        self.retry_at = now.checked_add(jitter.pause(FIRST_PAUSE, LAST_PAUSE, self.failures));
+        self.wanted = true;
     }
 
     fn on_conflict(&mut self, found: Option<Stored>, epoch: u64) -> Found {

@@ -139,6 +139,6 @@ fn report_late(path: &Arc<str>, episode: &Episode, paths: &mut Paths, shared: &m
 pub(super) fn on_collected(path: Arc<str>, written: &Written, shared: &mut Shared) {
     match written {
         Written::Done(_) => shared.log(Report::Collected(path)),
-        Written::Conflict(_) | Written::Failed(_) => {}
+        Written::Conflict(_) | Written::Failed(_) | Written::Refused => {}
     }
 }

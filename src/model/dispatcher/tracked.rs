@@ -500,7 +500,9 @@ impl Tracked {
                 self.sync.wanted |= self.has_intent();
             }
             Reply::Failed(reason) => {
-                shared.log(Report::NotWritten(Arc::clone(&self.path), reason));
+                if let Some(reason) = reason {
+                    shared.log(Report::NotWritten(Arc::clone(&self.path), reason));
+                }
                 self.step_each(shared, |_, _, _| Some(Step::NotWritten));
             }
             Reply::Conflict(found) => {

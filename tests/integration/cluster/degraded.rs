@@ -185,6 +185,38 @@ fn a_cluster_removed_by_hand_is_made_again() {
     assert!(first.log().len() + second.log().len() < 500, "too many words");
 }
 
+#[test]
+fn an_entry_that_may_not_be_written_makes_an_agent_step_aside() {
+    let (space, sink) = (shared(), SmtpSink::start());
+    space.client().create("/services/foo/a", "");
+    let admin = |space: &Space| {
+        let admin = Daemon::with(space.address(), YAML).smtp(sink.port());
+        admin.args(["--zookeeper_user", "admin", "--zookeeper_pass", "secret"]).start()
+    };
+    // The cluster's places are everybody's, and the entry is the admin's.
+    start(&space, &sink).stop();
+    let mut first = admin(&space);
+    first.wait_until_it_leads();
+    space.client().delete("/services/foo/a");
+    sink.wait_for(1);
+    let second = start(&space, &sink);
+    first.stop();
+    second.wait_until_it_leads();
+    space.client().create("/services/foo/a", "");
+    let why = wait_for_problem(&second, |why| !why.is_empty());
+    assert!(why.starts_with(&format!("cannot write {ENTRY}: NoAuth")), "{why}");
+    space.wait_for_children(LOCK, 0);
+    // Longer than until it tries again.
+    throughout(Duration::from_secs(12), "aside", || !leads(&second) && problem(&second) == why);
+    let lines = second.log().iter().filter(|line| line.contains("%2Fservices%2Ffoo")).count();
+    assert_eq!(lines, 1, "{:#?}", second.log());
+    let third = admin(&space);
+    third.wait_until_it_leads();
+    sink.wait_for(2);
+    wait_for_problem(&second, str::is_empty);
+    space.wait_for_children(LOCK, 2);
+}
+
 /// The lease that an entry of the ledger was written under.
 fn epoch(space: &Space, entry: &str) -> u64 {
     let entry = space.client().get(entry).expect("an entry");
