@@ -1,6 +1,6 @@
 //! The mail server.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
@@ -14,7 +14,8 @@ use super::suggestion::did_you_mean;
 use super::validator::{Reported, Validator};
 use crate::model::receiver::{Secret, Smtp, SmtpTls};
 
-const KEYS: [&str; 8] = ["host", "port", "tls", "user", "password", "password_file", "ca_file", "from"];
+const KEYS: [&str; 9] =
+    ["host", "port", "tls", "user", "password", "password_file", "ca_file", "from", "hello"];
 
 impl Validator<'_> {
     /// The mail server that the map, or else the environment, or else nobody names. After an error it is not to
@@ -35,7 +36,8 @@ impl Validator<'_> {
         {
             self.warn(&at, "the password is sent unencrypted: set `tls: starttls` or `tls: implicit`");
         }
-        Smtp { host, port, tls, ca, credentials, from: from.unwrap_or_else(default_sender) }
+        let hello = map.as_ref().and_then(|map| map.get("hello")).and_then(|at| self.hello(&at));
+        Smtp { host, port, tls, ca, credentials, from: from.unwrap_or_else(default_sender), hello }
     }
 
     fn smtp_host(&mut self, map: Option<&Map<'_, '_>>) -> String {
@@ -128,6 +130,16 @@ impl Validator<'_> {
         Some(pem.into())
     }
 
+    fn hello(&mut self, at: &Located<'_, '_>) -> Option<String> {
+        let text = self.line(at)?;
+        if !is_hello(text) {
+            let message = "must be a host name, such as zk1.example.com, or an address in brackets";
+            self.error(at, format!("{message}; found \"{}\"", shown(text, 60)));
+            return None;
+        }
+        Some(text.to_owned())
+    }
+
     fn sender(&mut self, at: &Located<'_, '_>) -> Option<String> {
         let text = self.text(at)?;
         address::parse(text).map_err(|reason| self.error(at, format!("the address {reason}"))).ok()
@@ -143,6 +155,22 @@ fn parse_host(text: &str) -> Option<String> {
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
     };
     (is_name(text) || bare.parse::<IpAddr>().is_ok()).then(|| bare.to_owned())
+}
+
+/// Whether a mail server can take this for a client's name: a domain, or an address literal of RFC 5321.
+fn is_hello(text: &str) -> bool {
+    if let Some(literal) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        let v6 = literal.strip_prefix("IPv6:").is_some_and(|v6| v6.parse::<Ipv6Addr>().is_ok());
+        return v6 || literal.parse::<Ipv4Addr>().is_ok();
+    }
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // A bare address is not what it looks like to a mail server.
+    text.len() <= 253 && text.split('.').all(is_label) && text.parse::<Ipv4Addr>().is_err()
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -169,6 +197,19 @@ mod tests {
         check("[::1]", Some("::1"));
         for wrong in ["", "mail:25", "smtp://mail", "ma il", "[mail]", &"x".repeat(300)] {
             check(wrong, None);
+        }
+    }
+
+    #[test]
+    fn a_mail_server_takes_a_name_or_an_address_in_brackets() {
+        for right in ["zk1.example.com", "zk1", "1and1.com", "[192.0.2.1]", "[IPv6:2001:db8::1]"] {
+            assert!(is_hello(right), "{right}");
+        }
+        let long = "x".repeat(64);
+        for wrong in
+            ["", ".", "a..b", "a_b", "-a", "a b", "192.0.2.1", "[a]", "[::1]", "a.b.", "mail:25", &long]
+        {
+            assert!(!is_hello(wrong), "{wrong}");
         }
     }
 

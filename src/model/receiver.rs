@@ -118,6 +118,8 @@ pub struct Smtp {
     pub credentials: Option<(String, Secret)>,
     /// The sender's address.
     pub from: String,
+    /// What this host calls itself in EHLO: a name, or an address in brackets. Its host name, if nothing is said.
+    pub hello: Option<String>,
 }
 
 /// How a connection to a mail server is encrypted. There is no "if it happens to offer it": with a password

@@ -210,7 +210,7 @@ fn connect(smtp: &Smtp, resolver: &mut Resolver, deadline: Instant) -> Result<Wi
 /// Says who we are, and hears what the server can. An old server that knows only HELO will do where nothing
 /// beyond it is needed.
 fn hello(wire: &mut Wire, smtp: &Smtp) -> Result<ServerInfo, Failure> {
-    let me = ClientId::default();
+    let me = smtp.hello.clone().map(ClientId::Domain).unwrap_or_default();
     let simple = smtp.tls != SmtpTls::StartTls && smtp.credentials.is_none();
     match command(wire, Step::Hello, Ehlo::new(me.clone()), 250..251) {
         Ok(reply) => server_info(&reply).ok_or_else(|| Step::Hello.fault(Fault::Unfit("an odd answer"))),

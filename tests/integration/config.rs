@@ -63,6 +63,24 @@ fn two_workspaces_with_one_channel_are_told_apart_by_a_name() {
 }
 
 #[test]
+fn a_host_calls_itself_in_mail_what_it_is_told() {
+    let (space, sink) = (shared(), SmtpSink::start());
+    let yaml = format!(
+        "smtp: {{host: 127.0.0.1, port: {}, hello: zk1.example.com}}\n/bad: {{children: 1, alerter: {{email: \
+         you@home.com}}}}\n",
+        sink.port()
+    );
+    let _daemon = Daemon::with(space.address(), &yaml).start();
+    sink.wait_for(1);
+    assert_eq!(sink.hellos(), ["zk1.example.com"]);
+    let (code, told) = check_config("smtp:\n  hello: zk_1\n/a: {children: 1}\n");
+    assert!(
+        code == Some(78) && told.contains("zk_monitor.yaml:2:10: smtp/hello: must be a host name"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_taken_port_ends_with_1_and_says_so() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();

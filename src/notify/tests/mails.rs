@@ -10,7 +10,7 @@ use crate::notify::email::compose;
 
 fn settings(address: &str, from: &str) -> Email {
     let (host, from) = ("localhost".into(), from.into());
-    let smtp = Smtp { host, port: 25, tls: SmtpTls::None, ca: None, credentials: None, from };
+    let smtp = Smtp { host, port: 25, tls: SmtpTls::None, ca: None, credentials: None, from, hello: None };
     Email { address: address.into(), smtp: Arc::new(smtp) }
 }
 

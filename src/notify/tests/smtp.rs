@@ -23,6 +23,7 @@ fn email(port: u16) -> Email {
         ca: None,
         credentials: None,
         from: "zk_monitor@example.com".into(),
+        hello: None,
     };
     Email { address: ADDRESS.into(), smtp: Arc::new(smtp) }
 }

@@ -45,6 +45,7 @@ struct State {
     refused: HashMap<String, &'static str>,
     mails: Vec<Mail>,
     attempts: Vec<String>,
+    hellos: Vec<String>,
 }
 
 /// The server, on a port of the loopback.
@@ -115,6 +116,11 @@ impl SmtpSink {
         self.lock().attempts.clone()
     }
 
+    /// What clients called themselves in EHLO.
+    pub fn hellos(&self) -> Vec<String> {
+        self.lock().hellos.clone()
+    }
+
     /// Waits until `count` mails were taken.
     ///
     /// # Panics
@@ -164,7 +170,7 @@ impl Conversation<'_> {
             let line = line.trim_end();
             let verb = line.split([' ', ':']).next().unwrap_or("").to_ascii_uppercase();
             match verb.as_str() {
-                "EHLO" => self.say("250-sink\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 SIZE 10485760")?,
+                "EHLO" => self.hello(line)?,
                 "HELO" | "NOOP" => self.say("250 ok")?,
                 "RSET" => {
                     to.clear();
@@ -187,6 +193,12 @@ impl Conversation<'_> {
                 _ => self.say("502 5.5.2 not here")?,
             }
         }
+    }
+
+    fn hello(&mut self, line: &str) -> std::io::Result<()> {
+        let name = line.split_whitespace().nth(1).unwrap_or_default().to_owned();
+        self.state.lock().unwrap().hellos.push(name);
+        self.say("250-sink\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 SIZE 10485760")
     }
 
     fn recipient(&mut self, address: String, to: &mut Vec<String>) -> std::io::Result<()> {
