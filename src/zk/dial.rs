@@ -108,6 +108,8 @@ fn handshake(
     host: &str,
     config: &Arc<ClientConfig>,
 ) -> Result<StreamOwned<ClientConnection, TcpStream>, String> {
+    // The scope of an IPv6 address is this host's own affair, and in no certificate.
+    let host = host.split_once('%').map_or(host, |(address, _)| address);
     let name = ServerName::try_from(host.to_owned()).map_err(|e| e.to_string())?;
     let mut session = ClientConnection::new(Arc::clone(config), name).map_err(|e| e.to_string())?;
     socket.set_deadline(clock::mono() + STEP);
@@ -122,6 +124,8 @@ fn handshake(
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddrV6;
+
     use super::*;
 
     #[test]
@@ -129,6 +133,14 @@ mod tests {
         let mut resolver = Resolver::default();
         assert_eq!(resolver.resolve("::1", 7).unwrap(), ["[::1]:7".parse().unwrap()]);
         assert_eq!(resolver.resolve("127.0.0.1", 8).unwrap(), ["127.0.0.1:8".parse().unwrap()]);
+    }
+
+    #[test]
+    fn a_scope_is_resolved_by_number_and_by_name() {
+        let expected = SocketAddrV6::new("fe80::1".parse().unwrap(), 7, 0, 1);
+        for host in ["fe80::1%1", "fe80::1%lo"] {
+            assert_eq!(Resolver::default().resolve(host, 7).unwrap(), [expected.into()], "{host}");
+        }
     }
 
     #[test]

@@ -14,6 +14,9 @@ fn usage_errors_end_with_2() {
     check(["--nonsense", "x"], "nonsense");
     check(["--zoo", "x"], "zoo");
     check(["--port", "80"], "file");
+    check(["-z", "a:1;b:2"], "separate hosts by commas");
+    check(["-z", "http://a:1"], "leave out \"http://\"");
+    check(["-z", "a:1/x,b:2/y"], "different chroots");
 }
 
 #[test]

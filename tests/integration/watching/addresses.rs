@@ -98,4 +98,17 @@ fn a_server_is_reached_by_ipv6() {
     let daemon = Daemon::start(&format!("[::1]:{port}"), YAML);
     daemon.wait_for("/services/foo", true);
     assert_eq!(daemon.status()["zookeeper"]["server"], format!("[::1]:{port}"));
+    // The loopback is the first interface of every host.
+    let daemon = Daemon::start(&format!("[::1%1]:{port}"), YAML);
+    daemon.wait_for("/services/foo", true);
+    assert_eq!(daemon.status()["zookeeper"]["server"], format!("[::1%1]:{port}"));
+}
+
+#[test]
+fn a_chroot_may_stand_behind_each_host() {
+    let server = ZooKeeper::start();
+    server.client().create("/app/services/foo/a", "");
+    let hosts = format!(" {0}/app , {0}/app ", server.address());
+    let daemon = Daemon::start(&hosts, YAML);
+    daemon.wait_for("/services/foo", true);
 }
