@@ -25,6 +25,9 @@ const MAX_TEXT: usize = 64 << 20;
 /// depth comes only after that work is done.
 const MAX_OPEN_BRACKETS: usize = 1000;
 
+/// How long a key may be that has no "? " in front of it, in characters.
+const LONGEST_KEY: usize = 1024;
+
 /// One value of a document.
 #[derive(Debug)]
 pub(super) struct Node<'b> {
@@ -89,10 +92,15 @@ pub(super) fn parse<'b>(text: &str, memory: &'b Bump) -> Result<Node<'b>, Syntax
         .deserialize(document)
         .map_err(|error| syntax_error(text, &error))?;
     if let Some(second) = documents.next() {
-        return Err(SyntaxError::new(
-            stop_at(0, second),
-            "a second YAML document starts here: a file holds one",
-        ));
+        let position = stop_at(0, second);
+        let unfinished = position.and_then(|at| key_without_colon(text, at.line));
+        let message = "a second YAML document starts here: a file holds one";
+        return Err(unfinished.unwrap_or_else(|| SyntaxError::new(position, message)));
+    }
+    if let Value::Text(_) = root.value
+        && let Some(unfinished) = key_without_colon(text, text.lines().count() + 1)
+    {
+        return Err(unfinished);
     }
     if matches!(root.value, Value::Null) {
         return Err(SyntaxError::new(None, EMPTY));
@@ -166,9 +174,64 @@ fn position(error: &serde_yaml::Error) -> Option<Position> {
     error.location().map(|at| Position { line: at.line(), column: at.column() })
 }
 
+/// The last line with anything on it above this one, if that is a single word without a colon: the parser takes it for
+/// text that goes on, and complains of what follows.
+fn key_without_colon(text: &str, line: usize) -> Option<SyntaxError> {
+    let content = |line: &str| line.split(" #").next().unwrap_or_default().trim_end().to_owned();
+    let above = text.lines().enumerate().take(line - 1).map(|(at, line)| (at + 1, content(line)));
+    let (line, content) = above
+        .filter(|(_, content)| !content.is_empty() && !content.trim_start().starts_with('#'))
+        .last()
+        .filter(|(_, content)| is_bare_word(content.trim_start()))?;
+    let word = content.trim_start();
+    let column = content.chars().count() - word.chars().count() + 1;
+    // A path is no secret; another word may be.
+    let is_shown = word.starts_with('/') && word.len() <= 60;
+    let message = if is_shown { format!("{NO_COLON}: write `{word}:`") } else { NO_COLON.to_owned() };
+    Some(SyntaxError::new(Some(Position { line, column }), &message))
+}
+
+const NO_COLON: &str = "a key without a colon behind it";
+
+fn is_bare_word(text: &str) -> bool {
+    let is_of_a_word = |c: char| c.is_alphanumeric() || "/_.*-@".contains(c);
+    text.starts_with(|c: char| c == '/' || c.is_alphanumeric()) && text.chars().all(is_of_a_word)
+}
+
+/// The key that ends at this position, if it is longer than the parser takes: it then complains of the colon.
+fn long_key(text: &str, at: Position) -> Option<SyntaxError> {
+    let line = text.lines().nth(at.line - 1)?;
+    let (end, _) = line.char_indices().nth(at.column - 1).filter(|(_, c)| *c == ':')?;
+    let before = &line[..end];
+    let in_braces =
+        before.rfind('{').map(|brace| before[brace..].rfind(", ").map_or(brace, |comma| brace + comma) + 1);
+    let key = before[in_braces.unwrap_or(0)..].trim_start_matches([' ', '-']);
+    let length = key.chars().count();
+    // Whatever has a colon within is a key and its value.
+    if length <= LONGEST_KEY || key.contains(": ") {
+        return None;
+    }
+    let column = at.column - length;
+    let message = format!(
+        "a key of {length} characters: in front of one of more than {LONGEST_KEY} write \"? \", and its value behind \": \" on \
+         the next line"
+    );
+    Some(SyntaxError::new(Some(Position { column, ..at }), &message))
+}
+
 /// What the parser says, without the position, which stands in front, and without quoting the file.
 fn syntax_error(text: &str, error: &serde_yaml::Error) -> SyntaxError {
     let position = position(error);
+    let wants_colon = |message: &str| {
+        message.contains("could not find expected ':'") || message.contains("mapping values are not allowed")
+    };
+    let better = position.and_then(|at| {
+        let unfinished = || key_without_colon(text, at.line).filter(|_| wants_colon(&error.to_string()));
+        long_key(text, at).or_else(unfinished)
+    });
+    if let Some(better) = better {
+        return better;
+    }
     let mut message = error.to_string();
     if let Some(at) = position {
         message = message.replacen(&format!(" at line {} column {}", at.line, at.column), "", 1);

@@ -84,6 +84,16 @@ fn a_host_calls_itself_in_mail_what_it_is_told() {
 }
 
 #[test]
+fn a_path_without_its_colon_is_told_where_it_stands() {
+    let (code, told) = check_config("/a:\n  children: 1\n/services/foo\n  children: 2\n");
+    assert_eq!(code, Some(78), "{told}");
+    assert!(told.contains("zk_monitor.yaml:3:1: ") && told.contains("write `/services/foo:`"), "{told}");
+    let (code, told) = check_config(&format!("/a: {{}}\n/{}:\n  children: 2\n", "x".repeat(1100)));
+    assert_eq!(code, Some(78), "{told}");
+    assert!(told.contains("zk_monitor.yaml:2:1: ") && told.contains("write \"? \""), "{told}");
+}
+
+#[test]
 fn a_taken_port_ends_with_1_and_says_so() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();

@@ -90,6 +90,13 @@ fn a_receiver_without_a_name_keeps_the_id_that_open_incidents_bear() {
 }
 
 #[test]
+fn a_long_key_has_a_question_mark() {
+    let path = format!("/services/{}", "x".repeat(1030));
+    let config = good(&format!("? {path}\n: children: 2\n/short: {{}}\n"));
+    assert_eq!(rule(&config, &path).terms.specs.children, Some(Bounds::Range { min: Some(2), max: None }));
+}
+
+#[test]
 fn a_bare_rule_has_the_defaults_of_the_contract() {
     let config = good("/a:\n");
     let rule = rule(&config, "/a");
