@@ -36,6 +36,8 @@ pub struct Watching {
     pub compliance: Reader<Compliance>,
     /// How good the readings are, for readers.
     pub status: Reader<WatchStatus>,
+    /// How many readings a fence waits for, for the election.
+    pub fence: Reader<Option<u64>>,
     stop: Sender<()>,
 }
 
@@ -66,15 +68,19 @@ impl Watching {
         inputs.send(WatchInput::Rules(rules)).ok();
 
         let pulse = threads.pulse("evaluator");
+        let election_inbox = election.clone();
         threads.spawn("evaluator", move || {
-            pipeline::evaluate(evaluator, &observations, &judged_sender, &compliance_writer, &pulse);
+            // Fails only while the daemon ends, and for `--once`, which has no election.
+            let armed = |generation| drop(election_inbox.send(Input::Armed { generation }));
+            pipeline::evaluate(evaluator, armed, &observations, &judged_sender, &compliance_writer, &pulse);
         })?;
         let (status_writer, status) = cell(WatchStatus::default());
+        let (fence_writer, fence) = cell(None);
         let outlets = zk::watch::Outlets {
             inbox: inputs.clone(),
             observations: observations_sender,
-            election: election.clone(),
             status: status_writer,
+            fence: fence_writer,
             pulse: threads.pulse("zk-watch"),
         };
         threads.spawn("zk-watch", move || zk::watch::run(&inbox, outlets, ledger, reread))?;
@@ -85,7 +91,7 @@ impl Watching {
             pulse: threads.pulse("zk-session"),
         };
         threads.spawn("zk-session", move || zk::session::run(settings, own, outlets, &stopped))?;
-        Ok(Self { inputs, judged, connection, compliance, status, stop })
+        Ok(Self { inputs, judged, connection, compliance, status, fence, stop })
     }
 
     /// Puts other rules in force.

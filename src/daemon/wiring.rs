@@ -81,6 +81,7 @@ impl Wiring {
             connection: watching.connection.clone(),
             in_flight: alerting.in_flight,
             in_effect: lease.in_effect.clone(),
+            fence: watching.fence.clone(),
         };
         threads.spawn("zk-election", move || zk::election::run(identity, places, &inlets, outlets))?;
         let (ping, heartbeat_stop) = start_heartbeat(threads, lease.clone(), watching.compliance.clone())?;

@@ -1,6 +1,6 @@
 //! All paths: observations in, transitions out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -10,7 +10,7 @@ use super::message;
 use super::observation::Observation;
 use super::path::LONGEST;
 use super::reading::Reading;
-use super::rule::{Rule, RuleSet, Verdict, is_place};
+use super::rule::{Rule, RuleSet, Verdict, beginning, is_place};
 use super::status::{Compliance, Histogram, PathState, PathStatus};
 use super::time::Now;
 use super::transition::{EvaluatorOutput, Forgetting, State, Transition};
@@ -46,6 +46,8 @@ struct Path {
     judged: Option<Judgement>,
     /// The session in which it was read last; 0 is never.
     session: u64,
+    /// Whether it was missing then.
+    missing: bool,
     /// Why it cannot be read, if that is so.
     unreadable: Option<Arc<str>>,
     /// Its children when it was last in spec, for those whose children are read.
@@ -118,6 +120,7 @@ impl Evaluator {
                 self.unlisted.remove(&place);
                 self.judge_again(&place, now, out);
             }
+            Observation::Armed(_) => {}
             Observation::LedgerChanged => out.push(EvaluatorOutput::LedgerChanged),
             Observation::Barrier(number) => out.push(EvaluatorOutput::Barrier(number)),
         }
@@ -150,7 +153,13 @@ impl Evaluator {
 
     /// Everything that readers may want to know.
     pub fn snapshot(&self) -> Compliance {
-        let mut globs: Vec<_> = self.rules.globs().iter().map(|glob| self.glob_status(glob)).collect();
+        let mut matches = HashMap::<&str, u32>::new();
+        for known in self.paths.values().filter(|known| known.rule.is_glob()) {
+            *matches.entry(&known.rule.path).or_default() += 1;
+        }
+        let count = |glob: &Rule| matches.get(&*glob.path).copied().unwrap_or_default();
+        let globs = self.rules.globs().iter();
+        let mut globs: Vec<_> = globs.map(|glob| self.glob_status(glob, count(glob))).collect();
         globs.sort_by(|a, b| a.path.cmp(&b.path));
         Compliance {
             paths: self.paths.iter().map(|(path, known)| self.status(path, known)).collect(),
@@ -172,6 +181,11 @@ impl Evaluator {
                 unschedule(forget, path, known);
                 return false;
             };
+            if !known.rule.is_glob() && rule.is_glob() && known.is_absent() {
+                // It was in spec without being there: no match of the glob has vanished.
+                out.push(EvaluatorOutput::Forgotten(Arc::clone(path), Forgetting::Unasked));
+                return false;
+            }
             if !known.rule.judges_like(rule) {
                 if !rule.is_glob() {
                     unschedule(forget, path, known);
@@ -211,19 +225,24 @@ impl Evaluator {
     /// All matches of a glob were read in this session, so a match of before that was not is gone.
     fn judge_vanished(&mut self, glob: &Arc<str>, now: Now, out: &mut Vec<EvaluatorOutput>) {
         let stale = |known: &Path| known.rule.path == *glob && known.session != self.session;
-        let gone: Vec<_> =
-            self.paths.iter().filter(|(_, known)| stale(known)).map(|(path, _)| Arc::clone(path)).collect();
-        for path in gone {
+        let gone = self.below(beginning(glob)).filter(|(_, known)| stale(known));
+        for path in gone.map(|(path, _)| Arc::clone(path)).collect::<Vec<_>>() {
             self.judge_gone(path, now, out);
         }
+    }
+
+    /// The paths below a znode; empty is the root.
+    fn below(&self, place: &str) -> impl Iterator<Item = (&Arc<str>, &Path)> {
+        let beginning = format!("{place}/");
+        let from = (Bound::Included(beginning.as_str()), Bound::Unbounded);
+        let from = self.paths.range::<str, _>(from);
+        from.take_while(move |(path, _)| path.starts_with(&beginning))
     }
 
     /// Whether a place can be listed has changed: matches that had vanished from there may be back unseen, or are known
     /// to be gone again.
     fn judge_again(&mut self, place: &str, now: Now, out: &mut Vec<EvaluatorOutput>) {
-        let below = if place == "/" { place.to_owned() } else { format!("{place}/") };
-        let from = (Bound::Included(below.as_str()), Bound::Unbounded);
-        let there = self.paths.range::<str, _>(from).take_while(|(path, _)| path.starts_with(&below));
+        let there = self.below(place.trim_end_matches('/'));
         let gone = there.filter(|(_, known)| {
             let is_gone = known.forget_at.is_some() && known.session == self.session;
             is_gone && is_place(&known.rule.path, place)
@@ -295,7 +314,7 @@ impl Evaluator {
         let session = self.session;
         let Some(known) = self.paths.get_mut(&path) else { return };
         let first = known.session != session;
-        known.session = session;
+        (known.session, known.missing) = (session, *reading == Reading::Missing);
         self.fresh_named += usize::from(first && !rule.is_glob());
         if rule.is_glob() && *reading == Reading::Missing {
             schedule(&mut self.forget, &path, known, now);
@@ -368,8 +387,7 @@ impl Evaluator {
         })
     }
 
-    fn glob_status(&self, glob: &Arc<Rule>) -> PathStatus {
-        let matches = self.paths.values().filter(|known| known.rule.path == glob.path).count();
+    fn glob_status(&self, glob: &Rule, matches: u32) -> PathStatus {
         let shut = self.unlisted.iter().find(|(place, _)| is_place(&glob.path, place));
         let state = match (&self.down, shut) {
             (None, Some((place, reason))) => PathState::Unknown(unlisted_words(place, reason)),
@@ -383,7 +401,7 @@ impl Evaluator {
             path: Arc::clone(&glob.path),
             rule: Arc::clone(&glob.path),
             state,
-            children: Some(u32::try_from(matches).unwrap_or(u32::MAX)),
+            children: Some(matches),
             since: SystemTime::UNIX_EPOCH,
         }
     }
@@ -395,11 +413,17 @@ impl Path {
             rule: Arc::clone(rule),
             judged: None,
             session: 0,
+            missing: false,
             unreadable: None,
             compliant: None,
             since: now.wall,
             forget_at: None,
         }
+    }
+
+    /// Whether it was missing when it was read last, and that was in spec.
+    fn is_absent(&self) -> bool {
+        self.missing && self.judged.as_ref().is_some_and(|judged| judged.error.is_none())
     }
 
     /// How it stands, if it was read in this session.

@@ -49,6 +49,8 @@ pub enum Observation {
         /// The place.
         place: Arc<str>,
     },
+    /// Every znode has been read on the session of this number, and told of; told once a session.
+    Armed(u64),
     /// Entries of the alert ledger have come or gone, or may have. All that was read before has been told.
     LedgerChanged,
     /// Everything that rang before the barrier was set has been told.

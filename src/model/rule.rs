@@ -265,6 +265,16 @@ pub fn glob_matches(pattern: &str, path: &str) -> bool {
         && levels.next().is_none()
 }
 
+/// The fixed levels that a glob begins with: all its matches do. Empty if the first level has a star.
+pub fn beginning(pattern: &str) -> &str {
+    let star = pattern.find('*').unwrap_or(pattern.len());
+    pattern[..star].rsplit_once('/').map_or("", |(fixed, _)| fixed)
+}
+
+fn levels(path: &str) -> usize {
+    path.matches('/').count()
+}
+
 /// Whether a path is a place of a glob: one whose children are matched against a level of it with a star.
 pub fn is_place(pattern: &str, path: &str) -> bool {
     let depth = if path == "/" { 0 } else { path.matches('/').count() };
@@ -296,6 +306,9 @@ pub struct RuleSet {
     exact: HashMap<Arc<str>, Arc<Rule>>,
     /// The longest first, of those the one with fewer stars, then by name, so that the first match is the one that counts.
     globs: Vec<Arc<Rule>>,
+    /// The places of globs in that order, by what they begin with and how many levels they have: with a thousand globs
+    /// few can match a path.
+    by_beginning: HashMap<(Box<str>, usize), Vec<usize>>,
 }
 
 impl RuleSet {
@@ -306,12 +319,31 @@ impl RuleSet {
             rules.into_iter().map(Arc::new).partition(|rule| rule.is_glob());
         let stars = |rule: &Rule| rule.path.matches('*').count();
         globs.sort_by_key(|rule| (Reverse(rule.path.len()), stars(rule), Arc::clone(&rule.path)));
-        Self { exact: exact.into_iter().map(|rule| (Arc::clone(&rule.path), rule)).collect(), globs }
+        let mut by_beginning = HashMap::<_, Vec<usize>>::new();
+        for (place, glob) in globs.iter().enumerate() {
+            let key = (beginning(&glob.path).into(), levels(&glob.path));
+            by_beginning.entry(key).or_default().push(place);
+        }
+        let exact = exact.into_iter().map(|rule| (Arc::clone(&rule.path), rule)).collect();
+        Self { exact, globs, by_beginning }
     }
 
     /// The rule that a concrete path belongs to: the one that names it, else the longest glob.
     pub fn for_path(&self, path: &str) -> Option<&Arc<Rule>> {
-        self.exact.get(path).or_else(|| self.globs.iter().find(|rule| glob_matches(&rule.path, path)))
+        self.exact.get(path).or_else(|| self.glob_for(path))
+    }
+
+    fn glob_for(&self, path: &str) -> Option<&Arc<Rule>> {
+        if self.globs.is_empty() {
+            return None;
+        }
+        let levels = levels(path);
+        let beginnings = path.match_indices('/').map(|(at, _)| &path[..at]);
+        let places = beginnings.filter_map(|beginning| self.by_beginning.get(&(beginning.into(), levels)));
+        let matching = places.filter_map(|places| {
+            places.iter().copied().find(|place| glob_matches(&self.globs[*place].path, path))
+        });
+        matching.min().map(|place| &self.globs[place])
     }
 
     /// The rules that name one path each, in no order.

@@ -12,9 +12,11 @@ use crate::model::status::Compliance;
 use crate::model::transition::{EvaluatorOutput, Forgetting, State, Transition};
 use crate::published::Writer;
 
-/// Runs the evaluator until `observations` closes.
+/// Runs the evaluator until `observations` closes. `armed` is called once all that was read first on a session has
+/// been judged: whoever leads before that would lead without effect.
 pub fn evaluate(
     mut evaluator: Evaluator,
+    armed: impl Fn(u64),
     observations: &Receiver<Observation>,
     judged: &Sender<EvaluatorOutput>,
     compliance: &Writer<Compliance>,
@@ -29,6 +31,9 @@ pub fn evaluate(
         select! {
             recv(observations) -> observation => match observation {
                 Ok(observation) => {
+                    if let Observation::Armed(session) = &observation {
+                        armed(*session);
+                    }
                     evaluator.observe(observation, now(), &mut out);
                     publisher.changed = true;
                 }

@@ -1,12 +1,18 @@
 //! One generation's calls to ZooKeeper.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use crossbeam_channel::Sender;
 use zookeeper::{Acl, CreateMode, Stat, WatcherType, ZkError, ZooKeeper};
 
 use super::link::Cutter;
+
+/// What is known of taking watches back, for all sessions: it depends on the servers' version.
+static UNWATCHING: AtomicU8 = AtomicU8::new(UNTRIED);
+const UNTRIED: u8 = 0;
+const WORKS: u8 = 1;
+const REFUSED: u8 = 2;
 
 /// A client that lives as long as its generation; clones share it.
 ///
@@ -84,12 +90,32 @@ impl Client {
         self.call(|zk| zk.exists(&self.full(path), watch))
     }
 
-    /// Takes back the watch for the creation of a znode that is missing.
+    /// Takes back the watch for the creation of a znode that is missing. Servers before 3.5 end the session of who asks
+    /// for that: once one has done so, or says that it cannot, this process asks no more, and such watches stay as long
+    /// as their session.
     ///
     /// # Errors
     /// The library's; `NoWatcher` if there is none.
     pub fn unwatch(&self, path: &str) -> Answer<()> {
-        self.call(|zk| zk.remove_watches(&self.full(path), WatcherType::Data))
+        if UNWATCHING.load(Ordering::Relaxed) == REFUSED {
+            return Ok(());
+        }
+        let answer = self.call(|zk| zk.remove_watches(&self.full(path), WatcherType::Data));
+        match answer {
+            Ok(()) | Err(ZkError::NoWatcher) => UNWATCHING.store(WORKS, Ordering::Relaxed),
+            Err(e) if e == ZkError::Unimplemented || is_over(e) => {
+                // One that has worked before is no reason that the session is over.
+                let first =
+                    UNWATCHING.compare_exchange(UNTRIED, REFUSED, Ordering::Relaxed, Ordering::Relaxed);
+                if first.is_ok() {
+                    log::warn!(
+                        "the server takes no watch back (before 3.5?); those of znodes that vanish stay"
+                    );
+                }
+            }
+            Err(_) => {}
+        }
+        answer
     }
 
     /// Makes a znode and gives its path, which differs from the one asked for if it is sequential.

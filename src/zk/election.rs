@@ -33,8 +33,8 @@ use crate::published::{Reader, Writer};
 const REFRESH: Duration = Duration::from_secs(10);
 /// How soon to look again at what is about to happen.
 const SOON: Duration = Duration::from_millis(50);
-/// How long a lease may take until it is in effect. It waits for readings alone, and leading without effect is worse
-/// than not leading.
+/// How long a lease may come no nearer to its being in effect: it waits for readings, and leading without effect is worse
+/// than not leading. With many readings to go it takes longer, and another agent would have to make them too.
 const EFFECT: Duration = Duration::from_secs(10);
 /// How often the thread shows that it is alive while nothing happens.
 const PULSE: Duration = Duration::from_secs(1);
@@ -110,6 +110,8 @@ pub struct Inlets {
     pub in_flight: Reader<usize>,
     /// The epoch of the lease that is in effect.
     pub in_effect: Reader<Option<u64>>,
+    /// How many readings a fence waits for.
+    pub fence: Reader<Option<u64>>,
 }
 
 /// Takes part in the election until it is told to stop.
@@ -124,6 +126,7 @@ pub fn run(identity: Identity, places: Places, inlets: &Inlets, outlets: Outlets
         connection: inlets.connection.clone(),
         in_flight: inlets.in_flight.clone(),
         in_effect: inlets.in_effect.clone(),
+        fence: inlets.fence.clone(),
         status: Cluster {
             name: inlets.name.clone(),
             agent: identity.name.as_str().into(),
@@ -179,6 +182,7 @@ struct Election {
     connection: Reader<Connection>,
     in_flight: Reader<usize>,
     in_effect: Reader<Option<u64>>,
+    fence: Reader<Option<u64>>,
     status: Cluster,
     session: Option<Session>,
     barrier: u64,
@@ -201,13 +205,21 @@ struct Session {
     lock: Option<Contender>,
     /// Whether every watched znode has been read. Whoever does not know how things are has no business in line.
     armed: bool,
-    /// Since when it leads, or would if its barrier had come.
-    granted: Option<Instant>,
+    /// What was granted, if it leads, or would if its barrier had come.
+    granted: Option<Granted>,
     silences: Vec<Silence>,
     silences_rang: bool,
     ledger: Listing,
     /// Whether somebody who is no agent was before us in line when we looked last.
     behind_stranger: bool,
+}
+
+/// How a lease that was granted comes to be in effect.
+struct Granted {
+    /// When it came nearer to it last.
+    progress: Instant,
+    /// How many readings it waited for then.
+    waits_for: Option<u64>,
 }
 
 /// The watch on the ledger's listing, which a follower has.
@@ -359,23 +371,27 @@ impl Election {
 
     /// A lease that lapsed is not taken up again: what comes next is decided on a new session. One that ends with
     /// its session does not lapse; at the end of the daemon that one is about to be closed, and is left to that.
-    fn end_lapsed(&self) {
-        let Some((session, since)) =
-            self.session.as_ref().and_then(|session| Some((session, session.granted?)))
-        else {
-            return;
-        };
+    fn end_lapsed(&mut self) {
+        let (is_in_effect, waits_for) = (self.is_in_effect(), *self.fence.get());
+        let Some(session) = self.session.as_mut() else { return };
+        let Some(granted) = &mut session.granted else { return };
         let connection = self.connection.get();
         let generation = connection.session.as_ref().map(|session| session.generation);
         if generation != Some(session.client.generation()) {
             return;
         }
-        if !lease_holds(self.status.grant, &connection, clock::mono()) {
+        let now = clock::mono();
+        if granted.waits_for != waits_for {
+            *granted = Granted { progress: now, waits_for };
+        }
+        if !lease_holds(self.status.grant, &connection, now) {
             log::warn!("the lease ran out before a write was acknowledged; ending the session");
             session.client.end();
-        } else if !self.is_in_effect() && clock::mono() - since >= EFFECT {
+        } else if !is_in_effect && now - granted.progress >= EFFECT {
+            let waits_for = waits_for.unwrap_or_default();
             log::error!(
-                "the lease has not taken effect within {} s, since not all that had changed was read; ending the session",
+                "the lease is not in effect, and came no nearer to it for {} s ({waits_for} readings to go); ending the \
+                 session",
                 EFFECT.as_secs()
             );
             session.client.end();

@@ -9,7 +9,6 @@ use crossbeam_channel::{Receiver, Sender, after, never, select, tick};
 use zookeeper::ZkError;
 
 use super::client::{Client, describe};
-use super::election;
 use super::reading::Pool;
 use super::watch_input::WatchInput;
 use crate::clock;
@@ -32,10 +31,10 @@ pub struct Outlets {
     pub inbox: Sender<WatchInput>,
     /// To the evaluator.
     pub observations: Sender<Observation>,
-    /// To the election: that everything was read in a session.
-    pub election: Sender<election::Input>,
     /// How good the readings are.
     pub status: Writer<WatchStatus>,
+    /// How many readings a fence waits for, once a second.
+    pub fence: Writer<Option<u64>>,
     /// The thread's pulse.
     pub pulse: Writer<Instant>,
 }
@@ -61,7 +60,7 @@ pub fn run(inbox: &Receiver<WatchInput>, outlets: Outlets, ledger: Arc<str>, rer
             },
             recv(due) -> _ => shell.handle(Input::Tick),
             recv(status) -> _ => shell.outlets.status.publish(shell.machine.status(clock::mono())),
-            recv(alive) -> _ => {}
+            recv(alive) -> _ => shell.outlets.fence.publish(shell.machine.fence_waits_for()),
         }
     }
 }
@@ -160,7 +159,7 @@ impl Shell {
                 Effect::Armed => {
                     let current = self.generation.as_ref().map(|current| current.client.generation());
                     if let Some(generation) = current {
-                        self.outlets.election.send(election::Input::Armed { generation }).ok();
+                        self.outlets.observations.send(Observation::Armed(generation)).ok();
                     }
                 }
                 Effect::Log(event) => log_event(&event),

@@ -420,3 +420,19 @@ fn what_vanished_below_the_root_is_unknown_while_that_cannot_be_listed() {
     assert!(story.shown("/a/b").starts_with("error"));
     assert_eq!(story.tell(Observation::Listed { place: "/".into() }).len(), 1);
 }
+
+#[test]
+fn a_path_that_never_was_is_no_vanished_match_of_a_glob_that_takes_it_over() {
+    let absent = Specs { exists: Some(false), ..Specs::default() };
+    let mut story = Story::of(vec![rule("/h/a", absent.clone()), rule("/h/b", absent), at_least("/h/c", 1)]);
+    story.tell(Observation::Up);
+    story.read("/h/a", Reading::Missing);
+    story.read("/h/b", present(&[]));
+    story.read("/h/c", Reading::Missing);
+    let told = story.tell(Observation::Rules(Arc::new(RuleSet::new(vec![at_least("/h/*", 0)]))));
+    assert_eq!(told, ["rules", "/h/a forgotten", "/h/b stale", "/h/c stale"]);
+    assert!(story.read("/h/a", Reading::Missing).is_empty());
+    assert_eq!(story.shown("/h/a"), "not shown");
+    assert_eq!(story.read("/h/b", present(&[])), ["/h/b ok"]);
+    assert_eq!(story.read("/h/c", Reading::Missing).len(), 1, "it was out of spec, and stays so");
+}

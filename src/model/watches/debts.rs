@@ -57,6 +57,11 @@ impl Debts {
         earlier
     }
 
+    /// How many readings are owed for this input and earlier ones.
+    pub(super) fn owed(&self, seq: Seq) -> u64 {
+        self.owed.range(..=seq).map(|(_, count)| u64::from(*count)).sum()
+    }
+
     /// Whether nothing is owed for this input or an earlier one.
     pub(super) fn is_paid(&self, seq: Seq) -> bool {
         self.owed.first_key_value().is_none_or(|(first, _)| *first > seq)

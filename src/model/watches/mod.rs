@@ -231,6 +231,11 @@ impl Watches {
         self.verification.next_deadline()
     }
 
+    /// How many readings the fence that is raised waits for, if one is: as long as that changes, it comes nearer.
+    pub fn fence_waits_for(&self) -> Option<u64> {
+        self.fence.as_ref()?.raised.map(|seq| self.debts.owed(seq))
+    }
+
     /// How old the oldest reading is, and how many changes were missed. Looks at every znode. One that was never read
     /// counts from the start.
     pub fn status(&self, now: Instant) -> WatchStatus {
@@ -262,7 +267,7 @@ impl Watches {
         (self.globs_due, self.announce, self.fence) = (None, false, None);
         self.reopened.clear();
         self.ledger.forget();
-        self.verification.forget_suspects();
+        self.verification.forget_session();
         self.table.nodes_mut().for_each(node::Node::forget_session);
     }
 
@@ -310,7 +315,11 @@ impl Watches {
         let Some(node) = self.table.get_mut(path) else { return self.pay(cause) };
         self.tickets += 1;
         let (ticket, wants) = (self.tickets, node.wants(listing_tells));
-        let in_background = cause.is_none();
+        let takes_back = matches!(wants.creation, Creation::Unwatch | Creation::Dismiss);
+        let in_background = cause.is_none() && !takes_back;
+        if in_background {
+            self.verification.began(ticket);
+        }
         node.is_awaited |= wants.creation == Creation::Watch;
         node.asked = Some(Box::new(Asked { ticket, wants, cause, again: None }));
         self.out.push(Effect::Read(Request { ticket, path: Arc::clone(path), wants, in_background }));
@@ -323,6 +332,7 @@ impl Watches {
     }
 
     fn answered(&mut self, path: &Arc<str>, ticket: u64, reading: Option<Reading>, now: Instant) {
+        self.verification.ended(ticket);
         let listing_tells = self.table.listing_tells(path);
         // A znode that left the table while it was read, or a session that is over.
         let Some(node) = self.table.get_mut(path) else { return };
@@ -441,8 +451,9 @@ impl Watches {
     fn adopt(&mut self, paths: Vec<(Arc<str>, SystemTime)>) {
         let seq = self.debts.next();
         for (path, since) in paths {
-            if self.table.adopt(&path) {
-                self.observe(Observation::Adopted { path: Arc::clone(&path), since });
+            let Some(to_be_read) = self.table.adopt(&path) else { continue };
+            self.observe(Observation::Adopted { path: Arc::clone(&path), since });
+            if to_be_read {
                 self.ask(&path, seq, None);
             }
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::globs::{Globs, Site};
-use super::node::{Asked, Node};
+use super::node::{Asked, Node, Seen};
 use crate::model::children::Children;
 use crate::model::rule::RuleSet;
 
@@ -223,15 +223,14 @@ impl Table {
         !above.filter_map(unfolds).any(|unfolds| unfolds.refusal.is_some())
     }
 
-    /// Puts a match of a glob in, if it is not there; tells whether it was put in.
-    pub(super) fn adopt(&mut self, path: &Arc<str>) -> bool {
-        let Some(rule) = self.rules.for_path(path).filter(|rule| rule.is_glob()) else { return false };
+    /// Puts a match of a glob in, if it is not there; gives nothing if no glob matches the path. Tells whether it has to
+    /// be read: one that is known to be missing too, since its absence was nothing to tell of as long as nobody knew that
+    /// it had been there.
+    pub(super) fn adopt(&mut self, path: &Arc<str>) -> Option<bool> {
+        let rule = self.rules.for_path(path).filter(|rule| rule.is_glob())?;
         let rule = Some(rule.terms.specs.needs());
-        if self.nodes.contains_key(path) {
-            return false;
-        }
-        self.nodes.insert(Arc::clone(path), Node { rule, ..Node::default() });
-        true
+        let node = self.nodes.entry(Arc::clone(path)).or_insert_with(|| Node { rule, ..Node::default() });
+        Some(node.seen != Seen::Present)
     }
 
     /// The places of globs that cannot be listed.

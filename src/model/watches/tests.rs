@@ -106,7 +106,7 @@ impl Story {
 
 fn words(observation: &Observation) -> Option<String> {
     Some(match observation {
-        Observation::Rules(_) | Observation::Up => return None,
+        Observation::Rules(_) | Observation::Up | Observation::Armed(_) => return None,
         Observation::Down(reason) => format!("down: {reason}"),
         Observation::Read { path, reading, delay } => {
             let what = match reading {
@@ -365,6 +365,38 @@ fn adopted_paths_are_watched_if_a_glob_matches_them() {
     let paths = ["/g/m", "/a", "/other"].map(|path| (path.into(), since));
     assert_eq!(story.hear(Input::Adopt(paths.into())), ["/g/m adopted"]);
     assert_eq!(story.asked(), ["/a", "/g", "/g/m"]);
+}
+
+#[test]
+fn an_adopted_path_that_is_missing_is_told_of_though_a_listing_leads_there() {
+    let mut story = Story::of(vec![rule("/s/*/i", some_children())]);
+    story.up();
+    story.answer("/s", present(&["a", "b"]));
+    story.answer("/s/a/i", Some(Reading::Missing));
+    story.answer("/s/b/i", present(&[]));
+    let since = std::time::SystemTime::UNIX_EPOCH;
+    let paths = ["/s/a/i", "/s/b/i"].map(|path| (path.into(), since));
+    assert_eq!(story.hear(Input::Adopt(paths.into())), ["/s/a/i adopted", "/s/b/i adopted"]);
+    assert_eq!(story.asked(), ["/s/a/i"]);
+    assert_eq!(story.answer("/s/a/i", Some(Reading::Missing)), ["/s/a/i missing"]);
+}
+
+#[test]
+fn few_verifications_are_under_way_at_once() {
+    let path = |number: usize| format!("/p{number:03}");
+    let mut story = Story::of((0..500).map(|number| rule(&path(number), some_children())).collect());
+    story.up();
+    for number in 0..500 {
+        story.answer(&path(number), present(&[]));
+    }
+    story.pass(REREAD);
+    assert_eq!(story.asked().len(), 16);
+    assert_eq!(story.machine.next_deadline(), None, "the next begins when one of them is answered");
+    let first = story.asked()[0].to_owned();
+    story.answer(&first, present(&[]));
+    assert_eq!(story.asked().len(), 16);
+    story.hear(Input::Down("cut".into()));
+    assert!(story.machine.next_deadline().is_some());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! When each znode is verified, and which changes no event has told of.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -15,6 +15,9 @@ pub const GRACE: Duration = Duration::from_secs(1);
 /// How long until a path that may not be read is tried again: a changed ACL rings no bell. Each further try waits
 /// twice as long, up to the period of verification.
 const RETRY: u32 = 10;
+/// How many verifications are under way at once. A znode that rings while its verification waits for its turn has to
+/// wait for that, so few may wait.
+const UNDER_WAY: usize = 16;
 /// How many entries that are void are no reason to sort them out.
 const VOID: usize = 1_000;
 
@@ -32,6 +35,8 @@ pub(super) struct Verification {
     suspects: HashMap<Arc<str>, Instant>,
     /// The order in which that runs out.
     graces: VecDeque<(Instant, Arc<str>)>,
+    /// The tickets of those that are under way.
+    under_way: BTreeSet<u64>,
     pub(super) missed: u64,
 }
 
@@ -43,6 +48,7 @@ impl Verification {
             due: BinaryHeap::new(),
             suspects: HashMap::new(),
             graces: VecDeque::new(),
+            under_way: BTreeSet::new(),
             missed: 0,
         }
     }
@@ -83,6 +89,9 @@ impl Verification {
 
     /// A znode that is due by now, if its node has this time.
     pub(super) fn next_due(&mut self, now: Instant) -> Option<(Arc<str>, Second)> {
+        if self.is_busy() {
+            return None;
+        }
         let second = self.second(now);
         let Reverse((due, path)) = self.due.peek().filter(|Reverse((due, _))| *due <= second)?.clone();
         self.due.pop();
@@ -97,8 +106,24 @@ impl Verification {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let due = self.due.peek().map(|Reverse((due, _))| self.instant(Some(*due)));
+        // When as many are under way as may be, the answer to one of them has the next begin.
+        let due = self.due.peek().filter(|_| !self.is_busy());
+        let due = due.map(|Reverse((due, _))| self.instant(Some(*due)));
         due.into_iter().chain(self.graces.front().map(|(until, _)| *until)).min()
+    }
+
+    fn is_busy(&self) -> bool {
+        self.under_way.len() >= UNDER_WAY
+    }
+
+    /// A verification has been asked for.
+    pub(super) fn began(&mut self, ticket: u64) {
+        self.under_way.insert(ticket);
+    }
+
+    /// A reading was answered, whatever it was for.
+    pub(super) fn ended(&mut self, ticket: u64) {
+        self.under_way.remove(&ticket);
     }
 
     /// A verification found a change that no event has told of yet.
@@ -115,8 +140,9 @@ impl Verification {
         }
     }
 
-    /// Whatever was found may have been told on the session that is over.
-    pub(super) fn forget_suspects(&mut self) {
+    /// The session is over: whatever was found may have been told on it, and nothing is answered any more.
+    pub(super) fn forget_session(&mut self) {
+        self.under_way.clear();
         self.suspects.clear();
         self.graces.clear();
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use zookeeper::{CreateMode, Stat, ZkError};
 
-use super::{Election, PULSE, REFRESH, SOON, Session, Trouble, absent_is_fine, refused};
+use super::{Election, Granted, PULSE, REFRESH, SOON, Session, Trouble, absent_is_fine, refused};
 use crate::clock;
 use crate::model::dispatcher;
 use crate::model::election_update::ElectionUpdate;
@@ -236,7 +236,7 @@ impl Election {
         session.client.exists(&znode, true)?;
         session.client.set(&znode, self.name.as_bytes(), None)?;
         session.client.exists(&znode, true)?;
-        session.granted = Some(clock::mono());
+        session.granted = Some(Granted { progress: clock::mono(), waits_for: None });
         session.ledger.watched = None;
         Ok(())
     }

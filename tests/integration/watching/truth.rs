@@ -285,3 +285,22 @@ fn a_quota_that_is_exceeded_ends_no_session() {
     daemon.wait_until_it_leads();
     assert_eq!(metric(&daemon, "zk_monitor_zookeeper_sessions_total"), 1.0);
 }
+
+#[test]
+fn a_thousand_globs_are_no_burden() {
+    let (space, sink) = (shared(), SmtpSink::start());
+    let mut client = space.client();
+    client.create("/s", "");
+    let service = |n: usize| format!("/s/service{n}");
+    client.create_many(&(0..1_000).map(service).collect::<Vec<_>>());
+    let matches = (0..1_000).flat_map(|n| (0..20).map(move |m| format!("{}/{m}", service(n))));
+    client.create_many(&matches.collect::<Vec<_>>());
+    let mut yaml = format!("/x: {{children: 1, {MAIL}}}\n");
+    for n in 0..1_000 {
+        yaml.push_str(&format!("{}/*: {{children: 0}}\n", service(n)));
+    }
+    let daemon = Daemon::with(space.address(), &yaml).smtp(sink.port()).start();
+    daemon.wait_until_it_leads();
+    assert_eq!(sink.wait_for(1)[0].subject(), "Warning! /x has an alert!");
+    assert_eq!(metric(&daemon, "zk_monitor_zookeeper_sessions_total"), 1.0);
+}

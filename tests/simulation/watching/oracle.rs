@@ -28,6 +28,8 @@ pub struct Oracle {
     reloaded: Millis,
     /// What the alert side holds: in spec, or out of it in these words; and whether it takes that for fresh.
     known: BTreeMap<Arc<str>, (Option<Arc<str>>, bool)>,
+    /// Matches that were adopted, and not seen since.
+    adopted: BTreeSet<Arc<str>>,
     /// Whether a server kept an event back.
     pub was_blind: bool,
     pub broken: Option<String>,
@@ -47,7 +49,16 @@ impl Oracle {
     }
 
     pub fn reloaded(&mut self, rules: &Arc<RuleSet>, now: Millis) {
+        self.adopted.retain(|path| rules.for_path(path).is_some_and(|rule| rule.is_glob()));
         (self.rules, self.reloaded) = (Arc::clone(rules), now);
+    }
+
+    /// Paths with open incidents, which some agent saw exist.
+    pub fn adopts(&mut self, paths: &[(Arc<str>, std::time::SystemTime)]) {
+        let rules = Arc::clone(&self.rules);
+        let matches = paths.iter().map(|(path, _)| path);
+        let matches = matches.filter(|path| rules.for_path(path).is_some_and(|rule| rule.is_glob()));
+        self.adopted.extend(matches.cloned());
     }
 
     pub fn fenced(&mut self, barrier: u64, server: &Session, now: Millis) {
@@ -67,6 +78,9 @@ impl Oracle {
                 self.fences.clear();
             }
             Observation::Read { path, reading, .. } => {
+                if *reading != Reading::Missing {
+                    self.adopted.remove(path);
+                }
                 self.told.insert(Arc::clone(path), reading.clone());
             }
             Observation::Rules(rules) => self.told.retain(|path, _| rules.for_path(path).is_some()),
@@ -82,7 +96,7 @@ impl Oracle {
                     self.check_since("fence", from, &blind);
                 }
             }
-            Observation::Unlisted { .. } | Observation::Listed { .. } => {}
+            Observation::Armed(_) | Observation::Unlisted { .. } | Observation::Listed { .. } => {}
             Observation::Expanded { .. } | Observation::Adopted { .. } | Observation::LedgerChanged => {}
         }
     }
@@ -160,6 +174,8 @@ impl Oracle {
         let exact = rules.exact().map(|rule| &*rule.path);
         let mut all: BTreeSet<&str> = exact.chain(shown_paths.keys().copied()).collect();
         all.extend(tree.paths().map(|path| &**path));
+        let adopted = self.adopted.clone();
+        all.extend(adopted.iter().map(|path| &**path));
         for path in all {
             let Some(rule) = rules.for_path(path) else { continue };
             if let Err(words) = self.check_path(tree, path, rule, shown_paths.get(path).copied()) {
@@ -203,7 +219,8 @@ impl Oracle {
             Verdict::Unreadable(reason) => PathState::Unknown(reason),
         };
         let Some(shown) = shown else {
-            let fine = gone || hidden;
+            let adopted = self.adopted.contains(path) && !specs.is_empty();
+            let fine = (gone || hidden) && !adopted;
             return if fine { Ok(()) } else { Err(format!("is not shown, and is {expected:?}")) };
         };
         if gone && specs.is_empty() {

@@ -226,7 +226,8 @@ impl Run {
         self.barrier += 1;
         self.oracle.fenced(self.barrier, server, self.now);
         let since = self.moment().wall;
-        let adopted = adopted(count).map(|path| (path, since)).collect();
+        let adopted: Vec<_> = adopted(count).map(|path| (path, since)).collect();
+        self.oracle.adopts(&adopted);
         self.client.input(Input::Adopt(adopted), self.now, &mut self.random);
         let path: Arc<str> = format!("/lock/{}", self.barrier).into();
         let fence = Input::Fence { path: Arc::clone(&path), barrier: self.barrier };
