@@ -1,16 +1,21 @@
 //! `--test-alert`: a marked message to the receivers of one rule, and what each of them said.
 
+use std::panic::catch_unwind;
 use std::path::Path;
 use std::thread;
+
+use crossbeam_channel::unbounded;
 
 use super::answer::{Answer, load};
 use crate::cli::Options;
 use crate::clock;
 use crate::daemon::EX_FAILURE;
 use crate::model::children::Left;
+use crate::model::dispatcher::{Attempt, AttemptId};
 use crate::model::message::{Item, Kind, Notification};
 use crate::model::receiver::{Outcome, Receiver};
 use crate::model::rule::RuleSet;
+use crate::model::slots::{Granted, Slots};
 use crate::notify;
 
 /// Sends the test alert. The exit code is 0 if every receiver took it.
@@ -30,16 +35,9 @@ pub fn test_alert(options: &Options, file: &Path, path: &str) -> Answer {
         return Answer::failed(EX_FAILURE, &format!("the rule {} has no receiver", rule.path));
     }
     let notification = notification(options, path);
-    let outcomes: Vec<_> = thread::scope(|scope| {
-        let attempt = |receiver| {
-            let notification = &notification;
-            scope.spawn(move || attempt(receiver, notification))
-        };
-        let running: Vec<_> = receivers.iter().map(|receiver| attempt(*receiver)).collect();
-        running.into_iter().map(|one| one.join().unwrap_or(Err("the attempt panicked".to_owned()))).collect()
-    });
+    let outcomes = attempts(&receivers, &notification);
     let mut answer = Answer::default();
-    for (receiver, outcome) in receivers.iter().zip(outcomes) {
+    for (receiver, outcome) in receivers.iter().zip(&outcomes) {
         match outcome {
             Ok(()) => answer.stdout.push_str(&format!("{}: accepted\n", receiver.name)),
             Err(reason) => {
@@ -49,6 +47,47 @@ pub fn test_alert(options: &Options, file: &Path, path: &str) -> Answer {
         }
     }
     answer
+}
+
+/// Makes an attempt at each receiver, as many at once as the daemon would, and gives their outcomes in the same order.
+fn attempts(receivers: &[&Receiver], notification: &Notification) -> Vec<Result<(), String>> {
+    let mut outcomes = vec![Err("the attempt panicked".to_owned()); receivers.len()];
+    let mut slots = Slots::default();
+    for (number, receiver) in (0..).zip(receivers) {
+        let (receiver_id, notification) = (receiver.id.clone(), notification.clone());
+        let attempt = Attempt { id: AttemptId(number), epoch: 0, receiver: receiver_id, notification };
+        slots.wait(attempt, notify::host(receiver));
+    }
+    let (sender, ended) = unbounded();
+    thread::scope(|scope| {
+        let mut running = 0;
+        loop {
+            while let Some(Granted { slot, attempt: one }) = slots.grant() {
+                let Some((at, receiver)) = receivers.iter().enumerate().find(|(_, of)| of.id == one.receiver)
+                else {
+                    continue;
+                };
+                let sender = sender.clone();
+                scope.spawn(move || {
+                    let outcome = catch_unwind(|| attempt(receiver, &one.notification));
+                    // The other end outlives this thread.
+                    sender.send((slot, at, outcome)).ok();
+                });
+                running += 1;
+            }
+            if running == 0 {
+                return;
+            }
+            // This end of it is here, so that it does not close.
+            let Ok((slot, at, outcome)) = ended.recv() else { return };
+            slots.finish(slot);
+            running -= 1;
+            if let Ok(outcome) = outcome {
+                outcomes[at] = outcome;
+            }
+        }
+    });
+    outcomes
 }
 
 fn attempt(receiver: &Receiver, notification: &Notification) -> Result<(), String> {

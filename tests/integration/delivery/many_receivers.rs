@@ -86,3 +86,16 @@ fn hosts_that_do_not_answer_take_eight_attempts_each_and_64_in_all() {
         all() == SLOTS && webs.iter().all(|web| asked(web) <= PER_HOST) && quick_status(&daemon)
     });
 }
+
+#[test]
+fn a_test_alert_takes_no_more_connections_than_an_alert() {
+    const ADDRESSES: usize = 100;
+    let mail = SmtpSink::start();
+    mail.behave(Manner::Slow(Duration::from_millis(50)));
+    let addresses: Vec<String> = (0..ADDRESSES).map(|number| format!("a{number}@home.com")).collect();
+    let yaml = format!("/bad: {{children: 1, alerter: {{email: \"{}\"}}}}\n", addresses.join(", "));
+    let command = Daemon::with("127.0.0.1:1", &yaml).smtp(mail.port()).descriptors(40);
+    let output = command.args(["--test-alert", "/bad"]).finish();
+    let expected: String = addresses.iter().map(|address| format!("email {address}: accepted\n")).collect();
+    assert_eq!(output.stdout, expected);
+}
