@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::address;
+use super::digest::Identity;
 use super::document::Value;
 use super::located::Located;
 use super::map::Map;
-use super::receivers::Identity;
 use super::url::Url;
 use super::validator::{Reported, Validator};
 use crate::model::receiver::{Email, HipChat, PagerDuty, ReceiverId, Settings, Slack, Smtp};

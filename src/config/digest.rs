@@ -2,7 +2,6 @@
 
 use ring::digest::{Context, SHA256};
 
-use super::receivers::Identity;
 use crate::model::receiver::ReceiverId;
 use crate::model::rule::{Bounds, DataSpec, Rule};
 
@@ -30,6 +29,15 @@ impl Hash {
         let digest = self.0.finish();
         digest.as_ref()[..DIGITS / 2].iter().map(|byte| format!("{byte:02x}")).collect()
     }
+}
+
+/// What makes a receiver the same after a reload, whatever else changes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Identity<'t> {
+    /// What it is among its kind, without secrets: the channel, the URL.
+    pub(super) what: &'t str,
+    /// What tells it from another that is the same in this.
+    pub(super) name: Option<&'t str>,
 }
 
 /// The id of a receiver, from its kind and what identifies it within that kind. Open incidents in the ledger bear it.

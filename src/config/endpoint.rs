@@ -1,8 +1,8 @@
 //! The alerters that are a URL: webhooks and Alertmanagers.
 
+use super::digest::Identity;
 use super::document::Value;
 use super::located::Located;
-use super::receivers::Identity;
 use super::url::Url;
 use super::validator::Validator;
 use crate::model::receiver::{Alertmanager, ReceiverId, Secret, Settings, Webhook};

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::document::{Node, Value};
 use super::located::{Located, shown};
 use super::suggestion::did_you_mean;
-use super::validator::Validator;
+use super::validator::{Reported, Validator};
 
 /// The keys of a rule, and of `defaults`.
 pub(super) const RULE_KEYS: [&str; 9] = [
@@ -102,6 +102,18 @@ impl Validator<'_> {
             }
         }
         Some(Map { at, entries, has_unknown })
+    }
+
+    /// The `name` of an alerter: it tells apart what would otherwise be one receiver.
+    pub(super) fn name<'n>(&mut self, map: &Map<'n, '_>) -> Result<Option<&'n str>, Reported> {
+        let Some(at) = map.get("name") else { return Ok(None) };
+        let name = self.text(&at).ok_or(Reported)?;
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+        if name.len() > 32 || !name.bytes().all(fits) {
+            self.error(&at, "must be 1 to 32 letters of A-Z, a-z, 0-9, _ and -");
+            return Err(Reported);
+        }
+        Ok(Some(name))
     }
 
     /// Tells that a map lacks a key.

@@ -2,17 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::digest;
+use super::digest::{self, Identity};
 use crate::model::receiver::{Receiver, ReceiverId, Settings};
-
-/// What makes a receiver the same after a reload, whatever else changes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Identity<'t> {
-    /// What it is among its kind, without secrets: the channel, the URL.
-    pub(super) what: &'t str,
-    /// What tells it from another that is the same in this.
-    pub(super) name: Option<&'t str>,
-}
 
 /// All receivers so far.
 #[derive(Debug, Default)]

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::digest::Identity;
 use super::document::Value;
 use super::finding::Findings;
 use super::located::{Located, shown};
-use super::map::Map;
-use super::receivers::{Identity, Receivers};
+use super::receivers::Receivers;
 use crate::model::duration::{self, DurationFault};
 use crate::model::receiver::{ReceiverId, Secret, Settings};
 use crate::model::rule::Terms;
@@ -91,18 +91,6 @@ impl<'a> Validator<'a> {
                 self.error_with_other(at, first, message.to_owned());
             })
             .ok()
-    }
-
-    /// The `name` of an alerter: it tells apart what would otherwise be one receiver.
-    pub(super) fn name<'n>(&mut self, map: &Map<'n, '_>) -> Result<Option<&'n str>, Reported> {
-        let Some(at) = map.get("name") else { return Ok(None) };
-        let name = self.text(&at).ok_or(Reported)?;
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-        if name.len() > 32 || !name.bytes().all(fits) {
-            self.error(&at, "must be 1 to 32 letters of A-Z, a-z, 0-9, _ and -");
-            return Err(Reported);
-        }
-        Ok(Some(name))
     }
 
     /// Text that is not empty.

@@ -60,7 +60,7 @@ fn two_workspaces_with_one_channel_are_told_apart_by_a_name() {
     };
     let (code, told) = slack("");
     assert_eq!(code, Some(78), "{told}");
-    assert!(told.contains("zk_monitor.yaml:4:40: ") && told.contains("`name`"), "{told}");
+    assert!(told.contains("zk_monitor.yaml:4:41: ") && told.contains("`name`"), "{told}");
     let (code, told) = slack(", name: second");
     assert_eq!(code, Some(0), "{told}");
 }
