@@ -43,7 +43,7 @@
 //! # Verification
 //!
 //! A server sends no event to a session that may not read the znode, and its watch is spent all the same. So each
-//! znode is read again once in a period, evenly spread, with its watches set anew ([`verification`]). What such a
+//! znode is read again once in a period, spread over it, with its watches set anew ([`verification`]). What such a
 //! reading shows and no event told within [`verification::GRACE`] was missed, and is said.
 
 mod debts;

@@ -18,6 +18,9 @@ const RETRY: u32 = 10;
 /// How many verifications are under way at once. A znode that rings while its verification waits for its turn has to
 /// wait for that, so few may wait.
 const UNDER_WAY: usize = 16;
+/// In how many moments of a period verifications begin: those that go together wake each thread on their way once, and
+/// not once each.
+const SLOTS: u32 = 20;
 /// How many entries that are void are no reason to sort them out.
 const VOID: usize = 1_000;
 
@@ -84,7 +87,9 @@ impl Verification {
         let mut hasher = DefaultHasher::new();
         path.hash(&mut hasher);
         // Less than a `u32`, since the period is one.
-        u32::try_from(hasher.finish() % u64::from(self.every)).unwrap_or_default()
+        let place = u32::try_from(hasher.finish() % u64::from(self.every)).unwrap_or_default();
+        let slot = (self.every / SLOTS).max(1);
+        place / slot * slot
     }
 
     /// A znode that is due by now, if its node has this time.
