@@ -21,7 +21,9 @@ pub fn log(event: &Report) {
             log::warn!("this agent does not send the alerts any more (lease {epoch})")
         }
         Report::Unreadable(path) => {
-            log::warn!("{path}: its entry in the ledger cannot be understood, and is treated as absent");
+            log::warn!(
+                "{path}: its entry in the ledger cannot be read or understood, and is treated as absent"
+            );
         }
         Report::Conflict(path) => log::info!("{path}: its entry in the ledger was changed by somebody else"),
         Report::NotWritten(path, reason) => {

@@ -1,14 +1,16 @@
 //! The agents of a cluster ⇄ znodes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use zookeeper::ZkError;
 
-use super::client::{Answer, Client};
+use super::client::{Answer, Client, describe};
 use super::ledger::millis;
 use super::names::{self, Places};
+use super::skipped::Reasons;
 use crate::model::status::Agent;
 
 /// What an agent tells of itself.
@@ -46,22 +48,40 @@ impl AgentInfo {
     }
 }
 
-/// All agents, by name; leaves a watch on their coming and going.
+/// The agents' znodes.
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// Those that tell of themselves, by name.
+    pub agents: Vec<Agent>,
+    /// The names of all.
+    pub names: BTreeSet<String>,
+    /// Those that may not be read, or cannot be understood.
+    pub skipped: Reasons,
+}
+
+/// All agents; leaves a watch on their coming and going.
 ///
 /// # Errors
 /// The library's.
-pub fn list(client: &Client, places: &Places) -> Answer<Vec<Agent>> {
-    let mut agents = Vec::new();
+pub fn list(client: &Client, places: &Places) -> Answer<Listed> {
+    let mut all = Listed::default();
     for znode in client.children(&places.agents, true)? {
-        let bytes = match client.data(&format!("{}/{znode}", places.agents), false) {
-            Ok((bytes, _)) => bytes,
+        let place = format!("{}/{znode}", places.agents);
+        let found = match client.data(&place, false) {
+            Ok((bytes, _)) => AgentInfo::decode(&bytes).ok_or_else(|| "no agent".to_owned()),
             Err(ZkError::NoNode) => continue,
+            Err(ZkError::NoAuth) => Err(describe(ZkError::NoAuth)),
             Err(e) => return Err(e),
         };
         let Some(name) = names::decode(&znode) else { continue };
-        let Some(info) = AgentInfo::decode(&bytes) else { continue };
-        agents.push(Agent { name: name.into(), version: info.version, config: info.config });
+        all.names.insert(name.clone());
+        match found {
+            Ok(info) => {
+                all.agents.push(Agent { name: name.into(), version: info.version, config: info.config });
+            }
+            Err(reason) => drop(all.skipped.insert(place, reason)),
+        }
     }
-    agents.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(agents)
+    all.agents.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(all)
 }

@@ -10,6 +10,7 @@ mod differences;
 mod entry;
 mod line;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -23,6 +24,7 @@ use super::ledger::{Access, Refusal};
 use super::names::{self, Places};
 use super::pulse::OwnNode;
 use super::silences;
+use super::skipped::Skipped;
 use super::watch_input::WatchInput;
 use crate::clock;
 use crate::model::election_update::ElectionUpdate;
@@ -134,6 +136,9 @@ pub fn run(identity: Identity, places: Places, inlets: &Inlets, outlets: Outlets
         },
         differs_since: None,
         refusal: None,
+        names: BTreeSet::new(),
+        skipped_agents: Skipped::default(),
+        skipped_silences: Skipped::default(),
         session: None,
         barrier: 0,
         identity,
@@ -186,6 +191,10 @@ struct Election {
     status: Cluster,
     session: Option<Session>,
     barrier: u64,
+    /// The names of all agents, as they were read last.
+    names: BTreeSet<String>,
+    skipped_agents: Skipped,
+    skipped_silences: Skipped,
     /// What this agent may not write of the ledger: it does not stand in line while that lasts.
     refusal: Option<Refusal>,
     /// Since when another agent's configuration differs from ours.
@@ -411,14 +420,28 @@ impl Election {
         if !self.enter_agent(session)? {
             return Ok(patience(session.timeout).saturating_sub(clock::mono() - session.began) + SOON);
         }
-        self.status.agents = agents::list(&session.client, &self.places)?;
+        self.read_agents(&session.client)?;
         if session.silences_rang {
-            session.silences = silences::list(&session.client, &self.places, true)?;
+            self.read_silences(session)?;
             session.silences_rang = false;
             self.outlets.news.send(ElectionUpdate::Silences(session.silences.clone())).ok();
         }
         self.check_refusal(session)?;
         self.stand_in_line(session)
+    }
+
+    fn read_agents(&mut self, client: &Client) -> Answer<()> {
+        let listed = agents::list(client, &self.places)?;
+        self.skipped_agents.log(listed.skipped);
+        (self.status.agents, self.names) = (listed.agents, listed.names);
+        Ok(())
+    }
+
+    fn read_silences(&mut self, session: &mut Session) -> Answer<()> {
+        let (silences, skipped) = silences::list(&session.client, &self.places, true)?;
+        self.skipped_silences.log(skipped);
+        session.silences = silences;
+        Ok(())
     }
 
     /// Gives up leading, if this agent leads.

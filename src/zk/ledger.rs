@@ -256,6 +256,11 @@ fn read(client: &Client, znode: &str, path: &str) -> Answer<Found> {
             None => Found::Unreadable(stat.version),
         }),
         Err(ZkError::NoNode) => Ok(Found::Nothing),
+        // Somebody shut all readers out. Its version is everybody's to see.
+        Err(ZkError::NoAuth) => {
+            let stat = client.exists(znode, false)?;
+            Ok(stat.map_or(Found::Nothing, |stat| Found::Unreadable(stat.version)))
+        }
         Err(e) => Err(e),
     }
 }
@@ -315,6 +320,13 @@ fn carry_out(write: &Write, access: Option<&Access>, places: &Places, acl: &[Acl
         Ok(version) => Written::Done(version),
         Err(ZkError::NodeExists | ZkError::BadVersion | ZkError::NoNode) => {
             conflict(client, &znode, &write.path)
+        }
+        // One that cannot be read either is of no use to anybody.
+        Err(ZkError::NoAuth) if matches!(write.change, Change::Set(..)) => {
+            match conflict(client, &znode, &write.path) {
+                Written::Conflict(Some(_)) => Written::Refused,
+                other => other,
+            }
         }
         Err(e) => not_done(e),
     }

@@ -22,6 +22,7 @@ pub mod pulse;
 pub mod reading;
 pub mod session;
 pub mod silences;
+pub mod skipped;
 pub mod splitter;
 pub mod tls;
 pub mod watch;

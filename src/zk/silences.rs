@@ -6,9 +6,10 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use zookeeper::{Acl, CreateMode, ZkError};
 
-use super::client::{Answer, Client};
+use super::client::{Answer, Client, describe};
 use super::ledger::{millis, time};
 use super::names::Places;
+use super::skipped::{Reasons, Skipped};
 use crate::model::status::Silence;
 
 /// How long a silence stays after its end. Clocks differ between hosts, and an end that one host saw is not yet
@@ -27,38 +28,47 @@ struct Json {
     by: Arc<str>,
 }
 
-/// All silences, those that ended included; `watch` leaves a watch on the list. One that cannot be understood
-/// is left out and logged.
+/// All silences, those that ended included; `watch` leaves a watch on the list. Those that may not be read or cannot
+/// be understood are left out, and given beside with the reasons.
 ///
 /// # Errors
 /// The library's.
-pub fn list(client: &Client, places: &Places, watch: bool) -> Answer<Vec<Silence>> {
-    let mut all = Vec::new();
+pub fn list(client: &Client, places: &Places, watch: bool) -> Answer<(Vec<Silence>, Reasons)> {
+    let (mut all, mut skipped) = (Vec::new(), Reasons::new());
     for id in client.children(&places.silences, watch)? {
-        let bytes = match client.data(&format!("{}/{id}", places.silences), false) {
+        let znode = format!("{}/{id}", places.silences);
+        let bytes = match client.data(&znode, false) {
             Ok((bytes, _)) => bytes,
             Err(ZkError::NoNode) => continue,
+            Err(ZkError::NoAuth) => {
+                skipped.insert(znode, describe(ZkError::NoAuth));
+                continue;
+            }
             Err(e) => return Err(e),
         };
         match serde_json::from_slice::<Json>(&bytes) {
             Ok(Json { path, until, comment, by, .. }) => {
                 all.push(Silence { id: id.into(), path, until: time(until), comment, by });
             }
-            Err(e) => log::warn!("{}/{id} is no silence: {e}", places.silences),
+            Err(e) => drop(skipped.insert(znode, format!("no silence: {e}"))),
         }
     }
     all.sort_by(|a, b| a.id.cmp(&b.id));
-    Ok(all)
+    Ok((all, skipped))
 }
 
-/// The same without a watch; none at all where no agent has been.
+/// The same without a watch and with a line for each that is left out; none at all where no agent has been.
 ///
 /// # Errors
 /// The library's.
 pub fn all(client: &Client, places: &Places) -> Answer<Vec<Silence>> {
     match list(client, places, false) {
+        Ok((all, skipped)) => {
+            Skipped::default().log(skipped);
+            Ok(all)
+        }
         Err(ZkError::NoNode) => Ok(Vec::new()),
-        all => all,
+        Err(e) => Err(e),
     }
 }
 

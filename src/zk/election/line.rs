@@ -90,7 +90,7 @@ impl Election {
     fn has_stranger(&self, session: &Session, line: &[Contender]) -> Result<bool, Trouble> {
         for one in line {
             let name = self.holder(session, Some(one))?;
-            if name.is_some_and(|name| !self.status.agents.iter().any(|agent| agent.name == name)) {
+            if name.is_some_and(|name| !self.names.contains(&*name)) {
                 return Ok(true);
             }
         }
@@ -209,7 +209,7 @@ impl Election {
             return self.stand_in_line(session).map(drop);
         }
         let loaded = ledger::load(&session.client, &self.places)?;
-        session.silences = silences::list(&session.client, &self.places, true)?;
+        self.read_silences(session)?;
         let adopted =
             loaded.entries.iter().map(|stored| (Arc::clone(&stored.entry.path), stored.entry.since));
         self.outlets.watch.send(WatchInput::Adopt(adopted.collect())).ok();

@@ -258,7 +258,7 @@ fn foreign_and_faulty_znodes_are_lived_with() {
     client.create(&format!("{LOCK}/0__lock__12"), "");
     let daemon = start(&space, &sink);
     daemon.wait_until_it_leads();
-    daemon.wait_for_log("/services/foo: its entry in the ledger cannot be understood");
+    daemon.wait_for_log("/services/foo: its entry in the ledger cannot be read or understood");
     // The path is in spec, so that its entry is of no use.
     eventually(SOON, "removal of the entry", || !space.client().exists(ENTRY));
     client.delete("/services/foo/a");
@@ -268,6 +268,36 @@ fn foreign_and_faulty_znodes_are_lived_with() {
     sink.wait_for(2);
     eventually(SOON, "removal of the entry", || !space.client().exists(ENTRY));
     throughout(Duration::from_secs(1), "told once", || sink.mails().len() == 2);
+}
+
+#[test]
+fn znodes_that_shut_readers_out_are_left_out_and_said_once() {
+    let (space, sink) = (shared(), SmtpSink::start());
+    let mut client = space.client();
+    client.authenticate("admin:secret");
+    client.create("/services/foo", "");
+    let shut =
+        ["agents/shut", "silences/shut", "alerts/%2Fservices%2Ffoo"].map(|name| format!("{CLUSTER}/{name}"));
+    for znode in &shut {
+        client.create(znode, "{}");
+        client.allow(znode, Access::Creator);
+    }
+    let daemon = start(&space, &sink);
+    sink.wait_for(1);
+    assert_eq!(problem(&daemon), "");
+    client.create("/services/foo/a", "");
+    sink.wait_for(2);
+    space.wait_for_children("/zk_monitor/zkmonitor/alerts", 0);
+    // Each is read again with every silence and agent that comes or goes.
+    client.create(&format!("{CLUSTER}/silences/junk"), "[]");
+    client.create(&format!("{CLUSTER}/agents/junk"), "[]");
+    daemon.wait_for_log("/silences/junk: left out: no silence");
+    daemon.wait_for_log("/agents/junk: left out: no agent");
+    for znode in &shut[..2] {
+        let lines = daemon.log().iter().filter(|line| line.contains(znode.as_str())).count();
+        assert_eq!(lines, 1, "{:#?}", daemon.log());
+    }
+    daemon.wait_for_log("/services/foo: its entry in the ledger cannot be read or understood");
 }
 
 #[test]
