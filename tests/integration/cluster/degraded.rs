@@ -194,7 +194,9 @@ fn an_entry_that_may_not_be_written_makes_an_agent_step_aside() {
         admin.args(["--zookeeper_user", "admin", "--zookeeper_pass", "secret"]).start()
     };
     // The cluster's places are everybody's, and the entry is the admin's.
-    start(&space, &sink).stop();
+    let mut opener = start(&space, &sink);
+    opener.wait_until_it_leads();
+    opener.stop();
     let mut first = admin(&space);
     first.wait_until_it_leads();
     space.client().delete("/services/foo/a");
