@@ -325,7 +325,10 @@ fn carry_out(write: &Write, access: Option<&Access>, places: &Places, acl: &[Acl
         Err(ZkError::NoAuth) if matches!(write.change, Change::Set(..)) => {
             match conflict(client, &znode, &write.path) {
                 Written::Conflict(Some(_)) => Written::Refused,
-                other => other,
+                other @ (Written::Done(_)
+                | Written::Conflict(None)
+                | Written::Refused
+                | Written::Failed(_)) => other,
             }
         }
         Err(e) => not_done(e),

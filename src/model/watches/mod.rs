@@ -68,11 +68,11 @@ use super::rule::RuleSet;
 use super::status::WatchStatus;
 use debts::{Debts, Seq};
 use ledger::LedgerListing;
-use node::{Asked, Cause, Seen};
+use node::{Asked, Cause, Second, Seen};
 pub use node::{Creation, Wants};
 pub use reader::{Call, Reader, Reply, Step};
 use table::{Missing, Table};
-use verification::{Second, Verification};
+use verification::Verification;
 
 /// What the machine hears.
 #[derive(Debug)]

@@ -1,15 +1,18 @@
 //! One znode of the table.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::debts::{Debt, Debts};
 use super::globs::Site;
-use super::verification::Second;
 use crate::model::children::Children;
 use crate::model::reading::Reading;
 use crate::model::rule::Needs;
+
+/// A second, counted from the start; the first is 1.
+pub(super) type Second = NonZeroU32;
 
 /// What is wanted of a znode that is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

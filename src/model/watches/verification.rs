@@ -3,11 +3,10 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::node::{Node, Seen};
+use super::node::{Node, Second, Seen};
 
 /// How long after a verification an event may still come that explains what it found: answers and events come from the
 /// library on different threads.
@@ -23,9 +22,6 @@ const UNDER_WAY: usize = 16;
 const SLOTS: u32 = 20;
 /// How many entries that are void are no reason to sort them out.
 const VOID: usize = 1_000;
-
-/// A second, counted from the start; the first is 1.
-pub(super) type Second = NonZeroU32;
 
 /// The times of verification, in whole seconds since the start, so that those of one second go together.
 #[derive(Debug)]
