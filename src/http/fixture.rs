@@ -92,6 +92,7 @@ fn cluster() -> Cluster {
         agent: "alpha-1".into(),
         leader: Some("alpha-1".into()),
         agents: vec![agent("alpha-1"), agent("beta-2")],
+        foreign_holder: false,
         grant: Some(Grant { epoch: 1, generation: 1 }),
         problem: None,
     }

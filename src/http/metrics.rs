@@ -97,6 +97,8 @@ fn zookeeper(out: &mut Families, view: &View) {
     out.gauge("zk_monitor_alerting", "Whether this agent holds the lease and sends.", flag(view.alerting));
     out.gauge("zk_monitor_cluster_agents", "Agents of the cluster.", view.cluster.agents.len());
     let led = view.cluster.leader.is_some();
+    let help = "Whether one who is no agent holds the lock, so that no agent sends alerts.";
+    out.gauge("zk_monitor_foreign_holder", help, flag(view.cluster.foreign_holder));
     out.gauge("zk_monitor_cluster_has_leader", "Whether an agent is first in line.", flag(led));
 }
 
@@ -235,6 +237,7 @@ mod tests {
         check("zk_monitor_zookeeper_connected 1");
         check("zk_monitor_zookeeper_session_timeout_seconds 3600");
         check("zk_monitor_alerting 1");
+        check("zk_monitor_foreign_holder 0");
         check("zk_monitor_paths{state=\"error\"} 1");
         check("zk_monitor_paths{state=\"ok\"} 2");
         check("zk_monitor_path_not_ok{path=\"/services/foo/min_1\",state=\"error\"} 1");

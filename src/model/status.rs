@@ -192,6 +192,8 @@ pub struct Cluster {
     pub agents: Vec<Agent>,
     /// What this agent was granted, if it leads.
     pub grant: Option<Grant>,
+    /// Whether the lock is held by one who is no agent, so that no agent sends alerts.
+    pub foreign_holder: bool,
     /// Why this agent cannot take part, or what it has to say about the others.
     pub problem: Option<Arc<str>>,
 }

@@ -8,6 +8,7 @@
 
 mod differences;
 mod entry;
+mod holder;
 mod line;
 
 use std::collections::BTreeSet;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crossbeam_channel::{Receiver, Sender, after, never, select};
 use zookeeper::{Acl, ZkError};
 
+use self::holder::Holder;
 use super::agents::{self, AgentInfo};
 use super::client::{Answer, Client, describe, is_over};
 use super::contenders::Contender;
@@ -38,6 +40,9 @@ const SOON: Duration = Duration::from_millis(50);
 /// How long a lease may come no nearer to its being in effect: it waits for readings, and leading without effect is worse
 /// than not leading. With many readings to go it takes longer, and another agent would have to make them too.
 const EFFECT: Duration = Duration::from_secs(10);
+/// For how long one who is no agent must have held the lock to be worth a word. The znode of an agent may be missing for
+/// a moment.
+const GRACE: Duration = Duration::from_secs(2);
 /// How often the thread shows that it is alive while nothing happens.
 const PULSE: Duration = Duration::from_secs(1);
 
@@ -221,6 +226,8 @@ struct Session {
     ledger: Listing,
     /// Whether somebody who is no agent was before us in line when we looked last.
     behind_stranger: bool,
+    /// One who is no agent and holds the lock, and since when this agent has seen that.
+    stranger: Option<(Holder, Instant)>,
 }
 
 /// How a lease that was granted comes to be in effect.
@@ -282,6 +289,7 @@ impl Election {
                     silences_rang: true,
                     ledger: Listing { rings: 0, watched: None, due: clock::mono() },
                     behind_stranger: false,
+                    stranger: None,
                 });
                 true
             }
@@ -291,6 +299,7 @@ impl Election {
                     self.outlets.own.publish(None);
                     self.revoke();
                     self.status.leader = None;
+                    self.status.foreign_holder = false;
                     self.status.agents.clear();
                     self.publish();
                 }
@@ -353,7 +362,9 @@ impl Election {
         let wait = match result {
             Ok(wait) => {
                 let differing = self.differing();
-                self.note_problem(differing);
+                let stranger = session.stranger.as_ref().filter(|(_, seen)| clock::mono() - *seen >= GRACE);
+                self.status.foreign_holder = stranger.is_some();
+                self.note_problem(stranger.map(|(holder, _)| holder.words()).or(differing));
                 wait.min(self.until_it_lasts().unwrap_or(wait))
             }
             Err(Trouble::Over) => REFRESH,
@@ -363,6 +374,8 @@ impl Election {
             }
             Err(Trouble::Refused(reason)) => {
                 session.prepared = false;
+                session.stranger = None;
+                self.status.foreign_holder = false;
                 self.note_problem(Some(reason));
                 self.step_aside(&mut session)
             }

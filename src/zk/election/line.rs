@@ -1,11 +1,12 @@
 //! The line before the lock, and taking over when first in it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use zookeeper::{CreateMode, Stat, ZkError};
 
-use super::{Election, Granted, PULSE, REFRESH, SOON, Session, Trouble, absent_is_fine, refused};
+use super::holder::Holder;
+use super::{Election, GRACE, Granted, PULSE, REFRESH, SOON, Session, Trouble, absent_is_fine, refused};
 use crate::clock;
 use crate::model::dispatcher;
 use crate::model::election_update::ElectionUpdate;
@@ -27,6 +28,12 @@ const TAKE_OVER: Duration = Duration::from_secs(2);
 /// most half of that, and the time to take over.
 fn vacancy(timeout: Duration) -> Duration {
     timeout * 3 / 2 + TAKE_OVER
+}
+
+/// The time until a stranger who was first seen then is worth a word, if that is before the next look.
+fn until_it_is_said(seen: Instant, wait: Duration) -> Duration {
+    let left = (seen + GRACE).saturating_duration_since(clock::mono());
+    if left.is_zero() { wait } else { wait.min(left) }
 }
 
 /// The epoch of the lease that a lock node stands for: the number of the transaction that made the node, of which no
@@ -66,7 +73,9 @@ impl Election {
         }
         let Some(own) = session.lock.clone() else { return Ok(wait) };
         let place = line.iter().position(|one| *one == own);
-        self.note_leader(self.holder(session, line.first())?);
+        let first = self.holder(session, line.first())?;
+        self.note_leader(first.as_ref().map(|first| Arc::clone(&first.name)));
+        self.look_for_stranger(session, first.filter(|_| place != Some(0)))?;
         match place {
             // The lease counts from the pulse's first write to our own znode.
             Some(0) if !self.may_hold(session) => return Ok(SOON),
@@ -75,6 +84,7 @@ impl Election {
                 self.withdraw(session);
                 session.behind_stranger = self.has_stranger(session, &line[..place])?;
                 wait = wait.min(self.watch_ledger(session)?);
+                wait = session.stranger.as_ref().map_or(wait, |(_, seen)| until_it_is_said(*seen, wait));
                 let before = format!("{}/{}", self.places.lock, line[place - 1].name);
                 if session.client.exists(&before, true)?.is_none() {
                     return self.stand_in_line(session);
@@ -89,8 +99,8 @@ impl Election {
     /// Whether one of these is no agent. One that left between two calls is no stranger for that.
     fn has_stranger(&self, session: &Session, line: &[Contender]) -> Result<bool, Trouble> {
         for one in line {
-            let name = self.holder(session, Some(one))?;
-            if name.is_some_and(|name| !self.names.contains(&*name)) {
+            let found = self.holder(session, Some(one))?;
+            if found.is_some_and(|found| !self.names.contains(&*found.name)) {
                 return Ok(true);
             }
         }
@@ -176,14 +186,38 @@ impl Election {
         self.status.leader = leader;
     }
 
-    /// The name that the first in line gives itself.
-    fn holder(&self, session: &Session, first: Option<&Contender>) -> Result<Option<Arc<str>>, Trouble> {
+    /// The first in line, as its lock node tells; nothing if that is gone.
+    fn holder(&self, session: &Session, first: Option<&Contender>) -> Result<Option<Holder>, Trouble> {
         let Some(first) = first else { return Ok(None) };
-        match session.client.data(&format!("{}/{}", self.places.lock, first.name), false) {
-            Ok((bytes, _)) => Ok(Some(String::from_utf8_lossy(&bytes).into())),
+        let znode = format!("{}/{}", self.places.lock, first.name);
+        match session.client.data(&znode, false) {
+            Ok((bytes, stat)) => Ok(Some(Holder::new(&bytes, &stat, znode))),
             Err(ZkError::NoNode) => Ok(None),
+            // It may stand in line all the same.
+            Err(ZkError::NoAuth) => {
+                let stat = session.client.exists(&znode, false)?;
+                Ok(stat.map(|stat| Holder::new(b"", &stat, znode)))
+            }
             Err(e) => Err(e.into()),
         }
+    }
+
+    /// Notes whether this holder of the lock is no agent. An agent makes its znode before it joins, and both go at once;
+    /// so one that joined after the agents were read is found when they are read again, and one that has gone since has
+    /// no lock any more.
+    fn look_for_stranger(&mut self, session: &mut Session, holder: Option<Holder>) -> Result<(), Trouble> {
+        let mut stranger = holder.filter(|holder| !self.names.contains(&*holder.name));
+        if let Some(found) = &stranger {
+            self.read_agents(&session.client)?;
+            let gone = session.client.exists(&found.znode, false)?.is_none();
+            stranger = stranger.filter(|found| !gone && !self.names.contains(&*found.name));
+        }
+        let before = session.stranger.take();
+        session.stranger = stranger.map(|holder| match before {
+            Some((known, seen)) if known == holder => (known, seen),
+            _ => (holder, clock::mono()),
+        });
+        Ok(())
     }
 
     /// Removes old silences. One that may not be removed is no reason to send no alerts.

@@ -303,6 +303,34 @@ fn znodes_that_shut_readers_out_are_left_out_and_said_once() {
 }
 
 #[test]
+fn a_stranger_who_holds_the_lock_is_named() {
+    let (space, sink) = (shared(), SmtpSink::start());
+    space.client().create("/services/foo/a", "");
+    let mut opener = start(&space, &sink);
+    opener.wait_until_it_leads();
+    opener.stop();
+    let mut stranger = space.client();
+    let lock = format!("{LOCK}/{}__lock__", "f".repeat(32));
+    let lock = stranger.create_as(&lock, "a forgotten box", Mode::EphemeralSequential, Access::Open);
+    let daemon = start(&space, &sink);
+    let why = wait_for_problem(&daemon, |why| !why.is_empty());
+    let name = lock.rsplit('/').next().unwrap();
+    assert!(why.contains("(a forgotten box)") && why.contains("since 20") && why.contains(name), "{why}");
+    let metric =
+        |value| daemon.get("/metrics").body.contains(&format!("\nzk_monitor_foreign_holder {value}\n"));
+    assert!(metric(1));
+    // It looks again every ten seconds.
+    throughout(Duration::from_secs(12), "aside", || !leads(&daemon) && problem(&daemon) == why);
+    let warned = |line: &&String| line.contains("(WARN)") && line.contains("a forgotten box");
+    assert_eq!(daemon.log().iter().filter(warned).count(), 1);
+    drop(stranger);
+    daemon.wait_until_it_leads();
+    wait_for_problem(&daemon, str::is_empty);
+    daemon.wait_for_log("all is well again");
+    assert!(metric(0));
+}
+
+#[test]
 fn a_chroot_that_does_not_exist_is_named_and_used_once_it_does() {
     let (space, sink) = (shared(), SmtpSink::start());
     let daemon = Daemon::with(&format!("{}/deep", space.address()), YAML).smtp(sink.port()).start();
