@@ -1,8 +1,8 @@
 //! The agents of a cluster ⇄ znodes.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use zookeeper::ZkError;
@@ -23,6 +23,9 @@ pub struct AgentInfo {
     pub started: u64,
     pub http: Arc<str>,
     pub config: Arc<str>,
+    /// The negotiated timeout of its session, in milliseconds; version 1.0 did not tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_timeout: Option<u64>,
 }
 
 impl AgentInfo {
@@ -34,6 +37,7 @@ impl AgentInfo {
             started: millis(started),
             http: http.into(),
             config: "".into(),
+            session_timeout: None,
         }
     }
 
@@ -48,13 +52,16 @@ impl AgentInfo {
     }
 }
 
+/// The timeout of each agent's session, by the agent's name; `None` if it is not told.
+pub type Timeouts = BTreeMap<Arc<str>, Option<Duration>>;
+
 /// The agents' znodes.
 #[derive(Debug, Default)]
 pub struct Listed {
     /// Those that tell of themselves, by name.
     pub agents: Vec<Agent>,
-    /// The names of all.
-    pub names: BTreeSet<String>,
+    /// The names of all, and the timeouts of their sessions as far as they are told.
+    pub timeouts: Timeouts,
     /// Those that may not be read, or cannot be understood.
     pub skipped: Reasons,
 }
@@ -74,7 +81,8 @@ pub fn list(client: &Client, places: &Places) -> Answer<Listed> {
             Err(e) => return Err(e),
         };
         let Some(name) = names::decode(&znode) else { continue };
-        all.names.insert(name.clone());
+        let timeout = found.as_ref().ok().and_then(|info| info.session_timeout);
+        all.timeouts.insert(name.as_str().into(), timeout.map(Duration::from_millis));
         match found {
             Ok(info) => {
                 all.agents.push(Agent { name: name.into(), version: info.version, config: info.config });
@@ -84,4 +92,19 @@ pub fn list(client: &Client, places: &Places) -> Answer<Listed> {
     }
     all.agents.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_of_version_1_0_tells_no_timeout() {
+        let old = br#"{"instance":"i","version":"1.0.0","started":1,"http":"h:1","config":"c"}"#;
+        let mut info = AgentInfo::decode(old).expect("an agent");
+        assert_eq!((info.session_timeout, info.encode()), (None, old.to_vec()));
+        info.session_timeout = Some(4_000);
+        let told = AgentInfo::decode(&info.encode()).expect("an agent");
+        assert_eq!(told.session_timeout, Some(4_000));
+    }
 }

@@ -10,8 +10,8 @@ mod differences;
 mod entry;
 mod holder;
 mod line;
+mod predecessors;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -19,7 +19,8 @@ use crossbeam_channel::{Receiver, Sender, after, never, select};
 use zookeeper::{Acl, ZkError};
 
 use self::holder::Holder;
-use super::agents::{self, AgentInfo};
+use self::predecessors::Predecessors;
+use super::agents::{self, AgentInfo, Timeouts};
 use super::client::{Answer, Client, describe, is_over};
 use super::contenders::Contender;
 use super::ledger::{Access, Refusal};
@@ -141,7 +142,7 @@ pub fn run(identity: Identity, places: Places, inlets: &Inlets, outlets: Outlets
         },
         differs_since: None,
         refusal: None,
-        names: BTreeSet::new(),
+        timeouts: Timeouts::new(),
         skipped_agents: Skipped::default(),
         skipped_silences: Skipped::default(),
         session: None,
@@ -196,8 +197,8 @@ struct Election {
     status: Cluster,
     session: Option<Session>,
     barrier: u64,
-    /// The names of all agents, as they were read last.
-    names: BTreeSet<String>,
+    /// All agents, as they were read last.
+    timeouts: Timeouts,
     skipped_agents: Skipped,
     skipped_silences: Skipped,
     /// What this agent may not write of the ledger: it does not stand in line while that lasts.
@@ -224,8 +225,8 @@ struct Session {
     silences: Vec<Silence>,
     silences_rang: bool,
     ledger: Listing,
-    /// Whether somebody who is no agent was before us in line when we looked last.
-    behind_stranger: bool,
+    /// Who was before us in line when we looked last.
+    before: Predecessors,
     /// One who is no agent and holds the lock, and since when this agent has seen that.
     stranger: Option<(Holder, Instant)>,
 }
@@ -276,6 +277,7 @@ impl Election {
         match input {
             Input::Up(client, timeout) => {
                 self.revoke();
+                self.info.session_timeout = u64::try_from(timeout.as_millis()).ok();
                 self.session = Some(Session {
                     client,
                     timeout,
@@ -288,7 +290,7 @@ impl Election {
                     silences: Vec::new(),
                     silences_rang: true,
                     ledger: Listing { rings: 0, watched: None, due: clock::mono() },
-                    behind_stranger: false,
+                    before: Predecessors::default(),
                     stranger: None,
                 });
                 true
@@ -446,7 +448,7 @@ impl Election {
     fn read_agents(&mut self, client: &Client) -> Answer<()> {
         let listed = agents::list(client, &self.places)?;
         self.skipped_agents.log(listed.skipped);
-        (self.status.agents, self.names) = (listed.agents, listed.names);
+        (self.status.agents, self.timeouts) = (listed.agents, listed.timeouts);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use zookeeper::{CreateMode, Stat, ZkError};
 
 use super::holder::Holder;
+use super::predecessors::Predecessors;
 use super::{Election, GRACE, Granted, PULSE, REFRESH, SOON, Session, Trouble, absent_is_fine, refused};
 use crate::clock;
 use crate::model::dispatcher;
@@ -21,15 +22,6 @@ use crate::zk::watch_input::WatchInput;
 const LISTING_PAUSE: Duration = Duration::from_millis(50);
 /// And how many times as long as it took to read, if that is longer.
 const LISTING_SHARE: u32 = 10;
-/// How long taking over may take.
-const TAKE_OVER: Duration = Duration::from_secs(2);
-
-/// For how long nobody leads at most after the death of who did: the session timeout, a server's tick, which is at
-/// most half of that, and the time to take over.
-fn vacancy(timeout: Duration) -> Duration {
-    timeout * 3 / 2 + TAKE_OVER
-}
-
 /// The time until a stranger who was first seen then is worth a word, if that is before the next look.
 fn until_it_is_said(seen: Instant, wait: Duration) -> Duration {
     let left = (seen + GRACE).saturating_duration_since(clock::mono());
@@ -82,7 +74,7 @@ impl Election {
             Some(0) => self.lead(session, &own)?,
             Some(place) => {
                 self.withdraw(session);
-                session.behind_stranger = self.has_stranger(session, &line[..place])?;
+                session.before = self.before(session, &line[..place])?;
                 wait = wait.min(self.watch_ledger(session)?);
                 wait = session.stranger.as_ref().map_or(wait, |(_, seen)| until_it_is_said(*seen, wait));
                 let before = format!("{}/{}", self.places.lock, line[place - 1].name);
@@ -96,15 +88,21 @@ impl Election {
         Ok(wait)
     }
 
-    /// Whether one of these is no agent. One that left between two calls is no stranger for that.
-    fn has_stranger(&self, session: &Session, line: &[Contender]) -> Result<bool, Trouble> {
-        for one in line {
-            let found = self.holder(session, Some(one))?;
-            if found.is_some_and(|found| !self.names.contains(&*found.name)) {
-                return Ok(true);
+    /// Who these are. One that left between two calls is no stranger for that; if it was the first, what was known of
+    /// the first before stands.
+    fn before(&self, session: &Session, line: &[Contender]) -> Result<Predecessors, Trouble> {
+        let mut first = match session.before {
+            Predecessors::Agents(timeout) => timeout,
+            Predecessors::Nobody | Predecessors::Stranger => None,
+        };
+        for (place, one) in line.iter().enumerate() {
+            let Some(found) = self.holder(session, Some(one))? else { continue };
+            let Some(timeout) = self.timeouts.get(&found.name) else { return Ok(Predecessors::Stranger) };
+            if place == 0 {
+                first = *timeout;
             }
         }
-        Ok(false)
+        Ok(Predecessors::Agents(first))
     }
 
     /// Sets the watch on the ledger's listing if it has rung, so that the alert side knows until when nobody has
@@ -206,11 +204,11 @@ impl Election {
     /// so one that joined after the agents were read is found when they are read again, and one that has gone since has
     /// no lock any more.
     fn look_for_stranger(&mut self, session: &mut Session, holder: Option<Holder>) -> Result<(), Trouble> {
-        let mut stranger = holder.filter(|holder| !self.names.contains(&*holder.name));
+        let mut stranger = holder.filter(|holder| !self.timeouts.contains_key(&holder.name));
         if let Some(found) = &stranger {
             self.read_agents(&session.client)?;
             let gone = session.client.exists(&found.znode, false)?.is_none();
-            stranger = stranger.filter(|found| !gone && !self.names.contains(&*found.name));
+            stranger = stranger.filter(|found| !gone && !self.timeouts.contains_key(&found.name));
         }
         let before = session.stranger.take();
         session.stranger = stranger.map(|holder| match before {
@@ -263,7 +261,7 @@ impl Election {
                 entries: loaded.entries,
                 unreadable: loaded.unreadable,
                 silences: session.silences.clone(),
-                vacancy: if session.behind_stranger { Duration::ZERO } else { vacancy(session.timeout) },
+                vacancy: session.before.vacancy(session.timeout),
             }))
             .ok();
         // The event of this write is the fence: it comes behind all events of what was committed before.

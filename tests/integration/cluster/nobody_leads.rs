@@ -90,6 +90,27 @@ fn what_comes_and_goes_while_nobody_leads_is_told_once_with_both_ends() {
 }
 
 #[test]
+fn the_dead_leaders_session_timeout_counts_and_not_the_next_ones() {
+    let (space, mail) = (shared(), SmtpSink::start());
+    let yaml = "/services/0: {children: 1, alerter: {email: you@home.com}}\n";
+    space.client().create("/services/0/a", "");
+    let slow = Daemon::with(space.address(), yaml).smtp(mail.port());
+    let mut slow = slow.args(["--session_timeout", "12"]).start();
+    slow.wait_until_it_leads();
+    let next = Daemon::with(space.address(), yaml).smtp(mail.port()).start();
+    next.wait_until_ready();
+    space.wait_for_children(LOCK, 2);
+    slow.kill();
+    // By the time that the dead one's session is over this was longer ago than a session of the next one lasts.
+    blink(&space, 0, &[&next]);
+    eventually(Duration::from_secs(40), "another leader", || {
+        next.status()["monitor"]["alerter"]["alerting"] == true
+    });
+    let late = mail.wait_for(1).remove(0);
+    assert!(late.body.contains(MISSING) && late.body.contains("Until:"), "{}", late.body);
+}
+
+#[test]
 fn what_the_leader_told_just_before_its_death_is_not_told_again() {
     let (space, mail, hook) = (shared(), SmtpSink::start(), HttpSink::start());
     let [mut first, mut second, third] = three(&space, &mail, &hook);
