@@ -31,7 +31,8 @@ use wiring::{Parts, Wiring};
 /// From SIGTERM to the end of all waiting, whatever hangs. Two seconds are promised; the rest is for the last lines of
 /// the log, on a machine that may be busy.
 const END: Duration = Duration::from_millis(1600);
-/// The part of it in which attempts under way are waited for and noted.
+/// The part of it in which attempts under way are waited for and noted: what the alert thread takes (`PARK` in
+/// `pipeline/alerts.rs`), and a little more.
 const PARK: Duration = Duration::from_millis(1200);
 
 /// Exit code for a configuration that cannot be used, from sysexits.h.

@@ -1,4 +1,4 @@
-//! The ledger: which incidents are open, and how far each receiver is.
+//! The ledger: which incidents somebody has yet to hear of, and how far each receiver is.
 //!
 //! One entry is one path. It is written by the agent that holds the lease and outlives it, so that the next
 //! leader neither forgets nor repeats.
@@ -9,14 +9,14 @@ use std::time::SystemTime;
 
 use super::receiver::ReceiverId;
 
-/// What is known of one path with an open incident. The ledger keeps a [`Progress`] of each receiver; who leads
+/// What is known of one path and its incident, which is open or over. The ledger keeps a [`Progress`] of each receiver; who leads
 /// keeps more in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry<R = Progress> {
     /// The lease under which the entry was written last. Later leases have greater numbers; version 1.0 numbered
     /// them otherwise, and by less than every lease since.
     pub epoch: u64,
-    /// The open incident.
+    /// The incident that is open, or was last.
     pub incident: Arc<str>,
     /// The path.
     pub path: Arc<str>,
@@ -84,9 +84,9 @@ pub struct Past {
 /// How far one end of an incident is for one receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// Not tried, or surely not taken.
+    /// Surely not taken: there was no attempt, or it came to nothing.
     Pending,
-    /// Tried; nobody knows.
+    /// It may have been taken: an attempt is intended or under way, or what became of it is not known.
     Ambiguous,
     /// Taken.
     Sent,

@@ -19,7 +19,8 @@ use crate::model::transition::EvaluatorOutput;
 use crate::published::Writer;
 use crate::threads::Spawner;
 
-/// How long the end of the daemon waits for attempts under way and for what is to be noted of them.
+/// How long the end of the daemon waits for attempts under way and for what is to be noted of them. The main thread
+/// waits for this one a little longer (`PARK` in `daemon.rs`).
 const PARK: Duration = Duration::from_secs(1);
 
 /// How often an Alertmanager is told again of what is firing, as Prometheus itself does.

@@ -38,7 +38,8 @@ pub(super) struct Delivery {
     overtaken: Overtaken,
 }
 
-/// Where the next message is on its way to the receiver. It changes through [`Delivery::apply`] alone:
+/// Where the next message is on its way to the receiver. A delivery begins as Idle, or as Sending if an attempt of an
+/// earlier lease is still under way ([`Delivery::adopted`]); from then on it changes through [`Delivery::apply`] alone:
 ///
 /// | stage | step → next |
 /// |---|---|

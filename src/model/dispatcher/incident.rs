@@ -1,4 +1,4 @@
-//! One open incident: its two ends, and how far each receiver is.
+//! One incident, open or over: its two ends, and how far each receiver is.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -11,7 +11,8 @@ use crate::model::ledger::{Entry, Mark, Past};
 use crate::model::receiver::ReceiverId;
 use crate::model::time::Now;
 
-/// An incident, as the agent that leads, or led, knows it. It is forgotten once its entry is gone.
+/// An incident, as the agent that leads, or led, knows it. It is forgotten once everybody has heard of its end and its
+/// entry is gone.
 #[derive(Clone, Debug)]
 pub(super) struct Incident {
     /// What the ledger holds, or would, with all that this process knows of the receivers.

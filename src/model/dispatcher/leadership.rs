@@ -15,7 +15,8 @@ use crate::model::ledger::{Change, Entry, Stored, Written};
 use crate::model::rule::Rule;
 use crate::model::time::Now;
 
-/// Whether this agent leads, and what it found in the ledger that is not its own.
+/// The way to the lease, and what was found in the ledger that no rule knows. Whether this agent leads says
+/// `Shared::lease`.
 #[derive(Debug, Default)]
 pub(super) struct Leadership {
     /// The lease that was granted, and whose barrier has yet to arrive.

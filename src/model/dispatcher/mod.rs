@@ -29,8 +29,9 @@
 //! (`leadership.rs`). By step 4 the entry says `ambiguous` of that receiver, so the new leader, whose own alert has
 //! been running all the time, tells it again, under the same incident's id: once too often perhaps, and never not at
 //! all. If the path is back in spec by then the receiver is told of the recovery, since it may know of the alert. What
-//! was `sent` is not repeated; what was never tried has `pending` or no entry at all, and is told as ever. Its
-//! entries bear the dead leader's epoch until this lease writes them, by compare-and-set: a write of the dead
+//! was `sent` is not repeated. What has `pending` or no entry was surely never told, and is told as ever; what the dead
+//! leader only meant to tell (its batch waited, or a storm's write held the intent ahead) is `ambiguous` like the rest.
+//! The entries bear the dead leader's epoch until this lease writes them, by compare-and-set: a write of the dead
 //! that arrives late makes that fail, and the entry is then read and decided on anew.
 //!
 //! What came and went while nobody led has no entry. Followers remember it, and the next leader tells it

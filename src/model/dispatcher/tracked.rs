@@ -32,7 +32,8 @@ pub(super) struct Tracked {
     children: Option<u32>,
     /// The state of the ledger's listing when the violation began.
     listing: Option<u64>,
-    /// Under a lease: the open incident. Without one: what this process knows of the last one it led.
+    /// Under a lease: the incident that somebody has yet to hear of, be it open or over. Without one: what this
+    /// process knows of the last one it led.
     pub incident: Option<Incident>,
     sync: EntrySync,
     /// When knowledge from an earlier lease is dropped.
