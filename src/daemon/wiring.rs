@@ -132,7 +132,7 @@ impl Alerting {
         let make = Arc::new(move |receiver: &_| notify::notifier(receiver, &sender));
         let notifiers = pipeline::Notifiers { make, host: notify::host };
         let inlets = AlertInlets {
-            judged: watching.judged.clone(),
+            evaluated: watching.judged.clone(),
             news: news_receiver,
             written: ledger.written,
             settings: settings_receiver,

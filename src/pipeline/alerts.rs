@@ -36,7 +36,7 @@ pub struct Settings {
 
 pub struct Inlets {
     /// From the evaluator; the loop ends when this closes.
-    pub judged: Receiver<EvaluatorOutput>,
+    pub evaluated: Receiver<EvaluatorOutput>,
     pub news: Receiver<ElectionUpdate>,
     pub written: Receiver<(u64, Written)>,
     /// The receivers, at the start and at each reload; sent before the rules that name them.
@@ -78,8 +78,8 @@ pub fn alert(identity: Speaker, notifiers: Notifiers, lease: Lease, inlets: &Inl
         let never = crossbeam_channel::never();
         let stop = if parking.is_some() { &never } else { &inlets.stop };
         select! {
-            recv(inlets.judged) -> judged => match judged {
-                Ok(judged) => shell.judged(judged, inlets),
+            recv(inlets.evaluated) -> evaluated => match evaluated {
+                Ok(evaluated) => shell.evaluated(evaluated, inlets),
                 Err(_) => return,
             },
             recv(inlets.news) -> news => if let Ok(news) = news { shell.news(news) },
@@ -114,8 +114,8 @@ struct Shell {
 }
 
 impl Shell {
-    fn judged(&mut self, judged: EvaluatorOutput, inlets: &Inlets) {
-        if let EvaluatorOutput::Rules(_) = &judged {
+    fn evaluated(&mut self, evaluated: EvaluatorOutput, inlets: &Inlets) {
+        if let EvaluatorOutput::Rules(_) = &evaluated {
             // The receivers that these rules name were sent before them.
             if let Some(settings) = inlets.settings.try_iter().last() {
                 self.receivers.replace(&settings.receivers);
@@ -125,7 +125,7 @@ impl Shell {
                 self.publisher.changed = true;
             }
         }
-        let effects = self.dispatcher.handle(Input::Evaluated(judged), now());
+        let effects = self.dispatcher.handle(Input::Evaluated(evaluated), now());
         self.perform(effects);
     }
 

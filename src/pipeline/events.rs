@@ -11,7 +11,7 @@ pub fn log(event: &Report) {
         Report::Recovering(path) => log::info!("{path}: back in spec, waiting for its keep_firing_for"),
         Report::Relapsed(path) => log::info!("{path}: out of spec again before its keep_firing_for"),
         Report::Resolved(path) => log::warn!("{path}: now in spec"),
-        Report::Missed(path) => {
+        Report::ToldLate(path) => {
             log::warn!("{path}: was out of spec while no agent sent the alerts, and is told of now");
         }
         Report::Leading(epoch, open) => {

@@ -18,7 +18,7 @@ pub(super) struct Batch {
 #[derive(Debug)]
 pub(super) enum BatchStage {
     /// The ledger has yet to take the intents of these paths.
-    Noting(HashSet<Arc<str>>),
+    Intending(HashSet<Arc<str>>),
     /// The attempt is under way.
     Sending,
     /// The same of one that only tells again what was told after this path, and of which the ledger knows nothing.
@@ -27,12 +27,12 @@ pub(super) enum BatchStage {
 
 impl Batch {
     pub fn new(id: AttemptId) -> Self {
-        Self { id, paths: Vec::new(), stage: BatchStage::Noting(HashSet::new()) }
+        Self { id, paths: Vec::new(), stage: BatchStage::Intending(HashSet::new()) }
     }
 
     /// A path is part of it, once the ledger holds its intent.
     pub fn add(&mut self, path: &Arc<str>) {
-        if let BatchStage::Noting(waits_for) = &mut self.stage {
+        if let BatchStage::Intending(waits_for) = &mut self.stage {
             waits_for.insert(Arc::clone(path));
             self.paths.push(Arc::clone(path));
         }
@@ -40,21 +40,21 @@ impl Batch {
 
     /// The ledger has taken the intent of a path, or will not.
     pub fn clear(&mut self, path: &Arc<str>) {
-        if let BatchStage::Noting(waits_for) = &mut self.stage {
+        if let BatchStage::Intending(waits_for) = &mut self.stage {
             waits_for.remove(path);
         }
     }
 
     pub fn is_sending(&self) -> bool {
         match &self.stage {
-            BatchStage::Noting(_) => false,
+            BatchStage::Intending(_) => false,
             BatchStage::Sending | BatchStage::Refreshing { .. } => true,
         }
     }
 
     /// Whether nothing keeps it from leaving.
     pub fn is_ready(&self) -> bool {
-        matches!(&self.stage, BatchStage::Noting(waits_for) if waits_for.is_empty())
+        matches!(&self.stage, BatchStage::Intending(waits_for) if waits_for.is_empty())
     }
 
     /// Whether it only tells again what was told.

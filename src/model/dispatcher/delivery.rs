@@ -14,7 +14,7 @@ const ONCE_MORE: Duration = Duration::from_secs(60);
 /// One receiver's part in an incident.
 ///
 /// The marks in `progress` are what this process knows. While an attempt is prepared or under way the ledger says
-/// `Ambiguous` instead ([`Delivery::noted`]), so that an attempt that comes to nothing needs no undoing here.
+/// `Ambiguous` instead ([`Delivery::as_stored`]), so that an attempt that comes to nothing needs no undoing here.
 ///
 /// `progress.incident` is the incident that the marks speak of. If it is not the open one the receiver is behind:
 /// it either has yet to hear of the end of that one, or never heard of it at all (`firing` is `Pending`).
@@ -34,7 +34,7 @@ pub(super) struct Delivery {
     /// The last reminder that was sent.
     pub reminded: u32,
     /// How many of the incident's notices it has been told.
-    pub noticed: usize,
+    pub notices_told: usize,
     overtaken: Overtaken,
 }
 
@@ -44,13 +44,13 @@ pub(super) struct Delivery {
 /// | stage | step → next |
 /// |---|---|
 /// | Idle | Needed → Queued |
-/// | Queued | Chosen → Noting; Unneeded, Withdrawn → Idle; Ahead, NotAhead → Queued |
-/// | Noting | Acked → Noted; NotWritten, Parked, Withdrawn → Idle |
-/// | Noted | StillNeeded → Sending; Outdated, Parked, Withdrawn → Idle |
+/// | Queued | Chosen → Intending; Unneeded, Withdrawn → Idle; Ahead, NotAhead → Queued |
+/// | Intending | Acked → Intended; NotWritten, Parked, Withdrawn → Idle |
+/// | Intended | StillNeeded → Sending; Outdated, Parked, Withdrawn → Idle |
 /// | Sending | Ended → Idle |
 ///
 /// Every other step leaves the stage as it is. An attempt under way cannot be called back, so only its end leaves
-/// Sending: not the end of the lease, nor that of the incident. And a message that is being noted is not called
+/// Sending: not the end of the lease, nor that of the incident. And a message that is waiting for the ledger is not called
 /// back because there is no need any more: whether there is, is decided when it leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -59,9 +59,9 @@ enum Stage {
     /// In the receiver's queue. `ahead` is what the ledger says of it already, so that its turn needs no write.
     Queued { ticket: u64, ahead: Option<Kind> },
     /// Part of a batch that waits for the ledger to take the intent.
-    Noting(Kind),
+    Intending(Kind),
     /// Part of a batch; the ledger holds the intent.
-    Noted(Kind),
+    Intended(Kind),
     /// The attempt is under way. It tells so many of the incident's notices.
     Sending { kind: Kind, notices: usize },
 }
@@ -99,9 +99,9 @@ pub(super) enum Step {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub(super) struct Moved {
-    /// The places that it left and took in the queue.
-    pub left: Option<u64>,
-    pub entered: Option<u64>,
+    /// The places that it gave up and took in the queue.
+    pub dequeued: Option<u64>,
+    pub enqueued: Option<u64>,
     /// Whether the batch waits for the ledger to take its intent from now on, or no longer.
     pub joined: bool,
     pub cleared: bool,
@@ -113,16 +113,16 @@ impl Stage {
     fn ticket(self) -> Option<u64> {
         match self {
             Self::Queued { ticket, .. } => Some(ticket),
-            Self::Idle | Self::Noting(_) | Self::Noted(_) | Self::Sending { .. } => None,
+            Self::Idle | Self::Intending(_) | Self::Intended(_) | Self::Sending { .. } => None,
         }
     }
 
     /// What the ledger has to say may have been told.
-    fn noted(self) -> Option<Kind> {
+    fn intent(self) -> Option<Kind> {
         match self {
             Self::Idle => None,
             Self::Queued { ahead, .. } => ahead,
-            Self::Noting(kind) | Self::Noted(kind) | Self::Sending { kind, .. } => Some(kind),
+            Self::Intending(kind) | Self::Intended(kind) | Self::Sending { kind, .. } => Some(kind),
         }
     }
 }
@@ -181,7 +181,7 @@ impl Delivery {
             was_refused: false,
             waits: false,
             reminded: 0,
-            noticed: 0,
+            notices_told: 0,
             overtaken: Overtaken::No,
         }
     }
@@ -223,13 +223,13 @@ impl Delivery {
 
     /// The same for the receiver that takes this one's place. Nobody will hear of an attempt that is under way.
     pub fn bequeathed(self) -> Self {
-        Self { progress: self.noted(), stage: Stage::Idle, ..self }
+        Self { progress: self.as_stored(), stage: Stage::Idle, ..self }
     }
 
     /// Whether the receiver knows of an alert, or may, and has not been told of its end.
     pub fn is_owed_an_end(&self) -> bool {
-        let noted = self.noted();
-        matches!(noted.firing, Mark::Sent | Mark::Ambiguous) && noted.resolved.is_open()
+        let stored = self.as_stored();
+        matches!(stored.firing, Mark::Sent | Mark::Ambiguous) && stored.resolved.is_open()
     }
 
     fn recall(&mut self, mine: &Self) {
@@ -251,33 +251,33 @@ impl Delivery {
 
     /// Takes one step of the table at [`Stage`].
     pub fn apply(&mut self, step: Step) -> Moved {
-        use Stage::{Idle, Noted, Noting, Queued, Sending};
+        use Stage::{Idle, Intended, Intending, Queued, Sending};
         let before = self.stage;
         self.stage = match (before, step) {
             (Idle, Step::Needed(ticket)) => Queued { ticket, ahead: None },
             (Queued { ticket, .. }, Step::Ahead(kind)) => Queued { ticket, ahead: Some(kind) },
             (Queued { ticket, .. }, Step::NotAhead) => Queued { ticket, ahead: None },
-            (Queued { .. }, Step::Chosen(kind)) => Noting(kind),
+            (Queued { .. }, Step::Chosen(kind)) => Intending(kind),
             (Queued { .. }, Step::Unneeded | Step::Withdrawn) => Idle,
-            (Noting(kind), Step::Acked) => Noted(kind),
-            (Noting(_), Step::NotWritten | Step::Parked | Step::Withdrawn) => Idle,
-            (Noted(_), Step::StillNeeded { kind, notices }) => Sending { kind, notices },
-            (Noted(_), Step::Outdated | Step::Parked | Step::Withdrawn) => Idle,
+            (Intending(kind), Step::Acked) => Intended(kind),
+            (Intending(_), Step::NotWritten | Step::Parked | Step::Withdrawn) => Idle,
+            (Intended(_), Step::StillNeeded { kind, notices }) => Sending { kind, notices },
+            (Intended(_), Step::Outdated | Step::Parked | Step::Withdrawn) => Idle,
             (Sending { .. }, Step::Ended) => Idle,
             (stage, _) => stage,
         };
-        let (changed, is_noting) = (before != self.stage, matches!(self.stage, Noting(_)));
+        let (changed, is_intending) = (before != self.stage, matches!(self.stage, Intending(_)));
         let wants_write = match self.stage {
-            // What was or is to be noted without the attempt that it stands for.
-            Idle | Queued { .. } => before.noted() != self.stage.noted(),
-            Noting(_) => changed,
-            Noted(_) | Sending { .. } => false,
+            // What was or is intended without the attempt that it stands for.
+            Idle | Queued { .. } => before.intent() != self.stage.intent(),
+            Intending(_) => changed,
+            Intended(_) | Sending { .. } => false,
         };
         Moved {
-            left: before.ticket().filter(|_| self.stage.ticket().is_none()),
-            entered: self.stage.ticket().filter(|_| before.ticket().is_none()),
-            joined: changed && is_noting,
-            cleared: changed && matches!(before, Noting(_) | Noted(_)),
+            dequeued: before.ticket().filter(|_| self.stage.ticket().is_none()),
+            enqueued: self.stage.ticket().filter(|_| before.ticket().is_none()),
+            joined: changed && is_intending,
+            cleared: changed && matches!(before, Intending(_) | Intended(_)),
             wants_write: wants_write && step != Step::Withdrawn,
         }
     }
@@ -287,19 +287,19 @@ impl Delivery {
     }
 
     /// Whether the ledger may say something of it before its turn has come.
-    pub fn is_noted_ahead(&self) -> bool {
+    pub fn is_intended_ahead(&self) -> bool {
         matches!(self.stage, Stage::Queued { ahead: Some(_), .. })
     }
 
-    pub fn is_noting(&self) -> bool {
-        matches!(self.stage, Stage::Noting(_))
+    pub fn is_intending(&self) -> bool {
+        matches!(self.stage, Stage::Intending(_))
     }
 
     /// What the attempt under way tells.
     pub fn sending(&self) -> Option<Kind> {
         match self.stage {
             Stage::Sending { kind, .. } => Some(kind),
-            Stage::Idle | Stage::Queued { .. } | Stage::Noting(_) | Stage::Noted(_) => None,
+            Stage::Idle | Stage::Queued { .. } | Stage::Intending(_) | Stage::Intended(_) => None,
         }
     }
 
@@ -328,7 +328,7 @@ impl Delivery {
                 (view.firing && !view.silenced && self.due != Due::GivenUp).then_some(Kind::Firing)
             }
             (Mark::Sent, false) if view.firing && !view.silenced => {
-                if self.noticed < view.notices {
+                if self.notices_told < view.notices {
                     Some(Kind::Notice)
                 } else {
                     (view.reminder > self.reminded).then_some(Kind::Reminder(view.reminder))
@@ -347,7 +347,7 @@ impl Delivery {
         Step::Chosen(kind)
     }
 
-    /// What is to be noted ahead of its turn; nothing if that is not of the open incident.
+    /// What is to be intended ahead of its turn; nothing if that is not of the open incident.
     pub fn ahead(&self, view: &Situation) -> Option<Step> {
         let need = self.need(view).filter(|_| self.progress.incident == view.incident);
         need.map(Step::Ahead)
@@ -355,7 +355,7 @@ impl Delivery {
 
     /// The batch leaves. An alert whose path came back in spec meanwhile is told late: its intent says no less.
     pub fn leave(&self, view: &Situation) -> Option<Step> {
-        let Stage::Noted(planned) = self.stage else { return None };
+        let Stage::Intended(planned) = self.stage else { return None };
         let need = self.need(view).filter(|need| match (planned, need) {
             (Kind::Firing, Kind::Firing | Kind::Late) | (Kind::Late, Kind::Late) => {
                 self.progress.incident == view.incident
@@ -401,9 +401,9 @@ impl Delivery {
     }
 
     /// What the ledger has to say of it.
-    pub fn noted(&self) -> Progress {
+    pub fn as_stored(&self) -> Progress {
         let mut progress = self.progress.clone();
-        let (firing, resolved) = ends(self.stage.noted());
+        let (firing, resolved) = ends(self.stage.intent());
         if firing {
             progress.firing = Mark::Ambiguous;
         }
@@ -414,12 +414,12 @@ impl Delivery {
     }
 
     /// Whether the ledger says what the attempt that is prepared needs it to say.
-    pub fn is_noted(&self, stored: &Progress) -> bool {
-        let (firing, resolved) = ends(self.stage.noted());
+    pub fn is_held_by(&self, stored: &Progress) -> bool {
+        let (firing, resolved) = ends(self.stage.intent());
         let same = (&stored.incident, &stored.storm) == (&self.progress.incident, &self.progress.storm);
         let marks = (!firing || stored.firing == Mark::Ambiguous)
             && (!resolved || stored.resolved == Mark::Ambiguous);
-        self.is_noting() && same && marks
+        self.is_intending() && same && marks
     }
 
     /// Notes what became of the attempt under way; `None` if there is none.
@@ -438,7 +438,7 @@ impl Delivery {
         }
         let accepted = *outcome == Outcome::Accepted;
         match kind {
-            Kind::Firing if accepted => (self.noticed, self.missed) = (notices, false),
+            Kind::Firing if accepted => (self.notices_told, self.missed) = (notices, false),
             Kind::Resolved if accepted => {
                 let again = now.checked_add(ONCE_MORE).filter(|_| keyed);
                 self.overtaken = match self.overtaken {
@@ -448,7 +448,7 @@ impl Delivery {
             }
             // These are not repeated, whatever became of them: the alert itself was told.
             Kind::Reminder(number) => self.reminded = number,
-            Kind::Notice => self.noticed = notices,
+            Kind::Notice => self.notices_told = notices,
             Kind::Firing | Kind::Resolved | Kind::Late | Kind::Refresh | Kind::Test => {}
         }
         Some(Step::Ended)
@@ -506,8 +506,8 @@ mod tests {
         Stage::Idle,
         Stage::Queued { ticket: 7, ahead: None },
         Stage::Queued { ticket: 7, ahead: Some(KIND) },
-        Stage::Noting(KIND),
-        Stage::Noted(KIND),
+        Stage::Intending(KIND),
+        Stage::Intended(KIND),
         Stage::Sending { kind: KIND, notices: 1 },
     ];
     const STEPS: [Step; 12] = [
@@ -564,15 +564,15 @@ mod tests {
     #[test]
     fn queue_and_batch_follow_each_step() {
         let queued = |stage: Stage| stage.ticket().is_some();
-        let noting = |stage: Stage| matches!(stage, Stage::Noting(_));
+        let intending = |stage: Stage| matches!(stage, Stage::Intending(_));
         for (stage, step) in STAGES.iter().flat_map(|stage| STEPS.map(|step| (*stage, step))) {
             let (next, moved) = after(stage, step);
             let what = format!("{stage:?} {step:?}: {moved:?}");
-            assert_eq!(moved.entered, (!queued(stage) && queued(next)).then_some(7), "{what}");
-            assert_eq!(moved.left, (queued(stage) && !queued(next)).then_some(7), "{what}");
-            assert_eq!(moved.joined, !noting(stage) && noting(next), "{what}");
-            assert!(moved.cleared || !noting(stage) || noting(next), "{what}");
-            let taken_back = stage.noted().is_some() && next.noted().is_none() && step != Step::Withdrawn;
+            assert_eq!(moved.enqueued, (!queued(stage) && queued(next)).then_some(7), "{what}");
+            assert_eq!(moved.dequeued, (queued(stage) && !queued(next)).then_some(7), "{what}");
+            assert_eq!(moved.joined, !intending(stage) && intending(next), "{what}");
+            assert!(moved.cleared || !intending(stage) || intending(next), "{what}");
+            let taken_back = stage.intent().is_some() && next.intent().is_none() && step != Step::Withdrawn;
             assert!(moved.wants_write || !taken_back, "{what}");
         }
     }
@@ -580,8 +580,8 @@ mod tests {
     #[test]
     fn the_ledger_says_that_what_is_on_its_way_may_have_been_told() {
         let check = |stage: Stage, expected: (Mark, Mark)| {
-            let noted = Delivery { stage, ..Delivery::new(&"i".into()) }.noted();
-            assert_eq!((noted.firing, noted.resolved), expected, "{stage:?}");
+            let stored = Delivery { stage, ..Delivery::new(&"i".into()) }.as_stored();
+            assert_eq!((stored.firing, stored.resolved), expected, "{stage:?}");
         };
         let (ambiguous, pending) = (Mark::Ambiguous, Mark::Pending);
         check(Stage::Idle, (pending, pending));
@@ -594,7 +594,8 @@ mod tests {
                 Kind::Resolved => (pending, ambiguous),
                 Kind::Reminder(_) | Kind::Notice | Kind::Refresh | Kind::Test => (pending, pending),
             };
-            for stage in [Stage::Noting(kind), Stage::Noted(kind), Stage::Sending { kind, notices: 0 }] {
+            for stage in [Stage::Intending(kind), Stage::Intended(kind), Stage::Sending { kind, notices: 0 }]
+            {
                 check(stage, expected);
             }
         }

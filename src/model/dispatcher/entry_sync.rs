@@ -40,17 +40,19 @@ pub(super) enum Reply {
 /// What stands in the ledger instead.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// What this lease has written, or nothing in its place: what is known is written anew.
+    /// What this lease has written, or what an older one wrote late over that: what is known is written anew.
     Own,
+    /// Nothing, in the place of what this lease has written, or where nothing was known to be: the same.
+    Absent,
     /// Nothing, where an entry was taken over: the leader before had told everybody of both ends, and removed it.
-    Nothing,
+    Closed,
     /// Another lease's entry, which has to be taken over.
     Other(Entry),
 }
 
 impl EntrySync {
     /// What was read at takeover; no entry if it could not be understood.
-    pub fn read(entry: Option<Entry>, version: i32) -> Self {
+    pub fn as_read(entry: Option<Entry>, version: i32) -> Self {
         Self { stored: entry, version: Some(version), ..Self::default() }
     }
 
@@ -60,7 +62,7 @@ impl EntrySync {
     }
 
     /// What the znode holds, and will go on to hold, if this lease has written it.
-    pub fn settled(&self, epoch: u64) -> Option<&Entry> {
+    pub fn stamped_entry(&self, epoch: u64) -> Option<&Entry> {
         self.stored.as_ref().filter(|entry| entry.epoch == epoch && self.in_flight.is_none())
     }
 
@@ -142,7 +144,7 @@ impl EntrySync {
         let stamped = before == Some(epoch);
         let Some(Stored { entry, version }) = found else {
             (self.stored, self.version) = (None, None);
-            return if before.is_some() && !stamped { Found::Nothing } else { Found::Own };
+            return if before.is_some() && !stamped { Found::Closed } else { Found::Absent };
         };
         self.version = Some(version);
         self.stored = Some(entry.clone());

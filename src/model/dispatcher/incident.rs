@@ -121,11 +121,11 @@ impl Incident {
     }
 
     /// The receiver `heir` is told in the place of one that is not any more.
-    pub fn bequeath(&mut self, left: Delivery, heir: ReceiverId, shared: &mut Shared) {
-        if let (Some(storm), Some(queue)) = (&left.progress.storm, shared.queues.get_mut(&heir)) {
+    pub fn bequeath(&mut self, part: Delivery, heir: ReceiverId, shared: &mut Shared) {
+        if let (Some(storm), Some(queue)) = (&part.progress.storm, shared.queues.get_mut(&heir)) {
             queue.storms.join(storm, &self.entry.path, self.is_over());
         }
-        self.entry.receivers.insert_new(heir, || left.bequeathed());
+        self.entry.receivers.insert_new(heir, || part.bequeathed());
     }
 
     /// A new violation of the same path begins before all receivers have heard of the end of the last one.
@@ -167,7 +167,7 @@ impl Incident {
         entry.missed = entry.missed.saturating_add(missed);
         self.notices.clear();
         for delivery in entry.receivers.values_mut() {
-            (delivery.noticed, delivery.reminded) = (0, 0);
+            (delivery.notices_told, delivery.reminded) = (0, 0);
         }
     }
 
@@ -231,8 +231,8 @@ impl Incident {
     }
 
     /// What the ledger has to hold.
-    pub fn noted(&self, epoch: u64) -> Entry {
-        Entry { epoch, ..self.entry.with_receivers(|_, delivery| delivery.noted()) }
+    pub fn as_stored(&self, epoch: u64) -> Entry {
+        Entry { epoch, ..self.entry.with_receivers(|_, delivery| delivery.as_stored()) }
     }
 
     /// Its beginning on both clocks.

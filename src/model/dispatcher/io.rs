@@ -136,7 +136,7 @@ pub enum Report {
     /// An alert is over.
     Resolved(Arc<str>),
     /// It fired and was over while no agent led, and is told now.
-    Missed(Arc<str>),
+    ToldLate(Arc<str>),
     /// The lease is in effect: its epoch, and how many incidents were open.
     Leading(u64, usize),
     /// The lease of this epoch is over.

@@ -53,7 +53,7 @@ impl Leadership {
     }
 
     /// Makes a granted lease count if its barrier has arrived.
-    pub fn become_leader(&mut self, paths: &mut Paths, shared: &mut Shared, now: Now) {
+    pub fn take_effect_if_due(&mut self, paths: &mut Paths, shared: &mut Shared, now: Now) {
         let Some(takeover) = self.coming.take_if(|takeover| self.barrier >= Some(takeover.barrier)) else {
             return;
         };
@@ -62,7 +62,7 @@ impl Leadership {
         shared.silences = takeover.silences;
         shared.arm_silences(now);
         let known: BTreeSet<_> = takeover.entries.iter().map(|stored| &stored.entry.path).collect();
-        paths.change_each(shared, |tracked, _| tracked.become_leader(known.contains(tracked.path())));
+        paths.change_each(shared, |tracked, _| tracked.on_lease(known.contains(tracked.path())));
         for Stored { entry, version } in takeover.entries {
             let path = Arc::clone(&entry.path);
             self.take_over(path, Orphan { entry: Some(entry), version }, paths, shared, now);
@@ -133,7 +133,7 @@ fn report_late(path: &Arc<str>, episode: &Episode, paths: &mut Paths, shared: &m
     let incident = Incident::unreported(path, id, episode, &rule.terms.receivers, now.mono);
     paths.track(path, &rule, now);
     paths.change(path, shared, |tracked, _| tracked.incident = Some(incident));
-    shared.log(Report::Missed(Arc::clone(path)));
+    shared.log(Report::ToldLate(Arc::clone(path)));
 }
 
 /// The ledger answered the removal of an orphan. One that changed meanwhile is somebody's.

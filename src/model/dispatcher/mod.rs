@@ -100,7 +100,7 @@ impl Dispatcher {
         let Self { paths, leadership, shared } = self;
         match input {
             Input::Receivers(profiles, group_wait) => self.on_receivers(profiles, group_wait, now),
-            Input::Evaluated(judged) => self.on_judged(judged, now),
+            Input::Evaluated(output) => self.on_evaluated(output, now),
             Input::Granted(takeover) => {
                 leadership.step_down(paths, shared, now);
                 leadership.grant(takeover);
@@ -131,9 +131,9 @@ impl Dispatcher {
         gone.iter().for_each(|receiver| shared.retire(receiver));
     }
 
-    fn on_judged(&mut self, judged: EvaluatorOutput, now: Now) {
+    fn on_evaluated(&mut self, output: EvaluatorOutput, now: Now) {
         let Self { paths, leadership, shared } = self;
-        match judged {
+        match output {
             EvaluatorOutput::Rules(rules) => self.on_rules(rules, now),
             EvaluatorOutput::Transition(transition) => self.on_transition(transition, now),
             EvaluatorOutput::Forgotten(path, _) => {
@@ -191,7 +191,7 @@ impl Dispatcher {
         paths.track(&path, &rule, now);
         paths.change(&path, shared, |tracked, shared| {
             tracked.rule = rule;
-            tracked.judge(state, children, shared, now);
+            tracked.on_judgement(state, children, shared, now);
         });
     }
 
@@ -226,7 +226,7 @@ impl Dispatcher {
     /// Does what is to be done by now, and returns what the shell has to do.
     fn run(&mut self, now: Now) -> Vec<Effect> {
         let Self { paths, leadership, shared } = self;
-        leadership.become_leader(paths, shared, now);
+        leadership.take_effect_if_due(paths, shared, now);
         leadership.collect_orphans(shared, now);
         shared.unreported.sweep(now);
         if shared.arm_silences(now) {

@@ -124,8 +124,8 @@ impl Queue {
     /// Follows a delivery of this path. Nothing else changes what waits here and what the batch waits for.
     pub fn follow(&mut self, path: &Arc<str>, moved: Moved) {
         let waiting = &mut self.waiting;
-        moved.left.into_iter().for_each(|ticket| drop(waiting.remove(&ticket)));
-        waiting.extend(moved.entered.map(|ticket| (ticket, Arc::clone(path))));
+        moved.dequeued.into_iter().for_each(|ticket| drop(waiting.remove(&ticket)));
+        waiting.extend(moved.enqueued.map(|ticket| (ticket, Arc::clone(path))));
         let Some(batch) = &mut self.batch else { return };
         if moved.joined {
             batch.add(path);

@@ -16,8 +16,8 @@ use crate::model::status::Silence;
 use crate::model::time::Now;
 
 /// What became of attempts is noted while fewer writes than this are under way. In a storm the intents go first,
-/// since messages wait for them, and what waits meanwhile becomes one note where it would have been several.
-const NOTES: usize = 32;
+/// since messages wait for them, and what waits meanwhile becomes one write where it would have been several.
+const WRITES: usize = 32;
 
 /// How soon it is noticed that the wall clock stepped over the end of a silence.
 const CLOCK_STEPS: Duration = Duration::from_secs(60);
@@ -43,7 +43,7 @@ pub(super) struct Shared {
     touched: BTreeSet<Arc<str>>,
     /// The paths of writes that were not answered yet.
     pub writes: HashMap<u64, Arc<str>>,
-    /// Paths whose note waits until fewer writes are under way. There are none unless so many are.
+    /// Paths whose write waits until fewer writes are under way. There are none unless so many are.
     pub postponed: BTreeSet<Arc<str>>,
     pub effects: Vec<Effect>,
     pub jitter: Jitter,
@@ -114,9 +114,9 @@ impl Shared {
         self.touched.is_empty()
     }
 
-    /// The next path to look at: one that may have something to do, or else one whose note can be written.
+    /// The next path to look at: one that may have something to do, or else one whose write can be made.
     pub fn next_touched(&mut self) -> Option<Arc<str>> {
-        let room = self.writes.len() < NOTES;
+        let room = self.writes.len() < WRITES;
         self.touched.pop_first().or_else(|| if room { self.postponed.pop_first() } else { None })
     }
 
@@ -144,9 +144,9 @@ impl Shared {
         }
     }
 
-    /// Whether a note can be written now, or has to wait for others.
+    /// Whether a write without an intent can be made now, or has to wait for others.
     pub fn has_room(&self) -> bool {
-        self.writes.len() < NOTES
+        self.writes.len() < WRITES
     }
 
     /// Asks for a change of the ledger, under the lease in effect; returns the write's number.
@@ -166,9 +166,9 @@ impl Shared {
     pub fn arm_silences(&mut self, now: Now) -> bool {
         let before = self.silences.len();
         self.silences.retain(|silence| silence.until > now.wall);
-        let left =
+        let remaining =
             self.silences.iter().filter_map(|silence| silence.until.duration_since(now.wall).ok()).min();
-        self.silence_ends = left.and_then(|left| now.mono.checked_add(left.min(CLOCK_STEPS)));
+        self.silence_ends = remaining.and_then(|left| now.mono.checked_add(left.min(CLOCK_STEPS)));
         let ended = self.silences.len() != before;
         self.version += u64::from(ended);
         ended

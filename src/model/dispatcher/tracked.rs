@@ -31,7 +31,7 @@ pub(super) struct Tracked {
     left: Left,
     children: Option<u32>,
     /// The state of the ledger's listing when the violation began.
-    listing: Option<u64>,
+    ledger_revision: Option<u64>,
     /// Under a lease: the incident that somebody has yet to hear of, be it open or over. Without one: what this
     /// process knows of the last one it led.
     pub incident: Option<Incident>,
@@ -51,7 +51,7 @@ impl Tracked {
             message: "".into(),
             left: Left::default(),
             children: None,
-            listing: None,
+            ledger_revision: None,
             incident: None,
             sync: EntrySync::default(),
             forget_at: None,
@@ -77,12 +77,12 @@ impl Tracked {
     // What is seen of the path.
 
     /// The path was judged.
-    pub fn judge(&mut self, state: State, children: Option<u32>, shared: &mut Shared, now: Now) {
+    pub fn on_judgement(&mut self, state: State, children: Option<u32>, shared: &mut Shared, now: Now) {
         self.children = children;
         let change = match state {
             State::Error { message, left } => {
                 if self.alert.is_inactive() {
-                    self.listing = shared.unreported.listing();
+                    self.ledger_revision = shared.unreported.ledger_revision();
                 }
                 (self.message, self.left) = (message, left);
                 self.alert.violated(&self.rule, now)
@@ -115,10 +115,10 @@ impl Tracked {
                 self.close_incident(compliant, shared, now);
             }
             Change::Resolved { since, compliant } => {
-                let listing = self.listing.filter(|_| !shared.is_silenced(&self.path, now));
+                let ledger_revision = self.ledger_revision.filter(|_| !shared.is_silenced(&self.path, now));
                 let message = Arc::clone(&self.message);
-                let episode = Episode { since, until: compliant, message, missed: 0, listing };
-                shared.unreported.note(&self.path, episode);
+                let episode = Episode { since, until: compliant, message, missed: 0, ledger_revision };
+                shared.unreported.remember(&self.path, episode);
             }
             Change::Began | Change::Cancelled | Change::Fired | Change::Recovering | Change::Relapsed => {}
         }
@@ -326,7 +326,7 @@ impl Tracked {
 
     /// Has the write that is about to be made hold the intents of the receivers that will come to this path soon.
     /// In a storm each would need a write of its own, since they do not keep step.
-    pub fn note_ahead(&mut self, shared: &mut Shared, now: Now) {
+    pub fn intend_ahead(&mut self, shared: &mut Shared, now: Now) {
         let Some(view) = self.situation(shared, now) else { return };
         self.step_each(shared, |receiver, delivery, shared| {
             let soon = shared.queues.get(receiver).is_some_and(Queue::takes_digests);
@@ -449,7 +449,7 @@ impl Tracked {
         if !self.sync.is_due(now.mono) {
             return;
         }
-        let entry = self.is_owed(shared, now).map(|incident| incident.noted(epoch));
+        let entry = self.owed_incident(shared, now).map(|incident| incident.as_stored(epoch));
         let Some(change) = self.sync.change_to(entry.as_ref()) else {
             self.sync.wanted = false;
             return match entry {
@@ -467,22 +467,24 @@ impl Tracked {
     }
 
     /// The incident, if anybody has to hear of it.
-    fn is_owed(&self, shared: &Shared, now: Now) -> Option<&Incident> {
+    fn owed_incident(&self, shared: &Shared, now: Now) -> Option<&Incident> {
         let view = self.situation(shared, now)?;
         self.incident.as_ref().filter(|incident| !incident.is_done(&view))
     }
 
     fn has_intent(&self) -> bool {
         let mut deliveries = self.incident.iter().flat_map(|incident| incident.entry.receivers.values());
-        deliveries.any(Delivery::is_noting)
+        deliveries.any(Delivery::is_intending)
     }
 
     /// Lets those deliveries go on whose intents the ledger holds now.
     fn acknowledge(&mut self, epoch: u64, shared: &mut Shared) {
-        let Some(entry) = self.sync.settled(epoch).filter(|_| self.has_intent()).cloned() else { return };
+        let Some(entry) = self.sync.stamped_entry(epoch).filter(|_| self.has_intent()).cloned() else {
+            return;
+        };
         self.step_each(shared, |receiver, delivery, _| {
-            let noted = entry.receivers.get(receiver).is_some_and(|stored| delivery.is_noted(stored));
-            noted.then_some(Step::Acked)
+            let stored = entry.receivers.get(receiver).is_some_and(|stored| delivery.is_held_by(stored));
+            stored.then_some(Step::Acked)
         });
     }
 
@@ -494,7 +496,7 @@ impl Tracked {
         let Some(reply) = reply else { return };
         match reply {
             Reply::Done { gone } => {
-                if gone && self.is_owed(shared, now).is_none() {
+                if gone && self.owed_incident(shared, now).is_none() {
                     self.incident = None;
                 }
                 self.acknowledge(epoch, shared);
@@ -509,8 +511,8 @@ impl Tracked {
             Reply::Conflict(found) => {
                 shared.log(Report::Conflict(Arc::clone(&self.path)));
                 match found {
-                    Found::Own => {}
-                    Found::Nothing => drop(self.drop_incident(shared)),
+                    Found::Own | Found::Absent => {}
+                    Found::Closed => drop(self.drop_incident(shared)),
                     Found::Other(entry) => self.adopt(&entry, shared, now),
                 }
             }
@@ -521,7 +523,7 @@ impl Tracked {
 
     /// This agent leads. Its entry, if the path has one, follows with [`Self::take_over`]. Without one, what this
     /// process knows of an incident is of no use: another agent closed it.
-    pub fn become_leader(&mut self, has_entry: bool) {
+    pub fn on_lease(&mut self, has_entry: bool) {
         self.forget_at = None;
         if !has_entry {
             self.incident = None;
@@ -540,7 +542,7 @@ impl Tracked {
 
     /// The ledger holds this entry of the path, at this version; `None` if it could not be understood.
     pub fn take_over(&mut self, entry: Option<Entry>, version: i32, shared: &mut Shared, now: Now) {
-        self.sync = EntrySync::read(entry.clone(), version);
+        self.sync = EntrySync::as_read(entry.clone(), version);
         match entry {
             Some(entry) => self.adopt(&entry, shared, now),
             // What cannot be understood is treated as absent. It is overwritten by the next incident, or goes

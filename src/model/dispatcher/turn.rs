@@ -81,7 +81,7 @@ impl Turn<'_> {
         for path in &choice.paths {
             self.paths.change(path, self.shared, |tracked, shared| {
                 if tracked.choose(self.receiver, choice.storm.as_ref(), shared, self.now) && many {
-                    tracked.note_ahead(shared, self.now);
+                    tracked.intend_ahead(shared, self.now);
                 }
             });
         }
@@ -226,12 +226,12 @@ impl Turn<'_> {
         }
     }
 
-    /// The receiver will not come to its queue soon after all: what was noted ahead is taken back.
+    /// The receiver will not come to its queue soon after all: what was intended ahead is taken back.
     fn take_back(&mut self) {
         let waiting = self.shared.queues.get(self.receiver).into_iter().flat_map(Queue::waiting);
         let delivery = |path: &str| self.paths.get(path)?.delivery(self.receiver);
-        let noted = waiting.filter(|path| delivery(path).is_some_and(Delivery::is_noted_ahead));
-        self.step_each(&noted.cloned().collect::<Vec<_>>(), Step::NotAhead);
+        let intended = waiting.filter(|path| delivery(path).is_some_and(Delivery::is_intended_ahead));
+        self.step_each(&intended.cloned().collect::<Vec<_>>(), Step::NotAhead);
     }
 
     /// The process is about to end: what was prepared is noted as not tried.

@@ -23,7 +23,7 @@ pub(super) struct Episode {
     /// Earlier ones of the same path, of which it holds as well that nobody was told.
     pub missed: u32,
     /// The state of the listing when it began; `None` if nobody should be told.
-    pub listing: Option<u64>,
+    pub ledger_revision: Option<u64>,
 }
 
 impl Episode {
@@ -35,8 +35,8 @@ impl Episode {
 /// The memory of them.
 #[derive(Debug, Default)]
 pub(super) struct Unreported {
-    /// Counts the changes of the listing; `None` while it is not watched.
-    listing: Option<u64>,
+    /// Counts the changes of the ledger's listing; `None` while it is not watched.
+    ledger_revision: Option<u64>,
     changes: u64,
     ended: BTreeMap<Arc<str>, Episode>,
     sweep_at: Option<Instant>,
@@ -46,24 +46,24 @@ impl Unreported {
     /// The listing has changed, or may have.
     pub fn ledger_changed(&mut self) {
         self.changes += 1;
-        self.listing = Some(self.changes);
+        self.ledger_revision = Some(self.changes);
     }
 
     /// Changes of the listing may go unseen from now on.
     pub fn stop_watching(&mut self) {
-        self.listing = None;
+        self.ledger_revision = None;
     }
 
     /// The state of the listing, for a violation that begins.
-    pub fn listing(&self) -> Option<u64> {
-        self.listing
+    pub fn ledger_revision(&self) -> Option<u64> {
+        self.ledger_revision
     }
 
     /// A violation has ended.
-    pub fn note(&mut self, path: &Arc<str>, episode: Episode) {
+    pub fn remember(&mut self, path: &Arc<str>, episode: Episode) {
         let earlier = self.ended.get(path).filter(|ended| self.is_unreported(ended));
         // One that was silenced does not hide an earlier one that was not.
-        if episode.listing.is_none() && earlier.is_some() {
+        if episode.ledger_revision.is_none() && earlier.is_some() {
             return;
         }
         let missed = earlier.map_or(0, |ended| ended.missed.saturating_add(1));
@@ -96,6 +96,6 @@ impl Unreported {
     }
 
     fn is_unreported(&self, ended: &Episode) -> bool {
-        ended.listing.is_some() && ended.listing == self.listing
+        ended.ledger_revision.is_some() && ended.ledger_revision == self.ledger_revision
     }
 }
