@@ -126,9 +126,12 @@ fn a_daemon_that_is_stopped_again_and_again_goes_on_answering() {
             throughout(STOPPED, "stopped", || true);
             daemon.signal(Signal::CONT);
         }
-        let answer = eventually(SOON, "an answer", || daemon.try_get("/metrics"));
+        // Right after the last stop the connections may be on their way to being replaced, and it says so: 503.
+        eventually(SOON, "an answer with metrics", || {
+            let answer = daemon.try_get("/metrics")?;
+            if answer.status == 200 { Ok(()) } else { Err(std::io::Error::other(answer.body)) }
+        });
         stop.store(true, Ordering::Relaxed);
-        assert_eq!(answer.status, 200);
     });
     assert_eq!(daemon.stop(), Some(0));
 }
