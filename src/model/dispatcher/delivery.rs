@@ -16,8 +16,31 @@ const ONCE_MORE: Duration = Duration::from_secs(60);
 /// The marks in `progress` are what this process knows. While an attempt is prepared or under way the ledger says
 /// `Ambiguous` instead ([`Delivery::as_stored`]), so that an attempt that comes to nothing needs no undoing here.
 ///
-/// `progress.incident` is the incident that the marks speak of. If it is not the open one the receiver is behind:
-/// it either has yet to hear of the end of that one, or never heard of it at all (`firing` is `Pending`).
+/// # What goes together
+///
+/// The marks speak of `progress.incident`, which need not be the incident that is open, or was last:
+///
+/// | a receiver is | `progress.incident` | `firing` | and is told next |
+/// |---|---|---|---|
+/// | current | that one | any | what [`Delivery::need`] finds |
+/// | behind | an earlier one | `Sent`, `Ambiguous` | the end of that, and is current then |
+/// | untold | an earlier one | `Pending` | of the open one, and is current once that is chosen |
+/// | done | an earlier one | `Refused` | as above; it is current as soon as no attempt is under way |
+///
+/// | field | goes with |
+/// |---|---|
+/// | `waits`, `progress.past` | all but current |
+/// | `due: GivenUp` | `firing: Ambiguous` |
+/// | `overtaken: Again` | `firing: Sent`, `Ambiguous` |
+/// | `missed` | an entry that counts some |
+/// | `closed` | another incident than `progress.incident` |
+///
+/// The rest goes with anything. [`Delivery::is_legal`] is this table; debug builds check it whenever a path is settled.
+///
+/// For example, two violations of one path while the receiver is down. It took the alert of the first, so when the
+/// second begins it is behind, `past` has the ends of the first, and it `waits` once it should have heard of the second.
+/// Up again it takes the end of the first, and [`Delivery::next`] makes it current, due at once. Had it never heard
+/// of the first it would be untold, and be told of the second alone, and that it `missed` one.
 #[derive(Clone, Debug)]
 pub(super) struct Delivery {
     pub progress: Progress,
@@ -29,7 +52,7 @@ pub(super) struct Delivery {
     pub missed: bool,
     /// Whether it refused the alert before, so that the rule's others know.
     pub was_refused: bool,
-    /// Whether it would have been told of the open incident by now, were it not behind.
+    /// Whether it would have been told of the open incident by now, were it current.
     pub waits: bool,
     /// The last reminder that was sent.
     pub reminded: u32,
@@ -186,6 +209,18 @@ impl Delivery {
         }
     }
 
+    /// Whether this is one of the combinations at [`Delivery`], beside an entry of this incident that counts so many
+    /// `missed`.
+    pub fn is_legal(&self, incident: &Arc<str>, missed: u32) -> bool {
+        let Progress { incident: own, firing, past, .. } = &self.progress;
+        let may_know = matches!(firing, Mark::Sent | Mark::Ambiguous);
+        (own != incident || !(self.waits || past.is_some()))
+            && (self.due != Due::GivenUp || *firing == Mark::Ambiguous)
+            && (may_know || !matches!(self.overtaken, Overtaken::Again(_)))
+            && (missed > 0 || !self.missed)
+            && self.closed.as_ref() != Some(own)
+    }
+
     /// The receiver has heard of the end of an earlier incident, and turns to the open one.
     pub fn next(&self, incident: &Arc<str>, now: Instant) -> Self {
         let closed = Some(Arc::clone(&self.progress.incident));
@@ -206,8 +241,9 @@ impl Delivery {
             Mark::Ambiguous => Overtaken::Possibly,
             Mark::Pending | Mark::Sent | Mark::Refused => Overtaken::No,
         };
+        let past = progress.past.clone().filter(|_| progress.incident != entry.incident);
         let mut adopted = Self {
-            progress: progress.clone(),
+            progress: Progress { past, ..progress.clone() },
             // Which receivers missed them the entry does not say.
             missed: entry.missed > 0 && progress.firing.is_open(),
             waits: progress.firing != Mark::Pending && progress.incident != entry.incident,
@@ -343,6 +379,7 @@ impl Delivery {
         if matches!(kind, Kind::Firing | Kind::Late) {
             self.progress.incident = Arc::clone(&view.incident);
             self.progress.storm = storm.cloned();
+            (self.progress.past, self.waits) = (None, false);
         }
         Step::Chosen(kind)
     }
@@ -499,7 +536,10 @@ fn ends(kind: Option<Kind>) -> (bool, bool) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
+    use crate::model::ledger::Past;
 
     const KIND: Kind = Kind::Firing;
     const STAGES: [Stage; 6] = [
@@ -574,6 +614,40 @@ mod tests {
             assert!(moved.cleared || !intending(stage) || intending(next), "{what}");
             let taken_back = stage.intent().is_some() && next.intent().is_none() && step != Step::Withdrawn;
             assert!(moved.wants_write || !taken_back, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_may_not_go_together_is_found() {
+        let (open, earlier): (Arc<str>, Arc<str>) = ("open".into(), "earlier".into());
+        let time = SystemTime::UNIX_EPOCH;
+        let past = Some(Past { message: "".into(), since: time, until: time });
+        let now = crate::clock::mono();
+        let check_beside = |missed: u32, what: &str, legal: bool, firing, change: &dyn Fn(&mut Delivery)| {
+            let mut delivery = Delivery::new(&open);
+            delivery.progress.firing = firing;
+            change(&mut delivery);
+            assert_eq!(delivery.is_legal(&open, missed), legal, "{what}, {firing:?}");
+        };
+        let check = |what: &str, legal: bool, firing: Mark, change: &dyn Fn(&mut Delivery)| {
+            check_beside(0, what, legal, firing, change);
+        };
+        for firing in [Mark::Pending, Mark::Ambiguous, Mark::Sent, Mark::Refused] {
+            let may_know = matches!(firing, Mark::Ambiguous | Mark::Sent);
+            check("new", true, firing, &|_| {});
+            check("waits", false, firing, &|delivery| delivery.waits = true);
+            check("past", false, firing, &|delivery| delivery.progress.past.clone_from(&past));
+            check("an earlier one", true, firing, &|delivery| {
+                (delivery.progress.incident, delivery.waits) = (Arc::clone(&earlier), true);
+                delivery.progress.past.clone_from(&past);
+            });
+            let given_up = firing == Mark::Ambiguous;
+            check("given up", given_up, firing, &|delivery| delivery.due = Due::GivenUp);
+            check("again", may_know, firing, &|delivery| delivery.overtaken = Overtaken::Again(now));
+            check("missed none", false, firing, &|delivery| delivery.missed = true);
+            check_beside(1, "missed one", true, firing, &|delivery| delivery.missed = true);
+            check("closed", false, firing, &|delivery| delivery.closed = Some(Arc::clone(&open)));
+            check("closed before", true, firing, &|delivery| delivery.closed = Some(Arc::clone(&earlier)));
         }
     }
 

@@ -225,6 +225,12 @@ impl Incident {
         });
     }
 
+    /// Whether each delivery is one of the combinations in the docs of [`Delivery`].
+    pub fn is_legal(&self) -> bool {
+        let Entry { incident, missed, receivers, .. } = &self.entry;
+        receivers.values().all(|delivery| delivery.is_legal(incident, *missed))
+    }
+
     /// Whether nobody has to hear of it any more.
     pub fn is_done(&self, view: &Situation) -> bool {
         self.is_over() && self.entry.receivers.values().all(|delivery| delivery.is_done(view))

@@ -5,6 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::incident::Incident;
 use super::shared::Shared;
 use super::tracked::Tracked;
 use crate::model::rule::Rule;
@@ -88,6 +89,7 @@ impl Paths {
         // It may be gone by now, or be that of an orphan.
         let Some(tracked) = self.tracked.get_mut(&path) else { return };
         tracked.settle(shared, now);
+        debug_assert!(tracked.incident.as_ref().is_none_or(Incident::is_legal), "{tracked:?}");
         shared.version += 1;
         let alarm = tracked.next_deadline(shared, now);
         if tracked.alarm != alarm {

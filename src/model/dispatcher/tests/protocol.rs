@@ -70,6 +70,28 @@ fn violations_that_a_receiver_never_heard_of_are_merged_into_the_next() {
     assert!(told[0].1.items[0].notes[0].ends_with(": 3"), "{:?}", told[0].1.items[0].notes);
 }
 
+/// It heard late of the first, and was due the second by that. The third is silenced from its beginning to its end.
+#[test]
+fn what_a_receiver_waited_for_once_does_not_make_a_silenced_violation_due() {
+    let mut world = World::new(1, &["a"]);
+    world.error("/0");
+    world.answer(secs(1), |_| failed());
+    world.ok("/0");
+    world.error("/0");
+    assert_eq!(words(&world.answer(secs(400), |_| Outcome::Accepted)), ["a Firing /0"]);
+    world.ok("/0");
+    world.answer(secs(0), |_| failed());
+    let until = world.now.wall + secs(1000);
+    let silence = Silence { id: "s".into(), path: "/0".into(), until, comment: "".into(), by: "".into() };
+    let effects = world.dispatcher.handle(Input::Silences(vec![silence]), world.now);
+    world.perform(effects);
+    world.error("/0");
+    world.ok("/0");
+    assert_eq!(words(&world.answer(secs(400), |_| Outcome::Accepted)), ["a Resolved /0"]);
+    assert_eq!(words(&world.answer(secs(1000), |_| Outcome::Accepted)), [""; 0], "the silence ended");
+    assert!(world.ledger.is_empty());
+}
+
 #[test]
 fn silences_hold_alerts_back_and_never_a_recovery() {
     let mut world = World::new(2, &["a"]);
