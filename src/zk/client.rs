@@ -100,6 +100,10 @@ impl Client {
         if UNWATCHING.load(Ordering::Relaxed) == REFUSED {
             return Ok(());
         }
+        // Not asked any more, so nothing is learnt of the server.
+        if self.0.over.load(Ordering::Acquire) {
+            return Err(ZkError::ConnectionLoss);
+        }
         let answer = self.call(|zk| zk.remove_watches(&self.full(path), WatcherType::Data));
         match answer {
             Ok(()) | Err(ZkError::NoWatcher) => UNWATCHING.store(WORKS, Ordering::Relaxed),
