@@ -9,6 +9,7 @@
 //! what happens.
 
 mod agent;
+mod due;
 mod oracle;
 mod random;
 mod schedule;

@@ -19,6 +19,7 @@ use zk_monitor::model::transition::{EvaluatorOutput, State as Judgement};
 use zk_monitor::model::watches::Input as WatchInput;
 
 use crate::agent::{Agent, Client, Timers, hold, profiles, rules};
+use crate::due::Due;
 use crate::oracle::{FICKLE, Oracle, Tried, ordinal};
 use crate::random::Random;
 use crate::schedule::{Fault, HORIZON, Mood, What};
@@ -89,30 +90,10 @@ enum Local {
     Exit,
 }
 
-#[derive(Debug)]
-struct Due(Millis, u64, Box<Event>);
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        (self.0, self.1) == (other.0, other.1)
-    }
-}
-impl Eq for Due {}
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.0, self.1).cmp(&(other.0, other.1))
-    }
-}
-
 pub struct World {
     now: Millis,
     start: Instant,
-    events: BinaryHeap<Reverse<Due>>,
+    events: BinaryHeap<Reverse<Due<Box<Event>>>>,
     next: u64,
     random: Random,
     mutant: Mutant,

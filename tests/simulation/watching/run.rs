@@ -14,6 +14,7 @@ use super::client::{Client, Faults, Hop};
 use super::history::{HORIZON, Happening, REREAD, What, adopted, rules};
 use super::oracle::Oracle;
 use super::tree::{Op, Tree};
+use crate::due::Due;
 use crate::random::Random;
 use crate::world::Millis;
 
@@ -36,29 +37,10 @@ enum Event {
     Settled,
 }
 
-struct Due(Millis, u64, Event);
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        (self.0, self.1) == (other.0, other.1)
-    }
-}
-impl Eq for Due {}
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.0, self.1).cmp(&(other.0, other.1))
-    }
-}
-
 struct Run {
     now: Millis,
     start: Instant,
-    events: BinaryHeap<Reverse<Due>>,
+    events: BinaryHeap<Reverse<Due<Event>>>,
     next: u64,
     random: Random,
     tree: Tree,
