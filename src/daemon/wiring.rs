@@ -9,6 +9,7 @@ use crate::cli::Options;
 use crate::http::{self, Snapshots};
 use crate::model::dispatcher;
 use crate::model::election_update::ElectionUpdate;
+use crate::model::lease::LeaseStage;
 use crate::model::ledger::{Write, Written};
 use crate::model::rule::RuleSet;
 use crate::model::status::{Alerts, Cluster, Compliance, ConfigStatus};
@@ -80,7 +81,7 @@ impl Wiring {
             refusals,
             connection: watching.connection.clone(),
             in_flight: alerting.in_flight,
-            in_effect: lease.in_effect.clone(),
+            stage: lease.stage.clone(),
             fence: watching.fence.clone(),
         };
         threads.spawn("zk-election", move || zk::election::run(identity, places, &inlets, outlets))?;
@@ -119,9 +120,9 @@ impl Alerting {
         let (stop, stopped) = bounded(0);
         let (alerts_writer, alerts) = cell(Alerts::default());
         let (in_flight_writer, in_flight) = cell(0);
-        let (in_effect_writer, in_effect) = cell(None);
+        let (stage_writer, stage) = cell(LeaseStage::None);
         let agent = cluster.get();
-        let lease = Lease { cluster, connection: watching.connection.clone(), in_effect };
+        let lease = Lease { cluster, connection: watching.connection.clone(), stage };
         let speaker = dispatcher::Speaker {
             cluster: Arc::clone(&agent.name),
             agent: Arc::clone(&agent.agent),
@@ -142,7 +143,7 @@ impl Alerting {
             writes: ledger.writes,
             alerts: alerts_writer,
             in_flight: in_flight_writer,
-            in_effect: in_effect_writer,
+            stage: stage_writer,
             pulse: threads.pulse("alert"),
             spawner: threads.spawner(),
         };
@@ -205,7 +206,7 @@ fn start_http(
         compliance: watching.compliance.clone(),
         watch: watching.status.clone(),
         alerts,
-        in_effect: lease.in_effect,
+        stage: lease.stage,
         cluster: lease.cluster,
         config,
         pulses: threads.pulses(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::model::lease::LeaseStage;
 use crate::model::receiver::ReceiverId;
 use crate::model::status::{
     Agent, AlertPhase, AlertStatus, Alerts, Cluster, Compliance, ConfigStatus, Connection, Grant, PathState,
@@ -105,7 +106,7 @@ pub fn cells() -> (Cells, Snapshots) {
     let (_, alerts) = cell(alerts());
     let watch = WatchStatus { oldest_reading: Some(Duration::from_millis(7_900)), missed_changes: 2 };
     let (_, watch) = cell(watch);
-    let (_, in_effect) = cell(Some(1));
+    let (_, stage) = cell(LeaseStage::InEffect(1));
     let (_, cluster) = cell(cluster());
     let config = ConfigStatus {
         file: "/etc/zk_monitor/zk_monitor.yaml".into(),
@@ -120,7 +121,7 @@ pub fn cells() -> (Cells, Snapshots) {
         compliance: compliance_reader,
         watch,
         alerts,
-        in_effect,
+        stage,
         cluster,
         config,
         pulses: vec![Liveness { name: "evaluator", last, limit: Duration::from_secs(3600) }],
@@ -146,7 +147,7 @@ pub fn nothing() -> View {
     let connection = Connection::default();
     View {
         connected: connection.is_up(now()),
-        alerting: is_alerting(None, None, &connection, now()),
+        alerting: is_alerting(None, LeaseStage::None, &connection, now()),
         connection: Arc::new(connection),
         compliance: Arc::default(),
         watch: Arc::default(),

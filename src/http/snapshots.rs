@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::status::View;
+use crate::model::lease::LeaseStage;
 use crate::model::status::{Alerts, Cluster, Compliance, ConfigStatus, Connection, WatchStatus, is_alerting};
 use crate::published::{Liveness, Reader};
 
@@ -14,8 +15,8 @@ pub struct Snapshots {
     /// How good the readings are.
     pub watch: Reader<WatchStatus>,
     pub alerts: Reader<Alerts>,
-    /// The epoch of the lease that is in effect.
-    pub in_effect: Reader<Option<u64>>,
+    /// Whether the lease that was granted is in effect.
+    pub stage: Reader<LeaseStage>,
     pub cluster: Reader<Cluster>,
     pub config: Reader<ConfigStatus>,
     pub pulses: Vec<Liveness>,
@@ -27,7 +28,7 @@ impl Snapshots {
         let (connection, cluster) = (self.connection.get(), self.cluster.get());
         View {
             connected: connection.is_up(now),
-            alerting: is_alerting(cluster.grant, *self.in_effect.get(), &connection, now),
+            alerting: is_alerting(cluster.grant, *self.stage.get(), &connection, now),
             connection,
             cluster,
             compliance: self.compliance.get(),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::lease::LeaseStage;
 use super::receiver::ReceiverId;
 
 /// What the evaluator knows of all paths. Written by the evaluator thread.
@@ -221,19 +222,20 @@ pub struct Grant {
 /// Whether a grant is a lease that holds now: on the session that is up, within two thirds of its timeout from
 /// the sending of the last acknowledged write. The server cannot have given the lock away by then.
 pub fn lease_holds(grant: Option<Grant>, connection: &Connection, now: Instant) -> bool {
-    let (Some(grant), Some(session)) = (grant, &connection.session) else { return false };
-    let Some(written) = session.written else { return false };
-    grant.generation == session.generation && now < written + session.timeout * 2 / 3
+    lease_ends(grant, connection).is_some_and(|end| now < end)
+}
+
+/// When a grant ceases to be a lease that holds, unless a write is acknowledged; nothing if it is none.
+pub fn lease_ends(grant: Option<Grant>, connection: &Connection) -> Option<Instant> {
+    let (grant, session) = (grant?, connection.session.as_ref()?);
+    let end = session.written? + session.timeout * 2 / 3;
+    (grant.generation == session.generation).then_some(end)
 }
 
 /// Whether alerts would leave now: a lease is held, and the alert thread has taken it up.
-pub fn is_alerting(
-    grant: Option<Grant>,
-    in_effect: Option<u64>,
-    connection: &Connection,
-    now: Instant,
-) -> bool {
-    grant.is_some_and(|grant| in_effect == Some(grant.epoch)) && lease_holds(grant, connection, now)
+pub fn is_alerting(grant: Option<Grant>, stage: LeaseStage, connection: &Connection, now: Instant) -> bool {
+    grant.is_some_and(|grant| stage == LeaseStage::InEffect(grant.epoch))
+        && lease_holds(grant, connection, now)
 }
 
 /// The configuration in force. Written by the daemon's main thread.

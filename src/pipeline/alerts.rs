@@ -11,6 +11,7 @@ use super::pace::{PULSE, Publisher, at, earliest};
 use crate::clock::now;
 use crate::model::dispatcher::{Dispatcher, Effect, Input, Profile, Speaker};
 use crate::model::election_update::ElectionUpdate;
+use crate::model::lease::LeaseStage;
 use crate::model::ledger::{Write, Written};
 use crate::model::receiver;
 use crate::model::status::Alerts;
@@ -50,8 +51,8 @@ pub struct Outlets {
     pub alerts: Writer<Alerts>,
     /// How many attempts are under way, for the election.
     pub in_flight: Writer<usize>,
-    /// The epoch of the lease that is in effect.
-    pub in_effect: Writer<Option<u64>>,
+    /// How far the lease is that was granted last.
+    pub stage: Writer<LeaseStage>,
     pub pulse: Writer<Instant>,
     pub spawner: Spawner,
 }
@@ -66,14 +67,17 @@ pub fn alert(identity: Speaker, notifiers: Notifiers, lease: Lease, inlets: &Inl
         publisher: Publisher::new(now().mono),
         version: 0,
         flying: 0,
-        in_effect: None,
+        stage: LeaseStage::None,
+        published: LeaseStage::None,
     };
     let attempts = shell.receivers.events();
     let alive = tick(PULSE);
     let mut parking = None;
     loop {
         shell.outlets.pulse.publish(now().mono);
+        let lapse = shell.stage.held().and_then(|epoch| shell.lease.ends(epoch));
         let deadline = earliest(earliest(shell.dispatcher.next_deadline(), shell.publisher.due()), parking);
+        let deadline = earliest(deadline, lapse);
         // Nothing is heard of the stop again once it was heard.
         let never = crossbeam_channel::never();
         let stop = if parking.is_some() { &never } else { &inlets.stop };
@@ -109,8 +113,9 @@ struct Shell {
     publisher: Publisher,
     version: u64,
     flying: usize,
-    /// What was published of the lease last.
-    in_effect: Option<u64>,
+    stage: LeaseStage,
+    /// What was published of that last.
+    published: LeaseStage,
 }
 
 impl Shell {
@@ -131,8 +136,14 @@ impl Shell {
 
     fn news(&mut self, news: ElectionUpdate) {
         let effects = match news {
-            ElectionUpdate::Granted(grant) => self.dispatcher.handle(Input::Granted(grant), now()),
-            ElectionUpdate::Revoked => self.dispatcher.handle(Input::Revoked, now()),
+            ElectionUpdate::Granted(grant) => {
+                self.stage = LeaseStage::Granted(grant.epoch);
+                self.dispatcher.handle(Input::Granted(grant), now())
+            }
+            ElectionUpdate::Revoked => {
+                self.stage = LeaseStage::None;
+                self.dispatcher.handle(Input::Revoked, now())
+            }
             ElectionUpdate::Silences(silences) => self.dispatcher.handle(Input::Silences(silences), now()),
         };
         self.perform(effects);
@@ -154,7 +165,11 @@ impl Shell {
     fn tick(&mut self) {
         let now = now();
         self.receivers.withdraw_lapsed(now.mono);
-        if self.dispatcher.epoch().is_some_and(|epoch| !self.lease.holds(epoch, now.mono)) {
+        let holds = self.stage.held().is_some_and(|epoch| self.lease.holds(epoch, now.mono));
+        let stage = self.stage.advance(holds, self.dispatcher.epoch());
+        let lapsed = self.stage.held().is_some() && stage.held().is_none();
+        self.stage = stage;
+        if lapsed {
             let effects = self.dispatcher.handle(Input::Revoked, now);
             self.perform(effects);
         }
@@ -162,9 +177,9 @@ impl Shell {
             let effects = self.dispatcher.handle(Input::Tick, now);
             self.perform(effects);
         }
-        if self.in_effect != self.dispatcher.epoch() {
-            self.in_effect = self.dispatcher.epoch();
-            self.outlets.in_effect.publish(self.in_effect);
+        if self.stage != self.published {
+            self.published = self.stage;
+            self.outlets.stage.publish(self.stage);
         }
         if self.version != self.dispatcher.version() {
             self.version = self.dispatcher.version();

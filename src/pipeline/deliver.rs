@@ -9,10 +9,11 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use crate::clock;
 use crate::model::dispatcher::{Attempt, AttemptId};
+use crate::model::lease::LeaseStage;
 use crate::model::notifier::Notifier;
 use crate::model::receiver::{self, Outcome, ReceiverId};
 use crate::model::slots::{Granted, SlotId, Slots};
-use crate::model::status::{Cluster, Connection, is_alerting, lease_holds};
+use crate::model::status::{Cluster, Connection, is_alerting, lease_ends, lease_holds};
 use crate::published::Reader;
 use crate::threads::Spawner;
 
@@ -39,19 +40,25 @@ pub struct Lease {
     pub cluster: Reader<Cluster>,
     /// How old the last acknowledged write is.
     pub connection: Reader<Connection>,
-    /// The epoch of the lease that the dispatcher has taken up.
-    pub in_effect: Reader<Option<u64>>,
+    /// How far the alert thread is with it.
+    pub stage: Reader<LeaseStage>,
 }
 
 impl Lease {
     /// Whether alerts would leave at this very moment.
     pub fn is_alerting(&self, now: Instant) -> bool {
-        is_alerting(self.cluster.get().grant, *self.in_effect.get(), &self.connection.get(), now)
+        is_alerting(self.cluster.get().grant, *self.stage.get(), &self.connection.get(), now)
     }
 
     /// Whether the lease of this epoch holds at this very moment.
     pub fn holds(&self, epoch: u64, now: Instant) -> bool {
         self.held(now) == Some(epoch)
+    }
+
+    /// When the lease of this epoch runs out, unless a write is acknowledged; nothing if there is no such lease.
+    pub fn ends(&self, epoch: u64) -> Option<Instant> {
+        let grant = self.cluster.get().grant.filter(|grant| grant.epoch == epoch);
+        lease_ends(grant, &self.connection.get())
     }
 
     /// The epoch of the lease that holds at this very moment.
@@ -324,8 +331,8 @@ mod tests {
         let session = Session { generation: 1, server, timeout, answered: now, written: Some(now) };
         let connection = Connection { session: Some(session), sessions: 1, last_error: None };
         let (writer, cluster) = cell(cluster(Some(1)));
-        let (connection, in_effect) = (cell(connection).1, cell(Some(1)).1);
-        (writer, Lease { cluster, connection, in_effect })
+        let (connection, stage) = (cell(connection).1, cell(LeaseStage::InEffect(1)).1);
+        (writer, Lease { cluster, connection, stage })
     }
 
     fn notifiers(make: impl Fn() -> Box<dyn Notifier> + Send + Sync + 'static) -> Notifiers {

@@ -31,7 +31,8 @@ use super::skipped::Skipped;
 use super::watch_input::WatchInput;
 use crate::clock;
 use crate::model::election_update::ElectionUpdate;
-use crate::model::status::{Cluster, Connection, Silence, lease_holds};
+use crate::model::lease::LeaseStage;
+use crate::model::status::{Cluster, Connection, Silence};
 use crate::published::{Reader, Writer};
 
 /// How often the others' cards are read again, and what could not be done is tried again.
@@ -116,8 +117,8 @@ pub struct Inlets {
     pub connection: Reader<Connection>,
     /// How many attempts are under way.
     pub in_flight: Reader<usize>,
-    /// The epoch of the lease that is in effect.
-    pub in_effect: Reader<Option<u64>>,
+    /// How far the alert thread is with the lease.
+    pub stage: Reader<LeaseStage>,
     /// How many readings a fence waits for.
     pub fence: Reader<Option<u64>>,
 }
@@ -133,7 +134,7 @@ pub fn run(identity: Identity, places: Places, inlets: &Inlets, outlets: Outlets
         outlets,
         connection: inlets.connection.clone(),
         in_flight: inlets.in_flight.clone(),
-        in_effect: inlets.in_effect.clone(),
+        stage: inlets.stage.clone(),
         fence: inlets.fence.clone(),
         status: Cluster {
             name: inlets.name.clone(),
@@ -142,6 +143,7 @@ pub fn run(identity: Identity, places: Places, inlets: &Inlets, outlets: Outlets
         },
         differs_since: None,
         refusal: None,
+        ghost_until: None,
         timeouts: Timeouts::new(),
         skipped_agents: Skipped::default(),
         skipped_silences: Skipped::default(),
@@ -192,7 +194,7 @@ struct Election {
     outlets: Outlets,
     connection: Reader<Connection>,
     in_flight: Reader<usize>,
-    in_effect: Reader<Option<u64>>,
+    stage: Reader<LeaseStage>,
     fence: Reader<Option<u64>>,
     status: Cluster,
     session: Option<Session>,
@@ -201,6 +203,9 @@ struct Election {
     timeouts: Timeouts,
     skipped_agents: Skipped,
     skipped_silences: Skipped,
+    /// Until when the lock node of an earlier session of this process is left to that session's end, if its lease lapsed.
+    /// Another must not lead while the servers may still make what was asked for on it.
+    ghost_until: Option<Instant>,
     /// What this agent may not write of the ledger: it does not stand in line while that lasts.
     refusal: Option<Refusal>,
     /// Since when another agent's configuration differs from ours.
@@ -393,11 +398,12 @@ impl Election {
         leading.map_or(PULSE, |session| PULSE.min(session.timeout / 6))
     }
 
-    /// A lease that lapsed is not taken up again: what comes next is decided on a new session. One that ends with
-    /// its session does not lapse; at the end of the daemon that one is about to be closed, and is left to that.
+    /// A lease that the alert thread saw lapse is not taken up again: what comes next is decided on a new session. One
+    /// that ends with its session does not lapse; at the end of the daemon that one is about to be closed, and is left
+    /// to that.
     fn end_lapsed(&mut self) {
-        let (is_in_effect, waits_for) = (self.is_in_effect(), *self.fence.get());
-        let Some(session) = self.session.as_mut() else { return };
+        let (stage, waits_for, grant) = (*self.stage.get(), *self.fence.get(), self.status.grant);
+        let (Some(session), Some(grant)) = (self.session.as_mut(), grant) else { return };
         let Some(granted) = &mut session.granted else { return };
         let connection = self.connection.get();
         let generation = connection.session.as_ref().map(|session| session.generation);
@@ -408,10 +414,11 @@ impl Election {
         if granted.waits_for != waits_for {
             *granted = Granted { progress: now, waits_for };
         }
-        if !lease_holds(self.status.grant, &connection, now) {
+        if stage == LeaseStage::Lapsed(grant.epoch) {
             log::warn!("the lease ran out before a write was acknowledged; ending the session");
             session.client.end();
-        } else if !is_in_effect && now - granted.progress >= EFFECT {
+            self.ghost_until = Some(now + patience(session.timeout));
+        } else if stage != LeaseStage::InEffect(grant.epoch) && now - granted.progress >= EFFECT {
             let waits_for = waits_for.unwrap_or_default();
             log::error!(
                 "the lease is not in effect, and came no nearer to it for {} s ({waits_for} readings to go); ending the \
@@ -420,11 +427,6 @@ impl Election {
             );
             session.client.end();
         }
-    }
-
-    /// Whether the alert thread has taken up the lease that was granted.
-    fn is_in_effect(&self) -> bool {
-        self.status.grant.is_some_and(|grant| *self.in_effect.get() == Some(grant.epoch))
     }
 
     fn advance(&mut self, session: &mut Session) -> Result<Duration, Trouble> {

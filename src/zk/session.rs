@@ -299,9 +299,6 @@ impl Sessions {
             };
             select! {
                 recv(live.pulses) -> pulse => match pulse {
-                    Ok(Pulse { result: Ok(_), .. }) if self.has_lapsed(live) => {
-                        return Some("the process was held up for longer than a lease lasts".to_owned());
-                    }
                     Ok(Pulse { sent, result: Ok(wrote) }) => self.beat(live, sent, wrote),
                     Ok(Pulse { result: Err(reason), .. }) => return Some(live.reason_or(reason)),
                     Err(_) => return Some(live.reason_or("the pulse ended".to_owned())),
@@ -311,13 +308,6 @@ impl Sessions {
                 recv(late) -> _ => return Some(format!("no call answered for {:?}", live.timeout * 2 / 3)),
             }
         }
-    }
-
-    /// Whether others may have seen the lease run out before this answer came. A lease that ran out for one
-    /// thread and not for another would leave an agent that is the leader and sends nothing.
-    fn has_lapsed(&self, live: &Live) -> bool {
-        let written = self.status.session.as_ref().and_then(|session| session.written);
-        written.is_some_and(|written| clock::mono() >= written + live.timeout * 2 / 3)
     }
 
     fn beat(&mut self, live: &mut Live, sent: Instant, wrote: bool) {

@@ -66,8 +66,8 @@ pub struct Agent {
     pub slow_until: Millis,
     pub barrier: u64,
     pub flying: Vec<Attempt>,
-    /// Sessions before, whose lock nodes are to be removed.
-    pub ghosts: Vec<u64>,
+    /// Sessions before, whose lock nodes are to be removed, and from when on.
+    pub ghosts: Vec<(u64, Millis)>,
     pub rules: Arc<RuleSet>,
     pub fickle: bool,
     pub tick: Option<Millis>,

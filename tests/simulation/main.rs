@@ -111,6 +111,14 @@ fn an_epoch_that_begins_anew_with_the_locks_is_found() {
 }
 
 #[test]
+fn a_lapse_that_the_election_does_not_hear_of_is_found() {
+    finds(
+        "a leader whose lease lapsed goes on and is mute",
+        Mutant { lapse_untold: true, ..Mutant::default() },
+    );
+}
+
+#[test]
 fn a_lease_that_is_not_checked_is_found() {
     finds("the lease is not checked before sending", Mutant { lease_unchecked: true, ..Mutant::default() });
 }

@@ -219,6 +219,15 @@ impl Oracle {
         })
     }
 
+    /// Whether the locks were removed while this violation was to be told: the next leader tells it, and one whose lock
+    /// was removed notes it too late.
+    fn may_be_told_twice(&self, violation: u32) -> bool {
+        let truth = &self.violations[violation as usize];
+        let during =
+            |at: &Millis| truth.start <= at + TIMEOUT && truth.end.is_none_or(|end| end + BEHIND > *at);
+        self.unlocked.iter().any(during)
+    }
+
     fn check_once(
         &mut self,
         item: &Item,
@@ -237,15 +246,13 @@ impl Oracle {
         };
         // Receivers with a key are told the end twice after a takeover.
         let keyed = receiver == RECEIVERS - 1 && !firing;
-        if !keyed && !self.may_overlap(now) && self.tries(&item.incident, receiver, firing).any(known) {
+        let violation = ordinal(&item.message);
+        let twice = self.may_be_told_twice(violation);
+        if !keyed && !twice && self.tries(&item.incident, receiver, firing).any(known) {
             self.fail(format!("once: {what}, which it surely got before"));
         }
-        let violation = ordinal(&item.message);
-        let truth = &self.violations[violation as usize];
-        // Told by the next leader, and noted too late by the one whose lock was removed.
-        let twice =
-            |at: &Millis| truth.start <= at + TIMEOUT && truth.end.is_none_or(|end| end + BEHIND > *at);
-        if firing && !truth.excused && !self.unlocked.iter().any(twice) {
+        let excused = self.violations[violation as usize].excused;
+        if firing && !excused && !twice {
             let other = self.told_as.get(&(receiver, violation)).filter(|other| **other != item.incident);
             let surely = |other: &Arc<str>| self.tries(other, receiver, true).any(|attempt| attempt.arrived);
             if let Some(other) = other.filter(|other| surely(other)).cloned() {

@@ -50,6 +50,8 @@ pub struct Mutant {
     pub lease_overtakes: bool,
     /// The lease is not checked before an attempt.
     pub lease_unchecked: bool,
+    /// Nobody hears of it when the alert side has seen a lease lapse.
+    pub lapse_untold: bool,
     /// A lease's epoch is the number of its lock node.
     pub lock_number: bool,
     /// Followers are not told when entries of the ledger come and go.
@@ -83,6 +85,10 @@ enum Local {
     Judge,
     Tick,
     Grant(u64, Box<Takeover>),
+    /// The alert side has seen the lease of that session lapse.
+    Lapsed(u64),
+    /// Lock nodes of sessions before may be removed now.
+    Exorcise,
     Attempt(AttemptId),
     Arrive(usize),
     Outcome(AttemptId, usize, Outcome),
@@ -248,7 +254,11 @@ impl World {
             }
             Local::View(of) if session == Some(of) => self.view(agent),
             Local::Grant(of, grant) if session == Some(of) => self.grant(agent, *grant),
+            // The servers may still make what was asked for on that session, until they end it.
+            Local::Lapsed(of) if session == Some(of) => self.disconnect(agent, self.now + TIMEOUT * 3 / 2),
+            Local::Exorcise => self.exorcise(agent),
             Local::Hop(..) | Local::WatchLedger(_) | Local::Heartbeat(_) | Local::Generation(_) => {}
+            Local::Lapsed(_) => {}
             Local::Answer(..) | Local::View(_) | Local::Grant(..) => {}
             Local::Judge => self.judge(agent),
             Local::Tick => {
@@ -266,5 +276,6 @@ impl World {
             Local::NotTried(delivery) => self.outcome(agent, delivery, Outcome::NotTried),
             Local::Exit => self.kill(agent),
         }
+        self.lapse(agent);
     }
 }

@@ -48,6 +48,10 @@ impl Election {
             if session.lock.as_ref() == Some(ghost) {
                 continue;
             }
+            if let Some(left) = self.ghost_until.and_then(|end| end.checked_duration_since(clock::mono())) {
+                wait = wait.min(left + SOON);
+                continue;
+            }
             // What an earlier session of this process began to send is still its own until it has ended.
             if *self.in_flight.get() > 0 {
                 wait = SOON;

@@ -63,8 +63,15 @@ impl World {
     pub(super) fn exorcise(&mut self, agent: usize) {
         let found = &mut self.agents[agent];
         if found.client.is_some() && found.flying.is_empty() && !found.ghosts.is_empty() {
-            let ghosts = std::mem::take(&mut found.ghosts);
-            self.send(agent, Request::RemoveLocks(ghosts), 0);
+            let now = self.now;
+            let due = found.ghosts.extract_if(.., |(_, from)| *from <= now);
+            let due: Vec<_> = due.map(|(session, _)| session).collect();
+            if let Some(from) = found.ghosts.iter().map(|(_, from)| *from).min() {
+                self.local(agent, from - now, Local::Exorcise);
+            }
+            if !due.is_empty() {
+                self.send(agent, Request::RemoveLocks(due), 0);
+            }
         }
     }
 
@@ -146,7 +153,7 @@ impl World {
         client.written = client.written.max(sent);
         let session = client.session;
         match answer {
-            Answer::Expired => return self.disconnect(agent),
+            Answer::Expired => return self.disconnect(agent, 0),
             Answer::Done => {}
             Answer::Locked(lock) => client.lock = Some(lock),
             Answer::Fenced => {
@@ -162,17 +169,17 @@ impl World {
         let Some(client) = &self.agents[agent].client else { return };
         let (session, end) = (client.session, client.written + TIMEOUT);
         if end <= self.now {
-            self.disconnect(agent);
+            self.disconnect(agent, 0);
         } else {
             self.local(agent, end - self.now, Local::Generation(session));
         }
     }
 
-    /// The end of a generation.
-    pub(super) fn disconnect(&mut self, agent: usize) {
+    /// The end of a generation. Its lock node is left alone until then.
+    pub(super) fn disconnect(&mut self, agent: usize, ghost: Millis) {
         let Some(client) = self.agents[agent].client.take() else { return };
         self.say(|| format!("agent {agent} gives session {} up", client.session));
-        self.agents[agent].ghosts.push(client.session);
+        self.agents[agent].ghosts.push((client.session, ghost));
         self.disturb(agent);
         let now = self.moment(agent);
         let effects = self.agents[agent].dispatcher.handle(Input::Revoked, now);
@@ -218,6 +225,28 @@ impl World {
         let effects = self.agents[agent].dispatcher.handle(Input::Revoked, now);
         self.perform(agent, effects);
         self.send(agent, Request::Lock, 0);
+    }
+
+    /// The alert side looks whether the lease holds, which it does after all that it hears. One that has lapsed is not
+    /// taken up again, whatever is acknowledged: the session ends.
+    pub(super) fn lapse(&mut self, agent: usize) {
+        let Some(client) = self.agents[agent].client.as_ref() else { return };
+        let (session, granted) = (client.session, client.granted);
+        if granted.is_none_or(|epoch| self.agents[agent].holds(epoch, self.now)) {
+            return;
+        }
+        self.disturb(agent);
+        if let Some(client) = &mut self.agents[agent].client {
+            client.granted = None;
+        }
+        self.say(|| format!("agent {agent} sees its lease lapse"));
+        let now = self.moment(agent);
+        let effects = self.agents[agent].dispatcher.handle(Input::Revoked, now);
+        self.perform(agent, effects);
+        if !self.mutant.lapse_untold {
+            let after = self.random.between(0, TIMEOUT / 6);
+            self.local(agent, after, Local::Lapsed(session));
+        }
     }
 
     /// What this agent has not sent yet, if it leads, another will.
