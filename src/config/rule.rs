@@ -9,6 +9,7 @@ use super::document::Value;
 use super::located::{Located, shown};
 use super::map::RULE_KEYS;
 use super::validator::Validator;
+use crate::model::ledger::RECEIVERS_MAX;
 use crate::model::path;
 use crate::model::receiver::{ReceiverId, Smtp};
 use crate::model::rule::{Bounds, DataSpec, Rule, Specs, Terms, is_glob};
@@ -18,6 +19,9 @@ const FORGET_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The longest description, in bytes.
 const MAX_DESCRIPTION: usize = 4096;
+
+/// The longest regular expression, in bytes: it stands in messages.
+const MAX_PATTERN: usize = 4096;
 
 /// What a rule says, or `defaults` does; what it does not say is `None`.
 #[derive(Clone, Debug, Default)]
@@ -105,8 +109,20 @@ impl Validator<'_> {
             repeat_interval: map.get("repeat_interval").and_then(|at| self.repeat_interval(&at)),
             forget_after: map.get("forget_after").and_then(|at| self.duration(&at)),
             description: map.get("description").and_then(|at| self.description(&at)),
-            receivers: map.get("alerter").map(|at| self.alerter(&at, smtp)),
+            receivers: map.get("alerter").map(|at| self.rule_receivers(&at, smtp)),
         })
+    }
+
+    fn rule_receivers(&mut self, at: &Located<'_, '_>, smtp: &Arc<Smtp>) -> Vec<ReceiverId> {
+        let receivers = self.alerter(at, smtp);
+        if receivers.len() > RECEIVERS_MAX {
+            let count = receivers.len();
+            self.error(
+                at,
+                format!("names {count} receivers, and a rule can have {RECEIVERS_MAX}: use a mailing list"),
+            );
+        }
+        receivers
     }
 
     fn children(&mut self, at: &Located<'_, '_>) -> Option<Bounds> {
@@ -166,6 +182,10 @@ impl Validator<'_> {
 
     fn data_matches(&mut self, at: &Located<'_, '_>) -> Option<DataSpec> {
         let pattern = self.text(at)?;
+        if pattern.len() > MAX_PATTERN {
+            self.error(at, format!("must be at most {MAX_PATTERN} bytes long"));
+            return None;
+        }
         let regex = match Regex::new(pattern) {
             Ok(regex) => regex,
             Err(error) => {

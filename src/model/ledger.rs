@@ -9,6 +9,14 @@ use std::time::SystemTime;
 
 use super::receiver::ReceiverId;
 
+/// The longest stored entry, in bytes. A server ends the session of who sends it more than 1 MB at once (its
+/// `jute.maxbuffer`), and some are set lower.
+pub const ENTRY_MAX: usize = 512 * 1024;
+
+/// How many receivers a rule can have: with each of them behind, the entry of such a rule still fits
+/// [`ENTRY_MAX`], at 300 bytes a receiver.
+pub const RECEIVERS_MAX: usize = 1500;
+
 /// What is known of one path and its incident, which is open or over. The ledger keeps a [`Progress`] of each receiver; who leads
 /// keeps more in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]

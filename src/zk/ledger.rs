@@ -11,7 +11,7 @@ use zookeeper::{Acl, CreateMode, ZkError};
 
 use super::client::{Answer, Client, describe};
 use super::names::{self, Places};
-use crate::model::ledger::{Change, Entry, Mark, Past, Progress, Stored, Write, Written};
+use crate::model::ledger::{Change, ENTRY_MAX, Entry, Mark, Past, Progress, Stored, Write, Written};
 use crate::model::receiver::ReceiverId;
 use crate::published::Reader;
 
@@ -161,8 +161,41 @@ fn encode(entry: &Entry) -> Vec<u8> {
     serde_json::to_vec(&json).unwrap_or_default()
 }
 
-/// The entry that a znode's bytes hold, if they do and it is the one of this path.
+/// The stored form of an entry, which is never longer than [`ENTRY_MAX`]: one that would be goes without what nobody
+/// needs in order to tell the right receivers the right end, which are the later words of messages and unknown fields.
+fn encode_within_bounds(entry: &Entry) -> Result<Vec<u8>, String> {
+    let bytes = encode(entry);
+    if bytes.len() <= ENTRY_MAX {
+        return Ok(bytes);
+    }
+    let bytes = encode(&shortened(entry));
+    if bytes.len() <= ENTRY_MAX {
+        return Ok(bytes);
+    }
+    Err(format!("its entry would have {} bytes, and at most {ENTRY_MAX} are written", bytes.len()))
+}
+
+fn shortened(entry: &Entry) -> Entry {
+    const MESSAGE: usize = 1000;
+    const PAST_MESSAGE: usize = 40;
+    let shortened = entry.with_receivers(|_, progress| {
+        let past = progress.past.clone();
+        let past = past.map(|past| Past { message: beginning(&past.message, PAST_MESSAGE), ..past });
+        Progress { past, extra: "".into(), ..progress.clone() }
+    });
+    Entry { message: beginning(&entry.message, MESSAGE), extra: "".into(), ..shortened }
+}
+
+fn beginning(text: &str, longest: usize) -> Arc<str> {
+    text[..text.floor_char_boundary(longest)].into()
+}
+
+/// The entry that a znode's bytes hold, if they do and it is the one of this path. What is longer than any entry that is
+/// written is none.
 fn decode(path: &str, bytes: &[u8]) -> Option<Entry> {
+    if bytes.len() > ENTRY_MAX {
+        return None;
+    }
     let json: Json = serde_json::from_slice(bytes).ok()?;
     if json.v < 1 || &*json.path != path {
         return None;
@@ -305,15 +338,20 @@ fn carry_out(write: &Write, access: Option<&Access>, places: &Places, acl: &[Acl
     };
     let client = &access.client;
     let znode = place(places, &write.path);
+    let bytes = match &write.change {
+        Change::Create(entry) | Change::Set(entry, _) => match encode_within_bounds(entry) {
+            Ok(bytes) => bytes,
+            Err(reason) => return Written::Failed(reason),
+        },
+        Change::Delete(_) => Vec::new(),
+    };
     let done = match &write.change {
-        Change::Create(entry) => match create(client, &znode, entry, acl) {
+        Change::Create(_) => match create(client, &znode, &bytes, acl) {
             // Somebody removed the ledger itself.
-            Err(ZkError::NoNode) => return remake(client, &znode, entry, places, acl),
+            Err(ZkError::NoNode) => return remake(client, &znode, &bytes, places, acl),
             other => other,
         },
-        Change::Set(entry, version) => {
-            client.set(&znode, &encode(entry), Some(*version)).map(|stat| stat.version)
-        }
+        Change::Set(_, version) => client.set(&znode, &bytes, Some(*version)).map(|stat| stat.version),
         Change::Delete(version) => client.delete(&znode, Some(*version)).map(|()| 0),
     };
     match done {
@@ -335,18 +373,18 @@ fn carry_out(write: &Write, access: Option<&Access>, places: &Places, acl: &[Acl
     }
 }
 
-fn create(client: &Client, znode: &str, entry: &Entry, acl: &[Acl]) -> Answer<i32> {
-    client.create(znode, &encode(entry), acl, CreateMode::Persistent).map(|_| 0)
+fn create(client: &Client, znode: &str, bytes: &[u8], acl: &[Acl]) -> Answer<i32> {
+    client.create(znode, bytes, acl, CreateMode::Persistent).map(|_| 0)
 }
 
 /// Makes the ledger and an entry in it.
-fn remake(client: &Client, znode: &str, entry: &Entry, places: &Places, acl: &[Acl]) -> Written {
+fn remake(client: &Client, znode: &str, bytes: &[u8], places: &Places, acl: &[Acl]) -> Written {
     let made = match client.create(&places.alerts, b"", acl, CreateMode::Persistent) {
         Ok(_) => {
             log::warn!("{} was removed by somebody; making it again", places.alerts);
-            create(client, znode, entry, acl)
+            create(client, znode, bytes, acl)
         }
-        Err(ZkError::NodeExists) => create(client, znode, entry, acl),
+        Err(ZkError::NodeExists) => create(client, znode, bytes, acl),
         Err(e) => Err(e),
     };
     match made {
@@ -371,6 +409,7 @@ fn conflict(client: &Client, znode: &str, path: &str) -> Written {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ledger::RECEIVERS_MAX;
 
     fn entry() -> Entry {
         let past = Past { message: "was".into(), since: time(5), until: time(9) };
@@ -413,10 +452,35 @@ mod tests {
     }
 
     #[test]
+    fn the_entry_of_as_many_receivers_as_a_rule_can_have_fits() {
+        let long = Past { message: "ü".repeat(2000).into(), since: time(5), until: time(9) };
+        let progress = Progress {
+            incident: "0123456789abcdef0123456789abcdef".into(),
+            past: Some(long),
+            firing: Mark::Ambiguous,
+            resolved: Mark::Ambiguous,
+            ..entry().receivers.iter().next().expect("a receiver").1.clone()
+        };
+        let behind = |count: usize| {
+            let id = |number: usize| ReceiverId(format!("pagerduty-{number:016x}").into());
+            let receivers = (0..count).map(|number| (id(number), progress.clone()));
+            Entry { message: "m".repeat(600_000).into(), receivers: receivers.collect(), ..entry() }
+        };
+        let bytes = encode_within_bounds(&behind(RECEIVERS_MAX)).expect("within bounds");
+        let read = decode("/x", &bytes).expect("an entry");
+        assert_eq!(read.receivers.iter().count(), RECEIVERS_MAX);
+        assert!(read.message.starts_with("mmm"), "the message's beginning is kept");
+        let reason = encode_within_bounds(&behind(2 * RECEIVERS_MAX)).expect_err("too long");
+        assert!(reason.contains("at most 524288 are written"), "{reason}");
+    }
+
+    #[test]
     fn what_is_no_entry_is_not_taken_for_one() {
         for bytes in [&b""[..], b"null", b"{}", b"\xff", b"[1]", &encode(&entry())[1..]] {
             assert_eq!(decode("/x", bytes), None);
         }
         assert_eq!(decode("/y", &encode(&entry())), None);
+        let long = Entry { extra: format!(r#"{{"later":"{}"}}"#, "x".repeat(ENTRY_MAX)).into(), ..entry() };
+        assert_eq!(decode("/x", &encode(&long)), None);
     }
 }

@@ -119,3 +119,18 @@ fn a_file_that_cannot_be_read_is_told() {
     check(".", "BASE/.: cannot use the file: it is not a regular file");
     check("empty", "BASE/empty: the file is empty: it must hold a rule for each znode to watch");
 }
+
+#[test]
+fn a_rule_that_no_entry_of_the_ledger_could_hold_is_refused() {
+    let addresses: Vec<_> = (0..1501).map(|number| format!("a{number}@example.com")).collect();
+    let (most, more) = (addresses[1..].join(","), addresses.join(","));
+    assert!(parse(&format!("/a: {{children: 1, alerter: {{email: '{most}'}}}}")).is_ok());
+    assert_eq!(
+        errors(&format!("/a: {{children: 1, alerter: {{email: '{more}'}}}}")),
+        ["f.yaml:1:28: /a/alerter: names 1501 receivers, and a rule can have 1500: use a mailing list"]
+    );
+    assert_eq!(
+        errors(&format!("/a: {{data: {{matches: '{}'}}}}", "x".repeat(4097))),
+        ["f.yaml:1:22: /a/data/matches: must be at most 4096 bytes long"]
+    );
+}
