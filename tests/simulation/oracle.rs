@@ -248,7 +248,8 @@ impl Oracle {
         let keyed = receiver == RECEIVERS - 1 && !firing;
         let violation = ordinal(&item.message);
         let twice = self.may_be_told_twice(violation);
-        if !keyed && !twice && self.tries(&item.incident, receiver, firing).any(known) {
+        let overlap = twice || self.may_overlap(now);
+        if !keyed && !overlap && self.tries(&item.incident, receiver, firing).any(known) {
             self.fail(format!("once: {what}, which it surely got before"));
         }
         let excused = self.violations[violation as usize].excused;
