@@ -439,3 +439,32 @@ fn a_path_that_never_was_is_no_vanished_match_of_a_glob_that_takes_it_over() {
     assert_eq!(story.read("/h/b", present(&[])), ["/h/b ok"]);
     assert_eq!(story.read("/h/c", Reading::Missing).len(), 1, "it was out of spec, and stays so");
 }
+
+#[test]
+fn a_path_is_in_its_state_since_it_was_found_in_it() {
+    let mut story = Story::of(vec![at_least("/a", 1), at_least("/s/*", 0)]);
+    let adopted = story.now.wall - HOUR;
+    story.tell(Observation::Adopted { path: "/s/gone".into(), since: adopted });
+    story.tell(Observation::Up);
+    story.pass(HOUR / 2);
+    story.read("/a", Reading::Missing);
+    story.read("/s/there", present(&[]));
+    let first_read = story.now.wall;
+    assert_eq!(
+        since(&story),
+        [("/a".into(), first_read), ("/s/gone".into(), adopted), ("/s/there".into(), first_read)]
+    );
+    story.pass(HOUR / 2);
+    story.read("/s/there", Reading::Missing);
+    story.expand("/s/*");
+    let vanished = story.now.wall;
+    assert_eq!(
+        since(&story),
+        [("/a".into(), first_read), ("/s/gone".into(), adopted), ("/s/there".into(), vanished)]
+    );
+}
+
+fn since(story: &Story) -> Vec<(String, SystemTime)> {
+    let paths = story.evaluator.snapshot().paths;
+    paths.iter().map(|status| (status.path.to_string(), status.since)).collect()
+}
