@@ -4,6 +4,7 @@
 //! `ZK_MONITOR_CHAOS_ROUNDS` makes the run longer (200 take about half an hour), `ZK_MONITOR_CHAOS_SEED` repeats
 //! the choices of an earlier one, which each run prints.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
@@ -12,12 +13,20 @@ use rustix::process::Signal;
 
 use super::disturbances::{PATHS, PLACE, SESSION, drive, expire, hold_down, now, path};
 use super::promises::{Evidence, Fault, Lease, Millis, Told, Violation, leases, parse_time};
-use crate::common::{Daemon, Ensemble, HttpSink, Proxy, SmtpSink, eventually, throughout};
+use crate::common::{Answer, Daemon, Ensemble, HttpSink, Proxy, SmtpSink, eventually, throughout};
 
 const AGENTS: usize = 3;
 const ROUNDS: usize = 12;
 const ADDRESSES: [&str; 2] = ["ops@example.com", "dev@example.com"];
 const HOOK: &str = "/hook";
+/// A webhook that takes its time, of every path.
+const SLOW: &str = "/slow";
+/// And how much of it.
+const SLOWNESS: Duration = Duration::from_millis(700);
+/// A webhook that takes nothing, and an address that the mail server does not take, of every [`REFUSED`]th path.
+const NEVER: &str = "/never";
+const NOBODY: &str = "nobody@example.com";
+const REFUSED: usize = 4;
 /// What a message says that tells both ends at once.
 const LATE: &str = "Now in spec; was, while no message got through: ";
 /// How long a leader may be missing at most, whatever happened.
@@ -65,7 +74,8 @@ fn no_harm_to_the_leader_loses_or_doubles_an_alert() {
     let violations = driver.join().unwrap();
     world.settle();
     let evidence = world.evidence(violations);
-    let (tally, wrong) = evidence.judge();
+    let (tally, mut wrong) = evidence.judge();
+    wrong.extend(world.tried_again_after_a_refusal(&evidence.leases));
     println!("{rounds} rounds: {tally:?}");
     assert!(
         wrong.is_empty(),
@@ -113,21 +123,26 @@ struct World {
     epoch: (Instant, Millis),
 }
 
-fn yaml(hook: &str) -> String {
-    let mut yaml = format!(
-        "group_wait: 0.2\ndefaults: {{alerter: {{email: \"{}\", webhook: {{url: \"{hook}\"}}}}}}\n",
-        ADDRESSES.join(", ")
-    );
+fn yaml(sink: &HttpSink) -> String {
+    let (addresses, hook, slow, never) =
+        (ADDRESSES.join(", "), sink.url(HOOK), sink.url(SLOW), sink.url(NEVER));
+    let hooks = format!("{{url: \"{hook}\"}}, {{url: \"{slow}\"}}");
+    let mut yaml =
+        format!("group_wait: 0.2\ndefaults: {{alerter: {{email: \"{addresses}\", webhook: [{hooks}]}}}}\n");
     for index in 0..PATHS {
         let hold = hold_down(index) / 1000;
-        yaml += &format!("{}: {{children: 1, cancel_timeout: {hold}}}\n", path(index));
+        let refused = format!(
+            ", alerter: {{email: \"{addresses}, {NOBODY}\", webhook: [{hooks}, {{url: \"{never}\"}}]}}"
+        );
+        let alerter = if index % REFUSED == 0 { refused.as_str() } else { "" };
+        yaml += &format!("{}: {{children: 1, cancel_timeout: {hold}{alerter}}}\n", path(index));
     }
     yaml
 }
 
 fn launch(proxies: &[Proxy], mail: &SmtpSink, hook: &HttpSink) -> Daemon {
     let servers: Vec<String> = proxies.iter().map(Proxy::address).collect();
-    let builder = Daemon::with(&servers.join(","), &yaml(&hook.url(HOOK))).smtp(mail.port());
+    let builder = Daemon::with(&servers.join(","), &yaml(hook)).smtp(mail.port());
     builder.args(["-l", "INFO", "--session_timeout", &SESSION.to_string()]).start()
 }
 
@@ -141,6 +156,9 @@ fn name_of(daemon: &Daemon) -> String {
 impl World {
     fn start(seed: u64) -> Self {
         let (mut ensemble, mail, hook) = (Ensemble::start(), SmtpSink::start(), HttpSink::start());
+        hook.answer(SLOW, Answer::status(200).after(SLOWNESS));
+        hook.answer(NEVER, Answer::status(400));
+        mail.refuse(NOBODY, "550 no such user");
         let mut client = ensemble.client();
         for index in 0..PATHS {
             client.create(&format!("{}/a", path(index)), "");
@@ -264,10 +282,12 @@ impl World {
             leases.extend(self::leases(&seat.name, &seat.daemon.log(), end));
         }
         leases.sort_by_key(|lease| lease.from);
-        let mut told = self.hooked();
+        let mut told = self.hooked(HOOK);
+        told.extend(self.hooked(SLOW));
         told.extend(self.mailed());
         told.sort_by_key(|told| told.at);
-        let receivers = ADDRESSES.iter().map(|address| (*address).to_owned()).chain([HOOK.to_owned()]);
+        let receivers =
+            ADDRESSES.iter().map(|address| (*address).to_owned()).chain([HOOK.to_owned(), SLOW.to_owned()]);
         Evidence {
             violations,
             told,
@@ -281,9 +301,11 @@ impl World {
         self.epoch.1 + u64::try_from(at.saturating_duration_since(self.epoch.0).as_millis()).unwrap()
     }
 
-    fn hooked(&self) -> Vec<Told> {
-        let mut all = Vec::new();
-        for request in self.hook.requests(HOOK) {
+    /// What a webhook was told. What an alert is told again with a note, which names a receiver that refused it, is no
+    /// news of the path.
+    fn hooked(&self, hook: &str) -> Vec<Told> {
+        let mut all: Vec<Told> = Vec::new();
+        for request in self.hook.requests(hook) {
             let json = request.json();
             let url = json["externalURL"].as_str().unwrap().trim_start_matches("http://").to_owned();
             let known = |card: &&Card| card.address == url && card.from <= request.at;
@@ -291,12 +313,17 @@ impl World {
             for alert in json["alerts"].as_array().unwrap() {
                 let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
                 let firing = alert["status"] == "firing";
+                let incident = text(&alert["annotations"]["incident"]);
+                let known = |told: &Told| told.firing && told.incident == incident;
+                if firing && alert["annotations"]["notes"].is_string() && all.iter().any(known) {
+                    continue;
+                }
                 all.push(Told {
-                    receiver: HOOK.to_owned(),
+                    receiver: hook.to_owned(),
                     agent: agent.clone(),
                     at: self.wall(request.at),
                     path: text(&alert["labels"]["path"]),
-                    incident: text(&alert["annotations"]["incident"]),
+                    incident,
                     firing,
                     late: text(&alert["annotations"]["message"]).contains(LATE),
                     since: parse_time(&text(&alert["startsAt"])).unwrap(),
@@ -305,6 +332,28 @@ impl World {
             }
         }
         all
+    }
+
+    /// What was tried again at the webhook that refuses, more often than once a lease: a digest is halved, and so tried
+    /// a few times.
+    fn tried_again_after_a_refusal(&self, leases: &[Lease]) -> Vec<String> {
+        const HALVINGS: usize = 5;
+        let mut tries: BTreeMap<String, Vec<Millis>> = BTreeMap::new();
+        for request in self.hook.requests(NEVER) {
+            for alert in request.json()["alerts"].as_array().unwrap() {
+                let incident = alert["annotations"]["incident"].as_str().unwrap().to_owned();
+                tries.entry(incident).or_default().push(self.wall(request.at));
+            }
+        }
+        assert!(!tries.is_empty(), "nobody tried the webhook that refuses");
+        let too_often = tries.into_iter().filter(|(_, times)| {
+            let (first, last) = (times[0], times[times.len() - 1]);
+            let during = leases.iter().filter(|lease| lease.from <= last + 50 && lease.until >= first);
+            times.len() > HALVINGS * during.count().max(1)
+        });
+        too_often
+            .map(|(incident, times)| format!("refused, and tried again: {incident} at {times:?}"))
+            .collect()
     }
 
     fn mailed(&self) -> Vec<Told> {
@@ -317,6 +366,10 @@ impl World {
             let agent = field("Agent:").unwrap();
             let mut tell =
                 |path: &str, state: &str, line: &str, since: &str, until: Option<&str>, incident: &str| {
+                    // A receiver refused it: no news of the path.
+                    if state == "NOTICE" {
+                        return;
+                    }
                     all.push(Told {
                         receiver: mail.to[0].clone(),
                         agent: agent.clone(),
