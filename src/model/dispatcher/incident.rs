@@ -152,12 +152,16 @@ impl Incident {
                 Mark::Refused => false,
             };
             let untold = firing == Mark::Pending && matches!(delivery.due, Due::Since(_));
+            let heard = matches!(firing, Mark::Sent | Mark::Ambiguous);
             if owed {
                 delivery.progress.past = Some(past.clone());
             } else if untold {
                 (missed, delivery.missed) = (1, true);
+            } else if heard {
+                // It stays known that this receiver has heard of the end: the ledger may not say so yet.
+                *delivery = delivery.next(&id, since.mono);
             }
-            owed || (untold && receivers.contains(receiver))
+            owed || ((untold || heard) && receivers.contains(receiver))
         });
         for receiver in receivers {
             entry.receivers.insert_new(receiver.clone(), || Delivery::new(&id));

@@ -28,6 +28,27 @@ fn what_this_process_knows_outranks_the_ledger() {
     assert_eq!(world.told(), ["a Resolved /0"]);
 }
 
+/// Nor is it forgotten when the path falls out of spec again before the ledger says so, and another leads in between.
+#[test]
+fn a_recovery_that_this_process_knows_was_told_is_not_told_again() {
+    let mut world = World::new(1, &["a", "b"]);
+    world.error("/0");
+    world.told();
+    world.ok("/0");
+    world.writable = false;
+    world.land("a", Outcome::Accepted);
+    world.error("/0");
+    let effects = world.dispatcher.handle(Input::Revoked, world.now);
+    world.perform(effects);
+    world.land("b", Outcome::NotTried);
+    assert_eq!(world.mark("/0", "a"), Some((Mark::Sent, Mark::Ambiguous)), "the ledger knows no better");
+    world.writable = true;
+    let stored = world.ledger.get_mut("/0").expect("an entry");
+    (stored.entry.epoch, stored.version) = (2, stored.version + 1);
+    world.lead(3);
+    assert_eq!(world.told(), ["a Firing /0", "b Firing /0", "b Resolved /0"]);
+}
+
 #[test]
 fn an_attempt_that_was_not_made_goes_back_to_what_it_was() {
     let mut world = World::new(1, &["a"]);
