@@ -281,10 +281,14 @@ fn a_fence_waits_for_what_rang_before_it_and_for_what_that_leads_to() {
     story.ring("/g");
     story.hear(Input::Fence { path: "/lock".into(), barrier: 7 });
     assert_eq!(story.pass(secs(1)), [""; 0], "announced is not raised");
+    assert_eq!(story.machine.fence_waits_for(), None);
     story.ring("/a");
     assert_eq!(story.ring("/lock"), [""; 0]);
     story.ring("/a");
-    assert_eq!(story.answer("/g", present(&["m"])), [""; 0], "its match is new");
+    assert_eq!(story.machine.fence_waits_for(), Some(2));
+    assert_eq!(story.answer("/g", present(&["m", "n"])), [""; 0], "its matches are new");
+    assert_eq!(story.machine.fence_waits_for(), Some(3));
+    story.answer("/g/n", present(&[]));
     assert_eq!(story.answer("/a", present(&[])), ["/a present after 0ns"]);
     assert_eq!(story.answer("/g/m", present(&[])), ["/g/m present", "barrier 7"]);
     assert_eq!(story.asked(), ["/a"], "what rang after the fence is not waited for");
@@ -379,6 +383,42 @@ fn an_adopted_path_that_is_missing_is_told_of_though_a_listing_leads_there() {
     assert_eq!(story.hear(Input::Adopt(paths.into())), ["/s/a/i adopted", "/s/b/i adopted"]);
     assert_eq!(story.asked(), ["/s/a/i"]);
     assert_eq!(story.answer("/s/a/i", Some(Reading::Missing)), ["/s/a/i missing"]);
+}
+
+#[test]
+fn a_verification_under_way_is_waited_for_once_somebody_needs_it() {
+    let mut story = Story::of(vec![rule("/a", some_children())]);
+    story.up();
+    story.answer("/a", present(&[]));
+    story.until_asked("/a");
+    let rules = vec![rule("/a", some_children()), rule("/a/*", some_children())];
+    assert_eq!(story.hear(Input::Rules(Arc::new(RuleSet::new(rules)))), [""; 0]);
+    assert_eq!(story.answer("/a", present(&["m"]))[1..], [""; 0], "its match is new");
+    assert_eq!(story.answer("/a/m", present(&[])), ["/a/m present", "/a/* expanded"]);
+}
+
+#[test]
+fn what_an_event_or_a_listing_asks_for_is_not_in_the_background() {
+    let mut story = Story::of(vec![rule("/a", some_children())]);
+    story.up();
+    assert!(!story.asked["/a"].in_background);
+    story.answer("/a", present(&[]));
+    story.ring("/a");
+    assert!(!story.asked["/a"].in_background);
+    story.answer("/a", present(&[]));
+    story.until_asked("/a");
+    assert!(story.asked["/a"].in_background);
+}
+
+#[test]
+fn a_watch_that_an_unaccepted_reading_may_have_left_is_taken_back() {
+    let mut story = Story::of(vec![rule("/g/*", some_children())]);
+    story.up();
+    story.answer("/g", present(&["m"]));
+    story.ring("/g");
+    story.answer("/g", present(&[]));
+    assert_eq!(story.answer("/g/m", None), [""; 0], "it came and went while it was read");
+    assert_eq!(story.wants("/g/m").creation, Creation::Unwatch);
 }
 
 #[test]
