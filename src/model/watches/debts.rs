@@ -31,11 +31,6 @@ impl Debts {
         Seq(self.last)
     }
 
-    /// Without debts; numbers go on.
-    pub(super) fn renewed(&self) -> Self {
-        Self { last: self.last, owed: BTreeMap::new() }
-    }
-
     pub(super) fn owe(&mut self, seq: Seq) -> Debt {
         *self.owed.entry(seq).or_default() += 1;
         Debt(seq)

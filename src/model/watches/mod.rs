@@ -263,7 +263,7 @@ impl Watches {
     /// Nothing that was asked counts any more.
     fn down(&mut self) {
         self.is_up = false;
-        self.debts = self.debts.renewed();
+        self.debts = Debts::default();
         (self.globs_due, self.announce, self.fence) = (None, false, None);
         self.reopened.clear();
         self.ledger.forget();

@@ -411,6 +411,20 @@ fn what_an_event_or_a_listing_asks_for_is_not_in_the_background() {
 }
 
 #[test]
+fn a_path_is_still_verified_after_another_was_scheduled_anew_many_times() {
+    let mut story = Story::of(vec![rule("/a", some_children()), rule("/b", some_children())]);
+    story.up();
+    story.answer("/b", present(&[]));
+    story.answer("/a", shut());
+    for _ in 0..1_200 {
+        story.ring("/a");
+        story.answer("/a", shut());
+    }
+    story.ring("/a");
+    story.until_asked("/b");
+}
+
+#[test]
 fn a_watch_that_an_unaccepted_reading_may_have_left_is_taken_back() {
     let mut story = Story::of(vec![rule("/g/*", some_children())]);
     story.up();
