@@ -327,6 +327,8 @@ fn the_ledger_s_changes_are_told_behind_what_was_being_read() {
     story.hear(Input::Fence { path: "/lock".into(), barrier: 2 });
     assert_eq!(story.ring("/lock"), ["barrier 2"]);
     // Nothing of it outlives the session.
+    story.ring("/a");
+    assert_eq!(story.ring("/ledger"), [""; 0]);
     story.hear(Input::Down("cut".into()));
     story.up();
     story.hear(Input::Fence { path: "/lock".into(), barrier: 3 });
