@@ -2,8 +2,9 @@
 
 use ring::digest::{Context, SHA256};
 
+use crate::model::judge::{Bounds, DataSpec};
 use crate::model::receiver::ReceiverId;
-use crate::model::rule::{Bounds, DataSpec, Rule};
+use crate::model::rule::Rule;
 
 /// How many hexadecimal digits are kept.
 const DIGITS: usize = 16;

@@ -9,10 +9,11 @@ use super::document::Value;
 use super::located::{Located, shown};
 use super::map::RULE_KEYS;
 use super::validator::Validator;
+use crate::model::judge::{Bounds, DataSpec, Specs};
 use crate::model::ledger::RECEIVERS_MAX;
 use crate::model::path;
 use crate::model::receiver::{ReceiverId, Smtp};
-use crate::model::rule::{Bounds, DataSpec, Rule, Specs, Terms, is_glob};
+use crate::model::rule::{Rule, Terms, is_glob};
 
 /// How long a vanished match of a glob stays in error, unless a rule says otherwise.
 const FORGET_AFTER: Duration = Duration::from_secs(24 * 60 * 60);

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::children::{Children, Left};
+use super::judge::Verdict;
 use super::message;
 use super::observation::Observation;
 use super::path::LONGEST;
 use super::reading::Reading;
-use super::rule::{Rule, RuleSet, Verdict, beginning, is_place};
+use super::rule::{Rule, RuleSet, beginning, is_place};
 use super::status::{Compliance, Histogram, PathState, PathStatus};
 use super::time::Now;
 use super::transition::{EvaluatorOutput, Forgetting, State, Transition};
@@ -490,7 +491,7 @@ fn vanished(rule: &Rule) -> Verdict {
     if rule.terms.specs.is_empty() {
         Verdict::Ok
     } else {
-        Verdict::Violated(vec![super::rule::Violation::Missing])
+        Verdict::Violated(vec![super::judge::Violation::Missing])
     }
 }
 

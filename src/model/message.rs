@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::children::Left;
-use super::rule::Violation;
+use super::judge::Violation;
 
 /// What one receiver is told in one message: one item, or a digest of many.
 #[derive(Clone, Debug, PartialEq)]

@@ -12,6 +12,7 @@ pub mod dispatcher;
 pub mod duration;
 pub mod election_update;
 pub mod evaluator;
+pub mod judge;
 pub mod lease;
 pub mod ledger;
 pub mod message;

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use zk_monitor::model::dispatcher::{Attempt, Dispatcher, Profile, Speaker};
 use zk_monitor::model::evaluator::Evaluator;
-use zk_monitor::model::rule::{DataSpec, Rule, RuleSet, Specs, Terms};
+use zk_monitor::model::judge::{DataSpec, Specs};
+use zk_monitor::model::rule::{Rule, RuleSet, Terms};
 use zk_monitor::model::status::AlertPhase;
 use zk_monitor::model::time::Now;
 use zk_monitor::model::transition::EvaluatorOutput;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::model::judge::{Bounds, DataSpec, Specs};
 use crate::model::receiver::{
     Alertmanager, Email, HipChat, PagerDuty, Receiver, ReceiverId, Secret, Settings, Slack, SmtpTls, Webhook,
 };
-use crate::model::rule::{Bounds, DataSpec, Rule, Specs};
+use crate::model::rule::Rule;
 
 fn good(text: &str) -> Config {
     parse(text).unwrap_or_else(|errors| panic!("{text}\n{errors}"))

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::*;
+use crate::model::judge::{Bounds, Specs};
 use crate::model::receiver::ReceiverId;
-use crate::model::rule::{Bounds, Specs, Terms};
+use crate::model::rule::Terms;
 
 const HOUR: Duration = Duration::from_secs(3600);
 

@@ -8,8 +8,8 @@ use std::time::Instant;
 use super::debts::{Debt, Debts};
 use super::globs::Site;
 use crate::model::children::Children;
+use crate::model::judge::Needs;
 use crate::model::reading::Reading;
-use crate::model::rule::Needs;
 
 /// A second, counted from the start; the first is 1.
 pub(super) type Second = NonZeroU32;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::verification::GRACE;
 use super::*;
 use crate::clock;
-use crate::model::rule::{Bounds, DataSpec, Rule, Specs, Terms};
+use crate::model::judge::{Bounds, DataSpec, Specs};
+use crate::model::rule::{Rule, Terms};
 
 const REREAD: Duration = Duration::from_secs(100);
 

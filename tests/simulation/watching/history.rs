@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use zk_monitor::model::rule::{Bounds, DataSpec, Rule, RuleSet, Specs, Terms};
+use zk_monitor::model::judge::{Bounds, DataSpec, Specs};
+use zk_monitor::model::rule::{Rule, RuleSet, Terms};
 
 use super::tree::{Op, Path};
 use crate::random::Random;

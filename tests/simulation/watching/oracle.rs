@@ -5,10 +5,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use zk_monitor::model::children::Children;
+use zk_monitor::model::judge::{Needs, Verdict};
 use zk_monitor::model::message;
 use zk_monitor::model::observation::Observation;
 use zk_monitor::model::reading::Reading;
-use zk_monitor::model::rule::{Needs, Rule, RuleSet, Verdict, glob_matches};
+use zk_monitor::model::rule::{Rule, RuleSet, glob_matches};
 use zk_monitor::model::status::{Compliance, PathState};
 use zk_monitor::model::transition::{EvaluatorOutput, State};
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use zk_monitor::model::children::Children;
+use zk_monitor::model::judge::Needs;
 use zk_monitor::model::reading::Reading;
-use zk_monitor::model::rule::Needs;
 use zk_monitor::model::watches::{Call, Reply};
 
 pub type Path = Rc<str>;

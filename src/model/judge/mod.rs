@@ -1,0 +1,78 @@
+//! Specs: what must hold of one path, and the judgement of its readings. One file is one kind of spec.
+
+mod bounds;
+mod data;
+mod violation;
+
+use std::sync::Arc;
+
+pub use self::bounds::Bounds;
+pub use self::data::{DataSpec, Matcher};
+pub use self::violation::Violation;
+use super::reading::Reading;
+
+/// What must hold of one path.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Specs {
+    /// A bound on the number of children.
+    pub children: Option<Bounds>,
+    /// Whether the path has to exist.
+    pub exists: Option<bool>,
+    /// What the data has to be.
+    pub data: Option<DataSpec>,
+}
+
+/// What has to be read of a znode to judge a rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// The list of children.
+    pub children: bool,
+    /// The data.
+    pub data: bool,
+}
+
+/// The judgement of one reading. Nothing is said of a path that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// In spec.
+    Ok,
+    /// Out of spec, in every one of these ways.
+    Violated(Vec<Violation>),
+    /// Not to be judged, for this reason.
+    Unreadable(Arc<str>),
+}
+
+impl Specs {
+    /// Whether nothing is asked: such a rule is watched and shown, and never alerts.
+    pub fn is_empty(&self) -> bool {
+        self.children.is_none() && self.exists.is_none() && self.data.is_none()
+    }
+
+    /// What has to be read to judge this. A rule without a spec still counts children, for `/status`.
+    pub fn needs(&self) -> Needs {
+        Needs { children: self.children.is_some() || self.is_empty(), data: self.data.is_some() }
+    }
+
+    /// Judges one reading.
+    pub fn judge(&self, reading: &Reading) -> Verdict {
+        let (missing, count, data) = match reading {
+            Reading::Unreadable(reason) => return Verdict::Unreadable(Arc::clone(reason)),
+            Reading::Missing => (true, 0, None),
+            Reading::Present { children, data } => {
+                (false, children.as_ref().map_or(0, |children| children.count()), data.as_deref())
+            }
+        };
+        let mut violations = Vec::new();
+        match self.exists {
+            Some(true) if missing => violations.push(Violation::Missing),
+            Some(false) if !missing => violations.push(Violation::Exists),
+            Some(_) | None => {}
+        }
+        violations.extend(self.children.and_then(|bounds| bounds.judge(count, missing)));
+        violations.extend(self.data.as_ref().and_then(|spec| spec.judge(data)));
+        if violations.is_empty() { Verdict::Ok } else { Verdict::Violated(violations) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,51 @@
+//! The ways of being out of spec.
+
+use std::sync::Arc;
+
+/// One way of being out of spec; [`crate::model::message`] has the words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// Fewer children than the minimum.
+    TooFew {
+        /// How many there are.
+        found: u32,
+        /// How many there must be.
+        min: u32,
+        /// Whether the path itself is missing.
+        missing: bool,
+    },
+    /// More children than the maximum.
+    TooMany {
+        /// How many there are.
+        found: u32,
+        /// How many there may be.
+        max: u32,
+    },
+    /// Another number of children than the one wanted.
+    NotEqual {
+        /// How many there are.
+        found: u32,
+        /// How many there must be.
+        equals: u32,
+        /// Whether the path itself is missing.
+        missing: bool,
+    },
+    /// The path has to exist.
+    Missing,
+    /// The path must not exist.
+    Exists,
+    /// The data is not what it has to be.
+    DataDiffers {
+        /// The data found; `None` if the path is missing.
+        found: Option<Box<[u8]>>,
+        /// The data wanted.
+        equals: Arc<str>,
+    },
+    /// The data does not match.
+    DataMismatch {
+        /// The data found; `None` if the path is missing.
+        found: Option<Box<[u8]>>,
+        /// The expression that it has to match.
+        pattern: Arc<str>,
+    },
+}
