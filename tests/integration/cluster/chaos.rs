@@ -79,11 +79,13 @@ fn no_harm_to_the_leader_loses_or_doubles_an_alert() {
     println!("{rounds} rounds: {tally:?}");
     assert!(
         wrong.is_empty(),
-        "seed {seed}: {} wrong:\n{}\nfaults: {:#?}\nleases: {:#?}",
+        "seed {seed}: {} wrong:\n{}\nfaults: {:#?}\nleases: {:#?}\ntold: {:#?}\nlogs of those that ended:\n{}",
         wrong.len(),
         wrong.join("\n"),
         evidence.faults,
-        evidence.leases
+        evidence.leases,
+        evidence.told,
+        world.logs.join("\n")
     );
     let enough = tally.owed >= rounds && tally.leases > rounds / 2 && tally.unprompted <= rounds;
     assert!(
@@ -117,6 +119,8 @@ struct World {
     seats: Vec<Seat>,
     faults: Vec<Fault>,
     leases: Vec<Lease>,
+    /// What those processes logged that have ended.
+    logs: Vec<String>,
     /// The agents in the order in which they came. One may have the port of another that has gone.
     cards: Vec<Card>,
     /// One moment on both clocks.
@@ -174,7 +178,18 @@ impl World {
         let cards = seats.iter().map(Seat::card).collect();
         let epoch = (Instant::now(), now());
         let rng = Rng::with_seed(seed);
-        Self { rng, ensemble, mail, hook, seats, faults: Vec::new(), leases: Vec::new(), cards, epoch }
+        Self {
+            rng,
+            ensemble,
+            mail,
+            hook,
+            seats,
+            faults: Vec::new(),
+            leases: Vec::new(),
+            logs: Vec::new(),
+            cards,
+            epoch,
+        }
     }
 
     /// The index of the agent that leads, once one does.
@@ -249,7 +264,9 @@ impl World {
     /// A new process where one has ended.
     fn replace(&mut self, index: usize, ended: Millis) {
         let seat = &mut self.seats[index];
-        self.leases.extend(leases(&seat.name, &seat.daemon.log(), ended));
+        let log = seat.daemon.log();
+        self.leases.extend(leases(&seat.name, &log, ended));
+        self.logs.extend(log);
         seat.started = Instant::now();
         seat.daemon = launch(&seat.proxies, &self.mail, &self.hook);
         seat.name = name_of(&seat.daemon);
