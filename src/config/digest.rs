@@ -69,11 +69,16 @@ fn feed_rule(hash: &mut Hash, rule: &Rule) {
         Some(Bounds::Range { min, max }) => hash.feed_debug(("children", min, max)),
         Some(Bounds::Equals(count)) => hash.feed_debug(("children", count)),
     }
+    // What a rule does not ask for leaves the digest as it was before rules could ask for it.
+    if let Some(include) = &rule.terms.specs.include {
+        hash.feed_debug(("include", &include.0));
+    }
     hash.feed_debug(rule.terms.specs.exists);
     match &rule.terms.specs.data {
         None => hash.feed("any data"),
         Some(DataSpec::Equals(text)) => hash.feed_debug(("equals", text)),
         Some(DataSpec::Matches { pattern, .. }) => hash.feed_debug(("matches", pattern)),
+        Some(DataSpec::Json(spec)) => hash.feed_debug(spec),
     }
     let times = [
         Some(rule.terms.cancel_timeout),

@@ -9,6 +9,7 @@ mod digest;
 mod document;
 mod endpoint;
 mod finding;
+mod json;
 mod located;
 mod map;
 mod receivers;

@@ -1,15 +1,17 @@
 //! Rules: a path, what must hold of it, and who hears when it does not.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use regex_lite::Regex;
 
 use super::document::Value;
+use super::json;
 use super::located::{Located, shown};
-use super::map::RULE_KEYS;
+use super::map::{Map, RULE_KEYS};
 use super::validator::Validator;
-use crate::model::judge::{Bounds, DataSpec, Specs};
+use crate::model::judge::{Bounds, DataSpec, Include, Matcher, Specs, Wanted};
 use crate::model::ledger::RECEIVERS_MAX;
 use crate::model::path;
 use crate::model::receiver::{ReceiverId, Smtp};
@@ -17,6 +19,9 @@ use crate::model::rule::{Rule, Terms, is_glob};
 
 /// How long a vanished match of a glob stays in error, unless a rule says otherwise.
 const FORGET_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How many names a rule can include: each is compared with every listing.
+const MAX_INCLUDED: usize = 1000;
 
 /// The longest description, in bytes.
 const MAX_DESCRIPTION: usize = 4096;
@@ -27,7 +32,7 @@ const MAX_PATTERN: usize = 4096;
 /// What a rule says, or `defaults` does; what it does not say is `None`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Body {
-    children: Option<Bounds>,
+    children: Option<Children>,
     exists: Option<bool>,
     data: Option<DataSpec>,
     cancel_timeout: Option<Duration>,
@@ -39,12 +44,22 @@ pub(super) struct Body {
     receivers: Option<Vec<ReceiverId>>,
 }
 
+/// What a rule asks of children.
+#[derive(Clone, Debug, Default)]
+struct Children {
+    bounds: Option<Bounds>,
+    include: Option<Include>,
+}
+
 impl Body {
     /// What a rule says, where `defaults` says what this does not.
     fn terms(self, defaults: &Self) -> Terms {
+        let Children { bounds, include } =
+            self.children.or_else(|| defaults.children.clone()).unwrap_or_default();
         Terms {
             specs: Specs {
-                children: self.children.or(defaults.children),
+                children: bounds,
+                include,
                 exists: self.exists.or(defaults.exists),
                 data: self.data.or_else(|| defaults.data.clone()),
             },
@@ -81,6 +96,12 @@ impl Validator<'_> {
         }
         if has_own_forget_after && !is_glob(path) {
             self.warn(key, "has `forget_after`, which means something only for a path with a `*`");
+        }
+        if let Some((names, most)) = too_many_names(&terms.specs) {
+            self.warn(
+                key,
+                format!("includes {names} children and may have {most} at most: it can never be in spec"),
+            );
         }
         if is_impossible(&terms.specs) {
             self.warn(key, "asks that the path does not exist and for something that only an existing path can have: it can never be in spec");
@@ -126,16 +147,24 @@ impl Validator<'_> {
         receivers
     }
 
-    fn children(&mut self, at: &Located<'_, '_>) -> Option<Bounds> {
+    fn children(&mut self, at: &Located<'_, '_>) -> Option<Children> {
         let Value::Map(_) = at.value() else {
-            return self.count(at).map(|min| Bounds::Range { min: Some(min), max: None });
+            let bounds = self.count(at).map(|min| Bounds::Range { min: Some(min), max: None });
+            return Some(Children { bounds, include: None });
         };
-        let map = self.map(*at, "`children`", &["min", "max", "equals"])?;
+        let map = self.map(*at, "`children`", &["min", "max", "equals", "include"])?;
+        let include = map.get("include").map(|at| self.include(&at));
+        let bounds = self.bounds(at, &map, include.is_some());
+        Some(Children { bounds, include: include.flatten() })
+    }
+
+    fn bounds(&mut self, at: &Located<'_, '_>, map: &Map<'_, '_>, is_optional: bool) -> Option<Bounds> {
         let mut count = |key| map.get(key).map(|at| self.count(&at));
         let (min, max, equals) = (count("min"), count("max"), count("equals"));
         match (min, max, equals) {
+            (None, None, None) if is_optional => None,
             (None, None, None) => {
-                self.lacks(&map, "`min`, `max` or `equals`");
+                self.lacks(map, "`min`, `max`, `equals` or `include`");
                 None
             }
             (None, None, Some(equals)) => equals.map(Bounds::Equals),
@@ -154,15 +183,52 @@ impl Validator<'_> {
         }
     }
 
+    /// The names of children that have to be there.
+    fn include(&mut self, at: &Located<'_, '_>) -> Option<Include> {
+        let Value::List(items) = at.value() else {
+            self.wrong_type(at, "a list of names");
+            return None;
+        };
+        if items.is_empty() || items.len() > MAX_INCLUDED {
+            self.error(at, format!("must have 1 to {MAX_INCLUDED} names, found {}", items.len()));
+        }
+        let mut names = BTreeSet::new();
+        for (index, item) in items.iter().enumerate() {
+            let at = at.item(index, item);
+            let Some(name) = self.text(&at) else { continue };
+            if name.contains('/') {
+                self.error(&at, "must be the name of a child, without a \"/\"");
+            } else if let Err(fault) = path::check(&format!("/{name}")) {
+                self.error(&at, fault.to_string());
+            } else if !names.insert(name.into()) {
+                self.error(&at, "stands in the list twice");
+            }
+        }
+        Some(Include(names))
+    }
+
     fn data(&mut self, at: &Located<'_, '_>) -> Option<DataSpec> {
         let Value::Map(_) = at.value() else {
             self.wrong_type(at, "a map with `equals` or `matches`");
             return None;
         };
-        let map = self.map(*at, "`data`", &["equals", "matches"])?;
+        let map = self.map(*at, "`data`", &["equals", "matches", "json"])?;
+        let pointer = map.get("json").map(|at| self.json_pointer(&at));
         match (map.get("equals"), map.get("matches")) {
-            (Some(equals), None) => self.data_equals(&equals),
-            (None, Some(matches)) => self.data_matches(&matches),
+            (Some(equals), None) => match pointer {
+                None => self.data_equals(&equals),
+                Some(pointer) => {
+                    let json = self.json_value(&equals)?;
+                    Some(json::spec(pointer?, Wanted::Equals(json)))
+                }
+            },
+            (None, Some(matches)) => {
+                let (pattern, matcher) = self.expression(&matches)?;
+                match pointer {
+                    None => Some(DataSpec::Matches { pattern, matcher }),
+                    Some(pointer) => Some(json::spec(pointer?, Wanted::Matches { pattern, matcher })),
+                }
+            }
             (Some(_), Some(_)) => {
                 self.error(at, "has both `equals` and `matches`: one of them is too much");
                 None
@@ -181,7 +247,7 @@ impl Validator<'_> {
         Some(DataSpec::Equals(text.into()))
     }
 
-    fn data_matches(&mut self, at: &Located<'_, '_>) -> Option<DataSpec> {
+    fn expression(&mut self, at: &Located<'_, '_>) -> Option<(Arc<str>, Matcher)> {
         let pattern = self.text(at)?;
         if pattern.len() > MAX_PATTERN {
             self.error(at, format!("must be at most {MAX_PATTERN} bytes long"));
@@ -198,7 +264,7 @@ impl Validator<'_> {
         // Data that is not text matches nothing.
         let matcher =
             Arc::new(move |data: &[u8]| str::from_utf8(data).is_ok_and(|text| regex.is_match(text)));
-        Some(DataSpec::Matches { pattern: pattern.into(), matcher })
+        Some((pattern.into(), matcher))
     }
 
     /// The inner `None` is "never", written as 0, so that a rule can switch a default off.
@@ -227,11 +293,21 @@ impl Validator<'_> {
     }
 }
 
+/// How many children have to be there by name, and how many there may be, if that is fewer.
+fn too_many_names(specs: &Specs) -> Option<(usize, u32)> {
+    let most = match specs.children? {
+        Bounds::Range { max, .. } => max?,
+        Bounds::Equals(count) => count,
+    };
+    let names = specs.include.as_ref()?.0.len();
+    (names > most as usize).then_some((names, most))
+}
+
 /// Whether a path would have to be missing, and to have what a missing path has not.
 fn is_impossible(specs: &Specs) -> bool {
     let wants_children = match specs.children {
         Some(Bounds::Range { min: Some(count), .. } | Bounds::Equals(count)) => count > 0,
         Some(Bounds::Range { min: None, .. }) | None => false,
     };
-    specs.exists == Some(false) && (wants_children || specs.data.is_some())
+    specs.exists == Some(false) && (wants_children || specs.include.is_some() || specs.data.is_some())
 }

@@ -108,6 +108,20 @@ pub fn violation(violation: &Violation) -> String {
         Violation::DataMismatch { found, pattern } => {
             format!("Found data ({}) not matching ({pattern})", data(found.as_deref()))
         }
+        Violation::Lacking { named, more } => {
+            let and = if *more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("Missing children: {}{and}", named.join(", "))
+        }
+        Violation::NoJson => "Found data that is not JSON".to_owned(),
+        Violation::NoValue { pointer, missing } => {
+            format!("Found no data{}{}", place(pointer), mark(*missing))
+        }
+        Violation::ValueDiffers { pointer, found, equals } => {
+            format!("Found data{} ({}) not equal to {}", place(pointer), value(found), value(equals))
+        }
+        Violation::ValueMismatch { pointer, found, pattern } => {
+            format!("Found data{} ({}) that does not match {pattern}", place(pointer), value(found))
+        }
     }
 }
 
@@ -116,9 +130,29 @@ pub fn violations(all: &[Violation]) -> String {
     all.iter().map(violation).collect::<Vec<_>>().join("; ")
 }
 
-/// Data in words: printable, and bounded to what fits a line.
+/// Where a value stands in data, in words; the whole is no place of its own.
+fn place(pointer: &str) -> String {
+    if pointer.is_empty() { String::new() } else { format!(" at {pointer}") }
+}
+
+/// How many bytes of data are shown: what fits a line.
+const SHOWN: usize = 60;
+
+/// JSON in words: as it is, but for what would break or disguise the line.
+fn value(json: &str) -> String {
+    let shown = &json[..json.floor_char_boundary(SHOWN)];
+    let mut text = String::new();
+    for c in shown.chars() {
+        match c {
+            '"' | '\\' | '\'' => text.push(c),
+            c => text.extend(c.escape_debug()),
+        }
+    }
+    if json.len() > SHOWN { format!("{text}… {} bytes", json.len()) } else { text }
+}
+
+/// Data in words: printable, and bounded.
 fn data(bytes: Option<&[u8]>) -> String {
-    const SHOWN: usize = 60;
     let Some(bytes) = bytes else { return "none: path does not exist".to_owned() };
     let shown = bytes.get(..SHOWN).unwrap_or(bytes);
     let text: String = String::from_utf8_lossy(shown).escape_debug().collect();

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::model::judge::{Bounds, DataSpec, Specs};
+use crate::model::judge::{Bounds, DataSpec, Include, Specs, Verdict};
+use crate::model::message;
+use crate::model::reading::Reading;
 use crate::model::receiver::{
     Alertmanager, Email, HipChat, PagerDuty, Receiver, ReceiverId, Secret, Settings, Slack, SmtpTls, Webhook,
 };
@@ -134,6 +136,40 @@ fn specs_are_read() {
     check("data: {equals: ready}", data(DataSpec::Equals("ready".into())));
     check("data: {equals: ''}", data(DataSpec::Equals("".into())));
     check("data: {equals: !!str 3}", data(DataSpec::Equals("3".into())));
+    let include = |names: &[&str]| Some(Include(names.iter().map(|name| (*name).into()).collect()));
+    check("children: {include: [b, a]}", Specs { include: include(&["a", "b"]), ..Specs::default() });
+    let both = Specs { include: include(&["a"]), ..children(Bounds::Range { min: Some(2), max: None }) };
+    check("children: {include: [a], min: 2}", both);
+}
+
+#[test]
+fn values_within_json_are_found_as_the_pointer_says() {
+    let check = |spec: &str, data: &[u8], expected: &str| {
+        let config = good(&format!("/a: {{data: {{{spec}}}}}"));
+        let reading = Reading::Present { children: None, data: Some(data.into()) };
+        let words = match rule(&config, "/a").terms.specs.judge(&reading) {
+            Verdict::Ok => "ok".to_owned(),
+            Verdict::Violated(violations) => message::violations(&violations),
+            Verdict::Unreadable(reason) => reason.to_string(),
+        };
+        assert_eq!(words, expected, "{spec}");
+    };
+    let data = br#" {"status": "UP", "port": 1, "hosts": [{"up": true}], "none": null, "a/b": {"~": "1"}} "#;
+    check("json: /status, equals: UP", data, "ok");
+    check("json: /status, matches: '^U.$'", data, "ok");
+    check("json: /status, matches: '\"'", data, "Found data at /status (\"UP\") that does not match \"");
+    check("json: /port, equals: 1", data, "ok");
+    check("json: /port, equals: '1'", data, "Found data at /port (1) not equal to \"1\"");
+    check("json: /port, matches: '^[0-9]$'", data, "ok");
+    check("json: /hosts/0/up, equals: true", data, "ok");
+    check("json: /hosts/1/up, equals: true", data, "Found no data at /hosts/1/up");
+    check("json: /none, equals: ~", data, "ok");
+    check("json: /a~1b/~0, equals: '1'", data, "ok");
+    check("json: /a~1b, equals: '1'", data, "Found data at /a~1b ({\"~\":\"1\"}) not equal to \"1\"");
+    check("json: /status, equals: UP", b"UP", "Found data that is not JSON");
+    check("json: '', equals: 7", b"7", "ok");
+    let deep = "[".repeat(100_000);
+    check("json: /0, equals: 7", deep.as_bytes(), "Found data that is not JSON");
 }
 
 #[test]
@@ -370,6 +406,11 @@ fn warnings_tell_what_is_most_likely_not_meant() {
         "/a: {children: 1, forget_after: 1h}",
         false,
         &["f.yaml:1:1: /a: has `forget_after`, which means something only for a path with a `*`"],
+    );
+    check(
+        "/a: {children: {include: [a, b, c], max: 2}}\n/b: {children: {include: [a], equals: 1}}",
+        false,
+        &["f.yaml:1:1: /a: includes 3 children and may have 2 at most: it can never be in spec"],
     );
     check(
         "/a: {exists: false, children: 1}",

@@ -5,6 +5,8 @@ use std::hash::{Hash, Hasher};
 use std::mem::discriminant;
 use std::sync::Arc;
 
+use super::json::JsonSpec;
+use super::matcher::Matcher;
 use super::violation::Violation;
 
 /// What the data of a znode has to be.
@@ -19,16 +21,16 @@ pub enum DataSpec {
         /// Says whether data matches. A function, so that the model needs no expression engine.
         matcher: Matcher,
     },
+    /// JSON, with a value in it that is as it has to be.
+    Json(JsonSpec),
 }
-
-/// Says whether data matches an expression.
-pub type Matcher = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
 
 impl fmt::Debug for DataSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Equals(text) => f.debug_tuple("Equals").field(text).finish(),
             Self::Matches { pattern, .. } => f.debug_tuple("Matches").field(pattern).finish(),
+            Self::Json(spec) => spec.fmt(f),
         }
     }
 }
@@ -39,7 +41,8 @@ impl PartialEq for DataSpec {
         match (self, other) {
             (Self::Equals(a), Self::Equals(b)) => a == b,
             (Self::Matches { pattern: a, .. }, Self::Matches { pattern: b, .. }) => a == b,
-            (Self::Equals(_), Self::Matches { .. }) | (Self::Matches { .. }, Self::Equals(_)) => false,
+            (Self::Json(a), Self::Json(b)) => a == b,
+            (Self::Equals(_) | Self::Matches { .. } | Self::Json(_), _) => false,
         }
     }
 }
@@ -52,6 +55,7 @@ impl Hash for DataSpec {
         match self {
             Self::Equals(text) => text.hash(state),
             Self::Matches { pattern, .. } => pattern.hash(state),
+            Self::Json(spec) => spec.hash(state),
         }
     }
 }
@@ -66,6 +70,7 @@ impl DataSpec {
             Self::Matches { pattern, matcher } if !found.is_some_and(|data| matcher(data)) => {
                 Some(Violation::DataMismatch { found: owned(), pattern: Arc::clone(pattern) })
             }
+            Self::Json(spec) => spec.judge(found),
             Self::Equals(_) | Self::Matches { .. } => None,
         }
     }

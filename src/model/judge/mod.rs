@@ -2,13 +2,20 @@
 
 mod bounds;
 mod data;
+mod include;
+mod json;
+mod matcher;
 mod violation;
 
 use std::sync::Arc;
 
 pub use self::bounds::Bounds;
-pub use self::data::{DataSpec, Matcher};
+pub use self::data::DataSpec;
+pub use self::include::Include;
+pub use self::json::{Find, Found, JsonSpec, Wanted};
+pub use self::matcher::Matcher;
 pub use self::violation::Violation;
+use super::children::Children;
 use super::reading::Reading;
 
 /// What must hold of one path.
@@ -16,6 +23,8 @@ use super::reading::Reading;
 pub struct Specs {
     /// A bound on the number of children.
     pub children: Option<Bounds>,
+    /// Which children have to be there.
+    pub include: Option<Include>,
     /// Whether the path has to exist.
     pub exists: Option<bool>,
     /// What the data has to be.
@@ -45,23 +54,23 @@ pub enum Verdict {
 impl Specs {
     /// Whether nothing is asked: such a rule is watched and shown, and never alerts.
     pub fn is_empty(&self) -> bool {
-        self.children.is_none() && self.exists.is_none() && self.data.is_none()
+        self.children.is_none() && self.include.is_none() && self.exists.is_none() && self.data.is_none()
     }
 
     /// What has to be read to judge this. A rule without a spec still counts children, for `/status`.
     pub fn needs(&self) -> Needs {
-        Needs { children: self.children.is_some() || self.is_empty(), data: self.data.is_some() }
+        let children = self.children.is_some() || self.include.is_some() || self.is_empty();
+        Needs { children, data: self.data.is_some() }
     }
 
     /// Judges one reading.
     pub fn judge(&self, reading: &Reading) -> Verdict {
-        let (missing, count, data) = match reading {
+        let (missing, children, data) = match reading {
             Reading::Unreadable(reason) => return Verdict::Unreadable(Arc::clone(reason)),
-            Reading::Missing => (true, 0, None),
-            Reading::Present { children, data } => {
-                (false, children.as_ref().map_or(0, |children| children.count()), data.as_deref())
-            }
+            Reading::Missing => (true, None, None),
+            Reading::Present { children, data } => (false, children.as_ref(), data.as_deref()),
         };
+        let count = children.map_or(0, Children::count);
         let mut violations = Vec::new();
         match self.exists {
             Some(true) if missing => violations.push(Violation::Missing),
@@ -69,6 +78,7 @@ impl Specs {
             Some(_) | None => {}
         }
         violations.extend(self.children.and_then(|bounds| bounds.judge(count, missing)));
+        violations.extend(self.include.as_ref().and_then(|include| include.judge(children)));
         violations.extend(self.data.as_ref().and_then(|spec| spec.judge(data)));
         if violations.is_empty() { Verdict::Ok } else { Verdict::Violated(violations) }
     }

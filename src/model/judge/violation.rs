@@ -48,4 +48,38 @@ pub enum Violation {
         /// The expression that it has to match.
         pattern: Arc<str>,
     },
+    /// Children are missing that have to be there.
+    Lacking {
+        /// The first of them by name.
+        named: Vec<Arc<str>>,
+        /// How many there are beside those.
+        more: usize,
+    },
+    /// The data has to be JSON.
+    NoJson,
+    /// The data has no such value.
+    NoValue {
+        /// Where it should stand.
+        pointer: Arc<str>,
+        /// Whether the path itself is missing.
+        missing: bool,
+    },
+    /// A value of the data is not what it has to be.
+    ValueDiffers {
+        /// Where it stands.
+        pointer: Arc<str>,
+        /// It, as JSON.
+        found: Box<str>,
+        /// The value wanted, as JSON.
+        equals: Arc<str>,
+    },
+    /// A value of the data does not match.
+    ValueMismatch {
+        /// Where it stands.
+        pointer: Arc<str>,
+        /// It, as JSON.
+        found: Box<str>,
+        /// The expression that what it says has to match.
+        pattern: Arc<str>,
+    },
 }

@@ -71,6 +71,35 @@ fn changes_are_seen_as_often_as_they_come() {
     }
 }
 
+/// As brokers of Kafka register, and services of Spring.
+#[test]
+fn names_and_values_within_json_are_specs_too() {
+    let space = shared();
+    let mut client = space.client();
+    client.create("/brokers/ids/1", "");
+    client.create("/app", r#"{"payload": {"status": "UP"}, "port": 8080}"#);
+    let yaml = "/brokers/ids: {children: {include: [\"1\", \"2\"], max: 3}}\n\
+                /app: {data: {json: /payload/status, equals: UP}}\n";
+    let daemon = Daemon::start(space.address(), yaml);
+    daemon.wait_for("/brokers/ids", "Missing children: 2");
+    client.create("/brokers/ids/2", "");
+    daemon.wait_for("/brokers/ids", true);
+    client.create("/brokers/ids/3", "");
+    client.create("/brokers/ids/4", "");
+    client.delete("/brokers/ids/1");
+    client.delete("/brokers/ids/2");
+    daemon.wait_for("/brokers/ids", "Missing children: 1, 2");
+    daemon.wait_for("/app", true);
+    client.set("/app", r#"{"payload": {"status": "DOWN"}}"#);
+    daemon.wait_for("/app", "Found data at /payload/status (\"DOWN\") not equal to \"UP\"");
+    client.set("/app", r#"{"payload": "UP"}"#);
+    daemon.wait_for("/app", "Found no data at /payload/status");
+    client.set("/app", "UP");
+    daemon.wait_for("/app", "Found data that is not JSON");
+    client.set("/app", r#"{"payload": {"status": "UP"}}"#);
+    daemon.wait_for("/app", true);
+}
+
 #[test]
 fn data_and_existence_are_specs_too() {
     let space = shared();
