@@ -1,5 +1,6 @@
 //! The table of watched znodes: what the rules and the listings of globs put into it.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -255,21 +256,19 @@ fn difference<'a>(before: &'a Children, after: &'a Children) -> Vec<(&'a str, bo
     let mut new = after.names().peekable();
     let mut changes = Vec::new();
     loop {
-        match (old.peek(), new.peek()) {
+        let order = match (old.peek(), new.peek()) {
             (None, None) => return changes,
-            (Some(a), Some(b)) if a == b => {
-                old.next();
-                new.next();
-            }
-            (Some(a), b) if b.is_none_or(|b| a < b) => {
-                changes.push((*a, false));
-                old.next();
-            }
-            (_, Some(b)) => {
-                changes.push((*b, true));
-                new.next();
-            }
-            (Some(_), None) => unreachable!("a name with nothing on the other side went"),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(a), Some(b)) => a.cmp(b),
+        };
+        let gone = old.next_if(|_| order.is_le());
+        let came = new.next_if(|_| order.is_ge());
+        match (gone, came) {
+            (Some(gone), None) => changes.push((gone, false)),
+            (None, Some(came)) => changes.push((came, true)),
+            // The same name on both sides.
+            (Some(_), Some(_)) | (None, None) => {}
         }
     }
 }

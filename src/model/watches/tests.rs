@@ -401,6 +401,20 @@ fn a_verification_under_way_is_waited_for_once_somebody_needs_it() {
 }
 
 #[test]
+fn only_what_came_into_a_listing_is_read() {
+    let mut story = Story::of(vec![rule("/g/*", some_children())]);
+    story.up();
+    story.answer("/g", present(&["b", "c", "e"]));
+    assert_eq!(story.machine.table.len(), 4);
+    for name in ["b", "c", "e"] {
+        story.answer(&format!("/g/{name}"), present(&[]));
+    }
+    story.ring("/g");
+    story.answer("/g", present(&["a", "c", "d", "e", "f"]));
+    assert_eq!(story.asked(), ["/g/a", "/g/b", "/g/d", "/g/f"], "and what left it, which may be gone");
+}
+
+#[test]
 fn what_an_event_or_a_listing_asks_for_is_not_in_the_background() {
     let mut story = Story::of(vec![rule("/a", some_children())]);
     story.up();

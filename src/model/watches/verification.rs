@@ -161,3 +161,47 @@ impl Verification {
         overdue
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVERY: u32 = 100;
+
+    /// With one entry for each of so many nodes, and so many void ones beside them.
+    fn scheduled(nodes: usize, void: usize) -> (Verification, HashMap<Arc<str>, Second>) {
+        let now = crate::clock::mono();
+        let mut verification = Verification::new(Duration::from_secs(EVERY.into()), now);
+        let mut due = HashMap::new();
+        for number in 0..nodes {
+            let path: Arc<str> = format!("/{number}").into();
+            let mut node = Node::default();
+            verification.schedule(&path, &mut node, now);
+            due.insert(path, node.due.expect("it was scheduled"));
+        }
+        let mut node = Node::default();
+        (0..void).for_each(|_| verification.schedule(&"/void".into(), &mut node, now));
+        (verification, due)
+    }
+
+    #[test]
+    fn void_entries_are_sorted_out_once_they_are_most() {
+        let check = |void: usize, left: usize| {
+            let (mut verification, due) = scheduled(10, void);
+            verification.compact(10, |path, second| due.get(path) == Some(&second));
+            assert_eq!(verification.due.len(), left, "{void} void");
+        };
+        check(0, 10);
+        check(10 + VOID, 20 + VOID);
+        check(11 + VOID, 10);
+        check(5 * VOID, 10);
+    }
+
+    #[test]
+    fn verifications_begin_in_few_moments_that_span_the_period() {
+        let (_, due) = scheduled(1_000, 0);
+        let moments: BTreeSet<u32> = due.values().map(|second| second.get() - 2).collect();
+        let slot = EVERY / SLOTS;
+        assert_eq!(moments, (0..SLOTS).map(|number| number * slot).collect());
+    }
+}
