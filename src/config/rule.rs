@@ -103,6 +103,14 @@ impl Validator<'_> {
                 format!("includes {names} children and may have {most} at most: it can never be in spec"),
             );
         }
+        let last = path.rsplit('/').next().unwrap_or_default();
+        if last.contains('*') && terms.specs.exists == Some(true) {
+            self.warn(
+                key,
+                "asks that each match exists, and the last level has a `*`: each name that goes is an error for \
+                 `forget_after`, also where a new name takes its place on every registration",
+            );
+        }
         if is_impossible(&terms.specs) {
             self.warn(key, "asks that the path does not exist and for something that only an existing path can have: it can never be in spec");
         }

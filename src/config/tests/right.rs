@@ -413,6 +413,14 @@ fn warnings_tell_what_is_most_likely_not_meant() {
         &["f.yaml:1:1: /a: includes 3 children and may have 2 at most: it can never be in spec"],
     );
     check(
+        "/a/*: {exists: true}\n/b/*/c: {exists: true}\n/c/*: {children: 0}",
+        false,
+        &[
+            "f.yaml:1:1: /a/*: asks that each match exists, and the last level has a `*`: each name that goes is an \
+           error for `forget_after`, also where a new name takes its place on every registration",
+        ],
+    );
+    check(
         "/a: {exists: false, children: 1}",
         false,
         &[
