@@ -4,7 +4,7 @@
 //! `ZK_MONITOR_CHAOS_ROUNDS` makes the run longer (200 take about half an hour), `ZK_MONITOR_CHAOS_SEED` repeats
 //! the choices of an earlier one, which each run prints.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
@@ -342,11 +342,17 @@ impl World {
                     path: text(&alert["labels"]["path"]),
                     incident,
                     firing,
-                    late: text(&alert["annotations"]["message"]).contains(LATE),
+                    late: false,
                     since: parse_time(&text(&alert["startsAt"])).unwrap(),
                     until: (!firing).then(|| parse_time(&text(&alert["endsAt"])).unwrap()),
                 });
             }
+        }
+        // A webhook's message about an end tells both: that nothing was told before makes it late, and no words do.
+        let alerts: BTreeSet<String> =
+            all.iter().filter(|told| told.firing).map(|told| told.incident.clone()).collect();
+        for told in &mut all {
+            told.late = !told.firing && !alerts.contains(&told.incident);
         }
         all
     }
