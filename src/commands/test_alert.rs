@@ -2,6 +2,7 @@
 
 use std::panic::catch_unwind;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::unbounded;
@@ -14,7 +15,7 @@ use crate::model::children::Left;
 use crate::model::dispatcher::{Attempt, AttemptId};
 use crate::model::message::{Item, Kind, Notification};
 use crate::model::receiver::{Outcome, Receiver};
-use crate::model::rule::RuleSet;
+use crate::model::rule::{Rule, RuleSet};
 use crate::model::slots::{Granted, Slots};
 use crate::notify;
 
@@ -25,16 +26,18 @@ pub fn test_alert(options: &Options, file: &Path, path: &str) -> Answer {
         Err(answer) => return answer,
     };
     let rules = RuleSet::new(config.rules);
-    let named = rules.exact().chain(rules.globs()).find(|rule| *rule.path == *path);
-    let Some(rule) = named.or_else(|| rules.for_path(path)) else {
+    let Some((path, meant)) = meant(&rules, path) else {
         return Answer::failed(EX_FAILURE, &format!("no rule of {} is for {path}", file.display()));
     };
-    let receivers: Vec<_> =
-        config.receivers.iter().filter(|one| rule.terms.receivers.contains(&one.id)).collect();
+    let hears = |one: &&Receiver| meant.iter().any(|rule| rule.terms.receivers.contains(&one.id));
+    let receivers: Vec<_> = config.receivers.iter().filter(hears).collect();
     if receivers.is_empty() {
-        return Answer::failed(EX_FAILURE, &format!("the rule {} has no receiver", rule.path));
+        return Answer::failed(
+            EX_FAILURE,
+            &format!("the rule {} has no receiver", meant.first().map_or(path, |rule| &*rule.path)),
+        );
     }
-    let notification = notification(options, path);
+    let notification = notification(options, path, &meant);
     let outcomes = attempts(&receivers, &notification);
     let mut answer = Answer::default();
     for (receiver, outcome) in receivers.iter().zip(&outcomes) {
@@ -47,6 +50,19 @@ pub fn test_alert(options: &Options, file: &Path, path: &str) -> Answer {
         }
     }
     answer
+}
+
+/// The path and the rules that an operator means: those of the path, or of `path@name` the one of that name.
+fn meant<'a>(rules: &RuleSet, text: &'a str) -> Option<(&'a str, Vec<Arc<Rule>>)> {
+    let of = |path: &str| {
+        let written = rules.exact().chain(rules.globs()).find(|rules| **rules.path() == *path);
+        written.or_else(|| rules.for_path(path))
+    };
+    let one = || {
+        let (path, name) = text.rsplit_once('@')?;
+        Some((path, vec![Arc::clone(of(path)?.named(Some(name))?)]))
+    };
+    one().or_else(|| Some((text, of(text)?.iter().cloned().collect())))
 }
 
 /// Makes an attempt at each receiver, as many at once as the daemon would, and gives their outcomes in the same order.
@@ -101,11 +117,12 @@ fn attempt(receiver: &Receiver, notification: &Notification) -> Result<(), Strin
     }
 }
 
-fn notification(options: &Options, path: &str) -> Notification {
+fn notification(options: &Options, path: &str, meant: &[Arc<Rule>]) -> Notification {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let item = Item {
         incident: format!("test-{:012x}", fastrand::u64(..1 << 48)).into(),
         path: path.into(),
+        rule: if let [rule] = meant { rule.terms.name.clone() } else { None },
         kind: Kind::Test,
         message: "This is a test alert. Nothing is wrong.".into(),
         since: clock::wall(),

@@ -57,6 +57,7 @@ impl Body {
         let Children { bounds, include } =
             self.children.or_else(|| defaults.children.clone()).unwrap_or_default();
         Terms {
+            name: None,
             specs: Specs {
                 children: bounds,
                 include,

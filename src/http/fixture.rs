@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::model::alert_key::AlertKey;
 use crate::model::lease::LeaseStage;
 use crate::model::receiver::ReceiverId;
 use crate::model::status::{
@@ -28,7 +29,14 @@ pub struct Cells {
 }
 
 pub fn path(path: &str, state: PathState, children: u32) -> PathStatus {
-    PathStatus { path: path.into(), rule: path.into(), state, children: Some(children), since: moment() }
+    PathStatus {
+        path: path.into(),
+        rule: path.into(),
+        state,
+        children: Some(children),
+        since: moment(),
+        rules: Box::default(),
+    }
 }
 
 fn compliance() -> Compliance {
@@ -65,7 +73,7 @@ fn alerts() -> Alerts {
     let mut alerts = Alerts::default();
     let firing =
         AlertStatus { phase: AlertPhase::Firing, since: moment(), incident: Some("0123abcd".into()) };
-    alerts.open.insert("/services/foo/min_1".into(), firing);
+    alerts.open.insert(AlertKey::unnamed("/services/foo/min_1"), firing);
     let failing = ReceiverStatus {
         kind: "slack",
         queued: 2,

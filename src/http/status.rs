@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::model::alert_key::AlertKey;
 use crate::model::status::{
     AlertPhase, Alerts, Cluster, Compliance, ConfigStatus, Connection, PathState, PathStatus, ReceiverStatus,
     Silence, WatchStatus,
@@ -161,8 +162,9 @@ fn unknown(words: &str) -> String {
 }
 
 fn path(object: &mut Object, status: &PathStatus, alerts: &Alerts, named: bool) {
-    let alert = alerts.open.get(&status.path);
-    object.string("alert", alert.map_or("inactive", |alert| phase_word(alert.phase)));
+    let phase = alerts.of(&status.path).map(|(_, alert)| alert.phase).max();
+    let alert = alerts.open.get(&AlertKey::unnamed(Arc::clone(&status.path)));
+    object.string("alert", phase.map_or("inactive", phase_word));
     object.optional_number("children", status.children.map(u64::from));
     object.optional("incident", alert.and_then(|alert| alert.incident.as_deref()));
     match &status.state {

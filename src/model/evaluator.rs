@@ -1,25 +1,28 @@
 //! All paths: observations in, transitions out.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::mem::discriminant;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use super::alert_key::AlertKey;
 use super::children::{Children, Left};
 use super::judge::Verdict;
 use super::message;
 use super::observation::Observation;
+use super::one_or_many::OneOrMany;
 use super::path::LONGEST;
 use super::reading::Reading;
-use super::rule::{Rule, RuleSet, beginning, is_place};
-use super::status::{Compliance, Histogram, PathState, PathStatus};
+use super::rule::{Rule, RuleSet, Rules, beginning, is_place};
+use super::status::{Compliance, Histogram, PathState, PathStatus, RuleStatus};
 use super::time::Now;
 use super::transition::{EvaluatorOutput, Forgetting, State, Transition};
 
 /// How many vanished matches are remembered at most: as many paths as one agent is made for.
 const VANISHED: usize = 100_000;
 
-/// Judges every path by its rule, and knows which judgements still hold.
+/// Judges every path by its rules, and knows which judgements still hold.
 #[derive(Debug)]
 pub struct Evaluator {
     rules: Arc<RuleSet>,
@@ -40,28 +43,50 @@ pub struct Evaluator {
     latency: Histogram,
 }
 
-/// What is known of one path.
+/// What is known of one path: one reading, and what each of its rules makes of that.
 #[derive(Debug)]
 struct Path {
-    rule: Arc<Rule>,
-    judged: Option<Judgement>,
+    rules: OneOrMany<Judged>,
+    /// How many children it had when it was read last, if that was read.
+    children: Option<u32>,
     /// The session in which it was read last; 0 is never.
     session: u64,
     /// Whether it was missing then.
     missing: bool,
-    /// Why it cannot be read, if that is so.
-    unreadable: Option<Arc<str>>,
-    /// Its children when it was last in spec, for those whose children are read.
-    compliant: Option<Children>,
-    since: SystemTime,
     forget_at: Option<Instant>,
 }
 
+/// What one rule makes of a path.
 #[derive(Debug)]
-struct Judgement {
-    /// The words, if it is out of spec.
-    error: Option<Arc<str>>,
-    children: Option<u32>,
+struct Judged {
+    rule: Arc<Rule>,
+    judgement: Judgement,
+    /// Why it cannot be judged now, if that is so.
+    unreadable: Option<Arc<str>>,
+    /// The children when it was last in spec, for a rule that tells somebody.
+    compliant: Option<Children>,
+    since: SystemTime,
+}
+
+/// The last judgement, and whether there is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Judgement {
+    None,
+    Ok,
+    /// Out of spec, in these words.
+    Error(Arc<str>),
+}
+
+/// What is read of a path, and when.
+#[derive(Clone, Copy, Debug)]
+struct Seen<'a> {
+    path: &'a Arc<str>,
+    reading: &'a Reading,
+    /// Whether it is the first reading of this session.
+    first: bool,
+    /// Whether the match of a glob is gone.
+    vanished: bool,
+    now: Now,
 }
 
 impl Evaluator {
@@ -108,7 +133,7 @@ impl Evaluator {
                 }
                 self.judge(path, &reading, now, out);
             }
-            Observation::Adopted { path, since } => self.adopt(path, since, now),
+            Observation::Adopted { key, since } => self.adopt(&key, since, now),
             Observation::Expanded { glob } => {
                 self.judge_vanished(&glob, now, out);
                 self.expanded.insert(glob);
@@ -149,17 +174,17 @@ impl Evaluator {
             && self.down.is_none()
             && self.fresh_named == self.rules.len() - globs.len()
             && self.unlisted.is_empty()
-            && globs.iter().all(|rule| self.expanded.contains(&rule.path))
+            && globs.iter().all(|rules| self.expanded.contains(rules.path()))
     }
 
     /// Everything that readers may want to know.
     pub fn snapshot(&self) -> Compliance {
         let mut matches = HashMap::<&str, u32>::new();
-        for known in self.paths.values().filter(|known| known.rule.is_glob()) {
-            *matches.entry(&known.rule.path).or_default() += 1;
+        for known in self.paths.values().filter(|known| known.is_match()) {
+            *matches.entry(known.pattern()).or_default() += 1;
         }
-        let count = |glob: &Rule| matches.get(&*glob.path).copied().unwrap_or_default();
-        let globs = self.rules.globs().iter();
+        let count = |glob: &str| matches.get(glob).copied().unwrap_or_default();
+        let globs = self.rules.globs().iter().map(Rules::path);
         let mut globs: Vec<_> = globs.map(|glob| self.glob_status(glob, count(glob))).collect();
         globs.sort_by(|a, b| a.path.cmp(&b.path));
         Compliance {
@@ -178,38 +203,41 @@ impl Evaluator {
         let mut gone = Vec::new();
         let (session, forget) = (self.session, &mut self.forget);
         self.paths.retain(|path, known| {
-            let Some(rule) = rules.for_path(path) else {
+            let Some(rules) = rules.for_path(path) else {
                 unschedule(forget, path, known);
                 return false;
             };
-            if !known.rule.is_glob() && rule.is_glob() && known.is_absent() {
+            if !known.is_match() && rules.is_glob() && known.is_absent() {
                 // It was in spec without being there: no match of the glob has vanished.
-                out.push(EvaluatorOutput::Forgotten(Arc::clone(path), Forgetting::Unasked));
+                out.extend(known.forgotten(path, Forgetting::Unasked));
                 return false;
             }
-            if !known.rule.judges_like(rule) {
-                if !rule.is_glob() {
-                    unschedule(forget, path, known);
-                }
-                if known.forget_at.is_none() {
-                    known.since = now.wall;
-                } else if known.session == session {
-                    gone.push(Arc::clone(path));
-                }
-                (known.judged, known.unreadable, known.session) = (None, None, 0);
-                out.push(EvaluatorOutput::StalePath(Arc::clone(path)));
+            if known.are_judged_like(rules) {
+                known
+                    .rules
+                    .iter_mut()
+                    .zip(rules.iter())
+                    .for_each(|(judged, rule)| judged.rule = Arc::clone(rule));
+                return true;
             }
-            known.rule = Arc::clone(rule);
+            if !rules.is_glob() {
+                unschedule(forget, path, known);
+            }
+            if known.forget_at.is_some() && known.session == session {
+                gone.push(Arc::clone(path));
+            }
+            known.change_rules(rules, now);
+            out.extend(known.stale(path));
             true
         });
-        let fresh = rules.exact().filter(|rule| !self.paths.contains_key(&rule.path));
+        let fresh = rules.exact().filter(|rules| !self.paths.contains_key(rules.path()));
         // Put in all at once they fill the map's nodes, which single insertions leave half empty.
-        let mut fresh = fresh.map(|rule| (Arc::clone(&rule.path), Path::new(rule, now))).collect();
+        let mut fresh = fresh.map(|rules| (Arc::clone(rules.path()), Path::new(rules, now))).collect();
         self.paths.append(&mut fresh);
-        self.expanded.retain(|glob| rules.globs().iter().any(|rule| rule.path == *glob));
+        self.expanded.retain(|glob| rules.globs().iter().any(|rules| rules.path() == glob));
         self.rules = rules;
         self.fresh_named =
-            self.paths.values().filter(|known| self.is_fresh(known) && !known.rule.is_glob()).count();
+            self.paths.values().filter(|known| self.is_fresh(known) && !known.is_match()).count();
         if self.down.is_some() {
             return;
         }
@@ -218,14 +246,18 @@ impl Evaluator {
         }
     }
 
-    fn adopt(&mut self, path: Arc<str>, since: SystemTime, now: Now) {
-        let Some(rule) = self.rules.for_path(&path) else { return };
-        self.paths.entry(path).or_insert_with(|| Path { since, ..Path::new(rule, now) });
+    fn adopt(&mut self, key: &AlertKey, since: SystemTime, now: Now) {
+        let Some(rules) = self.rules.for_path(&key.path) else { return };
+        let known = self.paths.entry(Arc::clone(&key.path)).or_insert_with(|| Path::new(rules, now));
+        let mut judged = known.rules.iter_mut().filter(|judged| judged.judgement == Judgement::None);
+        if let Some(judged) = judged.find(|judged| judged.rule.terms.name == key.name) {
+            judged.since = since;
+        }
     }
 
     /// All matches of a glob were read in this session, so a match of before that was not is gone.
     fn judge_vanished(&mut self, glob: &Arc<str>, now: Now, out: &mut Vec<EvaluatorOutput>) {
-        let stale = |known: &Path| known.rule.path == *glob && known.session != self.session;
+        let stale = |known: &Path| known.pattern() == &**glob && known.session != self.session;
         let gone = self.below(beginning(glob)).filter(|(_, known)| stale(known));
         for path in gone.map(|(path, _)| Arc::clone(path)).collect::<Vec<_>>() {
             self.judge_gone(path, now, out);
@@ -246,7 +278,7 @@ impl Evaluator {
         let there = self.below(place.trim_end_matches('/'));
         let gone = there.filter(|(_, known)| {
             let is_gone = known.forget_at.is_some() && known.session == self.session;
-            is_gone && is_place(&known.rule.path, place)
+            is_gone && is_place(known.pattern(), place)
         });
         for path in gone.map(|(path, _)| Arc::clone(path)).collect::<Vec<_>>() {
             self.judge_gone(path, now, out);
@@ -256,14 +288,15 @@ impl Evaluator {
     /// No reading of this session shows the match. It is gone, unless it may be where nothing can be listed.
     fn judge_gone(&mut self, path: Arc<str>, now: Now, out: &mut Vec<EvaluatorOutput>) {
         let known = self.paths.get(&path);
-        let Some(reason) = known.and_then(|known| self.hidden(&path, &known.rule.path)) else {
+        let Some(reason) = known.and_then(|known| self.hidden(&path, known.pattern())) else {
             return self.judge(path, &Reading::Missing, now, out);
         };
         let session = self.session;
         if let Some(known) = self.paths.get_mut(&path) {
-            (known.unreadable, known.session) = (Some(reason), session);
+            known.rules.iter_mut().for_each(|judged| judged.unreadable = Some(Arc::clone(&reason)));
+            known.session = session;
             schedule(&mut self.forget, &path, known, now);
-            out.push(EvaluatorOutput::StalePath(path));
+            out.extend(known.stale(&path));
         }
     }
 
@@ -279,9 +312,9 @@ impl Evaluator {
     }
 
     fn judge(&mut self, path: Arc<str>, reading: &Reading, now: Now, out: &mut Vec<EvaluatorOutput>) {
-        let Some(rule) = self.rules.for_path(&path).cloned() else { return };
+        let Some(rules) = self.rules.for_path(&path) else { return };
         let nameable = path.len() <= LONGEST;
-        if *reading == Reading::Missing && rule.is_glob() && (rule.terms.specs.is_empty() || !nameable) {
+        if *reading == Reading::Missing && rules.is_glob() && (rules.ask_nothing() || !nameable) {
             return self.forget_path(path, Forgetting::Unasked, out);
         }
         if !self.paths.contains_key(&path) {
@@ -289,14 +322,14 @@ impl Evaluator {
             if *reading == Reading::Missing {
                 return;
             }
-            self.paths.insert(Arc::clone(&path), Path::new(&rule, now));
+            self.paths.insert(Arc::clone(&path), Path::new(rules, now));
         }
         if !nameable {
             // Nothing of it could be written into the ledger.
             let reason = format!("name too long: {} bytes, and at most {LONGEST} are watched", path.len());
-            return self.judge_reading(path, &rule, &Reading::Unreadable(reason.into()), now, out);
+            return self.judge_reading(path, &Reading::Unreadable(reason.into()), now, out);
         }
-        self.judge_reading(path, &rule, reading, now, out);
+        self.judge_reading(path, reading, now, out);
         if self.forget.len() > VANISHED
             && let Some((_, path)) = self.forget.first().cloned()
         {
@@ -304,57 +337,34 @@ impl Evaluator {
         }
     }
 
-    fn judge_reading(
-        &mut self,
-        path: Arc<str>,
-        rule: &Arc<Rule>,
-        reading: &Reading,
-        now: Now,
-        out: &mut Vec<EvaluatorOutput>,
-    ) {
+    fn judge_reading(&mut self, path: Arc<str>, reading: &Reading, now: Now, out: &mut Vec<EvaluatorOutput>) {
         let session = self.session;
         let Some(known) = self.paths.get_mut(&path) else { return };
         let first = known.session != session;
         (known.session, known.missing) = (session, *reading == Reading::Missing);
-        self.fresh_named += usize::from(first && !rule.is_glob());
-        if rule.is_glob() && *reading == Reading::Missing {
+        self.fresh_named += usize::from(first && !known.is_match());
+        let vanished = known.is_match() && *reading == Reading::Missing;
+        if vanished {
             schedule(&mut self.forget, &path, known, now);
         } else {
             unschedule(&mut self.forget, &path, known);
         }
-        let error = match verdict(rule, reading) {
-            Verdict::Ok => None,
-            Verdict::Violated(violations) => Some(Arc::<str>::from(message::violations(&violations))),
-            Verdict::Unreadable(reason) => {
-                if known.unreadable.replace(reason).is_none() {
-                    known.since = now.wall;
-                }
-                out.push(EvaluatorOutput::StalePath(path));
-                return;
-            }
+        known.children = match reading {
+            Reading::Unreadable(_) => known.children,
+            Reading::Missing | Reading::Present { .. } => count(reading),
         };
-        let children = count(reading);
-        let left = known.note_children(reading, error.is_some());
-        let was = known.judged.replace(Judgement { error: error.clone(), children });
-        let readable_again = known.unreadable.take().is_some();
-        let same = was.as_ref().is_some_and(|was| was.error == error);
-        if was.as_ref().is_none_or(|was| was.error.is_some() != error.is_some()) {
-            self.transitions += u64::from(was.is_some());
-            if was.is_some() || error.is_none() || known.forget_at.is_none() {
-                known.since = now.wall;
-            }
+        let seen = Seen { path: &path, reading, first, vanished, now };
+        let mut changed = false;
+        for judged in known.rules.iter_mut() {
+            changed |= judged.observe(seen, out);
         }
-        if first || readable_again || !same {
-            let state = error.map_or(State::Ok, |message| State::Error { message, left });
-            let rule = Arc::clone(rule);
-            out.push(EvaluatorOutput::Transition(Transition { path, rule, state, children }));
-        }
+        self.transitions += u64::from(changed);
     }
 
     fn forget_path(&mut self, path: Arc<str>, why: Forgetting, out: &mut Vec<EvaluatorOutput>) {
         let Some(mut known) = self.paths.remove(&path) else { return };
         unschedule(&mut self.forget, &path, &mut known);
-        out.push(EvaluatorOutput::Forgotten(path, why));
+        out.extend(known.forgotten(&path, why));
     }
 
     fn is_fresh(&self, known: &Path) -> bool {
@@ -362,22 +372,28 @@ impl Evaluator {
     }
 
     fn status(&self, path: &Arc<str>, known: &Path) -> PathStatus {
-        let children = known.judged.as_ref().and_then(|judged| judged.children);
-        let state = self.state(known);
+        let states = known.rules.map(|judged| self.state(known, judged));
+        let rules = known.rules.iter().zip(states.iter());
+        let rules = rules.filter_map(|(judged, state)| judged.status(state.clone()));
         PathStatus {
             path: Arc::clone(path),
-            rule: Arc::clone(&known.rule.path),
-            state,
-            children,
-            since: known.since,
+            rule: Arc::clone(&known.rules.first().rule.path),
+            since: known.since(&states),
+            state: sum(&states),
+            children: known.children,
+            rules: rules.collect(),
         }
     }
 
-    fn state(&self, known: &Path) -> PathState {
+    fn state(&self, known: &Path, judged: &Judged) -> PathState {
         if self.is_fresh(known) {
-            return known.fresh_state();
+            return judged.fresh_state();
         }
-        let last = known.judged.as_ref().map(|judged| judged.error.as_deref().unwrap_or("in spec"));
+        let last = match &judged.judgement {
+            Judgement::None => None,
+            Judgement::Ok => Some("in spec"),
+            Judgement::Error(words) => Some(&**words),
+        };
         PathState::Unknown(match (&self.down, last) {
             (None, None) => "not read yet".into(),
             (None, Some(last)) => format!("not read yet since the reconnect; last known: {last}").into(),
@@ -388,54 +404,146 @@ impl Evaluator {
         })
     }
 
-    fn glob_status(&self, glob: &Rule, matches: u32) -> PathStatus {
-        let shut = self.unlisted.iter().find(|(place, _)| is_place(&glob.path, place));
+    fn glob_status(&self, glob: &Arc<str>, matches: u32) -> PathStatus {
+        let shut = self.unlisted.iter().find(|(place, _)| is_place(glob, place));
         let state = match (&self.down, shut) {
             (None, Some((place, reason))) => PathState::Unknown(unlisted_words(place, reason)),
-            (None, None) if self.expanded.contains(&glob.path) => PathState::Ok,
+            (None, None) if self.expanded.contains(glob) => PathState::Ok,
             (None, None) => PathState::Unknown("not read yet".into()),
             (Some(reason), _) => {
                 PathState::Unknown(format!("connection to ZooKeeper lost ({reason})").into())
             }
         };
         PathStatus {
-            path: Arc::clone(&glob.path),
-            rule: Arc::clone(&glob.path),
+            path: Arc::clone(glob),
+            rule: Arc::clone(glob),
             state,
             children: Some(matches),
             since: SystemTime::UNIX_EPOCH,
+            rules: Box::default(),
         }
     }
 }
 
 impl Path {
-    fn new(rule: &Arc<Rule>, now: Now) -> Self {
+    fn new(rules: &Rules, now: Now) -> Self {
         Self {
-            rule: Arc::clone(rule),
-            judged: None,
+            rules: rules.map(|rule| Judged::new(rule, now.wall)),
+            children: None,
             session: 0,
             missing: false,
-            unreadable: None,
-            compliant: None,
-            since: now.wall,
             forget_at: None,
         }
     }
 
-    /// Whether it was missing when it was read last, and that was in spec.
-    fn is_absent(&self) -> bool {
-        self.missing && self.judged.as_ref().is_some_and(|judged| judged.error.is_none())
+    /// The path of its rules as written.
+    fn pattern(&self) -> &str {
+        &self.rules.first().rule.path
     }
 
-    /// How it stands, if it was read in this session.
+    /// Whether it is a glob's.
+    fn is_match(&self) -> bool {
+        self.rules.first().rule.is_glob()
+    }
+
+    /// Whether it was missing when it was read last, and that was in spec.
+    fn is_absent(&self) -> bool {
+        self.missing && self.rules.iter().all(|judged| judged.judgement == Judgement::Ok)
+    }
+
+    /// Whether other rules judge every reading as its own do.
+    fn are_judged_like(&self, rules: &Rules) -> bool {
+        self.rules.count() == rules.count()
+            && self.rules.iter().zip(rules.iter()).all(|(judged, rule)| judged.rule.judges_like(rule))
+    }
+
+    /// Other rules hold from now on, by which it has yet to be judged. What is gone has been so since before.
+    fn change_rules(&mut self, rules: &Rules, now: Now) {
+        let since = |judged: &Judged| if self.forget_at.is_some() { judged.since } else { now.wall };
+        self.rules = rules.map(|rule| {
+            let mut before = self.rules.iter().filter(|judged| judged.rule.terms.name == rule.terms.name);
+            let before = before.next().unwrap_or(self.rules.first());
+            Judged { compliant: before.compliant.clone(), ..Judged::new(rule, since(before)) }
+        });
+        (self.children, self.session) = (None, 0);
+    }
+
+    /// What was told of its alerts does not hold any more.
+    fn stale<'a>(&'a self, path: &'a Arc<str>) -> impl Iterator<Item = EvaluatorOutput> + 'a {
+        self.rules.iter().map(|judged| EvaluatorOutput::StaleAlert(judged.rule.key(path)))
+    }
+
+    fn forgotten<'a>(
+        &'a self,
+        path: &'a Arc<str>,
+        why: Forgetting,
+    ) -> impl Iterator<Item = EvaluatorOutput> + 'a {
+        self.rules.iter().map(move |judged| EvaluatorOutput::Forgotten(judged.rule.key(path), why))
+    }
+
+    /// Since when it stands as it does, given how its rules see it: since the first that is out of spec fell out of it,
+    /// or since the last came back.
+    fn since(&self, states: &OneOrMany<PathState>) -> SystemTime {
+        let is_error = |state: &PathState| matches!(state, PathState::Error(_));
+        let rules = self.rules.iter().zip(states.iter());
+        let wrong = rules.filter(|(_, state)| is_error(state)).map(|(judged, _)| judged.since);
+        let first = self.rules.first().since;
+        wrong.min().unwrap_or_else(|| self.rules.iter().map(|judged| judged.since).max().unwrap_or(first))
+    }
+}
+
+impl Judged {
+    fn new(rule: &Arc<Rule>, since: SystemTime) -> Self {
+        Self { rule: Arc::clone(rule), judgement: Judgement::None, unreadable: None, compliant: None, since }
+    }
+
+    /// Judges a reading. Returns whether the path has changed from in spec to out of it, or back.
+    fn observe(&mut self, seen: Seen<'_>, out: &mut Vec<EvaluatorOutput>) -> bool {
+        let key = self.rule.key(seen.path);
+        let judgement = match verdict(&self.rule, seen.reading) {
+            Verdict::Ok => Judgement::Ok,
+            Verdict::Violated(violations) => Judgement::Error(message::violations(&violations).into()),
+            Verdict::Unreadable(reason) => {
+                if self.unreadable.replace(reason).is_none() {
+                    self.since = seen.now.wall;
+                }
+                out.push(EvaluatorOutput::StaleAlert(key));
+                return false;
+            }
+        };
+        let left = self.note_children(seen.reading, judgement != Judgement::Ok);
+        let was = std::mem::replace(&mut self.judgement, judgement.clone());
+        let readable_again = self.unreadable.take().is_some();
+        let changed = discriminant(&was) != discriminant(&judgement);
+        let is_known = was != Judgement::None;
+        if changed && (is_known || judgement == Judgement::Ok || !seen.vanished) {
+            self.since = seen.now.wall;
+        }
+        if seen.first || readable_again || was != judgement {
+            let state = match judgement {
+                Judgement::None | Judgement::Ok => State::Ok,
+                Judgement::Error(message) => State::Error { message, left },
+            };
+            let (rule, children) = (Arc::clone(&self.rule), count(seen.reading));
+            out.push(EvaluatorOutput::Transition(Transition { key, rule, state, children }));
+        }
+        changed && is_known
+    }
+
+    /// How the path stands by it, if it was read in this session.
     fn fresh_state(&self) -> PathState {
         if let Some(reason) = &self.unreadable {
             return PathState::Unknown(Arc::clone(reason));
         }
-        match self.judged.as_ref().and_then(|judged| judged.error.as_ref()) {
-            Some(error) => PathState::Error(Arc::clone(error)),
-            None => PathState::Ok,
+        match &self.judgement {
+            Judgement::Error(words) => PathState::Error(Arc::clone(words)),
+            Judgement::None | Judgement::Ok => PathState::Ok,
         }
+    }
+
+    fn status(&self, state: PathState) -> Option<RuleStatus> {
+        let name = self.rule.terms.name.clone()?;
+        Some(RuleStatus { name, state, since: self.since })
     }
 
     /// Remembers the children of a path that is in spec; of one that is not, tells which of them left.
@@ -456,14 +564,39 @@ impl Path {
     }
 }
 
+/// How a path stands by all of its rules: out of spec if it is by any, and known to be in spec if it is by all.
+fn sum(states: &OneOrMany<PathState>) -> PathState {
+    if let OneOrMany::One(state) = states {
+        return state.clone();
+    }
+    let (mut errors, mut unknowns) = (Vec::new(), Vec::new());
+    for state in states.iter() {
+        match state {
+            PathState::Ok => {}
+            PathState::Error(words) => errors.push(&**words),
+            // What cannot be read is so for all rules.
+            PathState::Unknown(words) if unknowns.contains(&&**words) => {}
+            PathState::Unknown(words) => unknowns.push(&**words),
+        }
+    }
+    match (&errors[..], &unknowns[..]) {
+        ([], []) => PathState::Ok,
+        ([], unknowns) => PathState::Unknown(unknowns.join("; ").into()),
+        (errors, _) => PathState::Error(errors.join("; ").into()),
+    }
+}
+
 /// Has a vanished match forgotten in time, if that is not planned already.
 fn schedule(forget: &mut BTreeSet<(Instant, Arc<str>)>, path: &Arc<str>, known: &mut Path, now: Now) {
     if known.forget_at.is_some() {
         return;
     }
     // One that was adopted vanished in another agent's time, at the latest when its incident began.
-    let vanished = if known.judged.is_none() { now.mono_at(known.since) } else { now.mono };
-    let at = vanished + known.rule.terms.forget_after;
+    let unjudged = known.rules.iter().filter(|judged| judged.judgement == Judgement::None);
+    let vanished = unjudged.map(|judged| judged.since).max().map_or(now.mono, |since| now.mono_at(since));
+    // Its alerts go together, and none before its time.
+    let wait = known.rules.iter().map(|judged| judged.rule.terms.forget_after).max().unwrap_or_default();
+    let at = vanished + wait;
     known.forget_at = Some(at);
     forget.insert((at, Arc::clone(path)));
 }

@@ -1,12 +1,13 @@
 //! The ledger: which incidents somebody has yet to hear of, and how far each receiver is.
 //!
-//! One entry is one path. It is written by the agent that holds the lease and outlives it, so that the next
+//! One entry is one alert. It is written by the agent that holds the lease and outlives it, so that the next
 //! leader neither forgets nor repeats.
 
 use super::small_map::SmallMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::alert_key::AlertKey;
 use super::receiver::ReceiverId;
 
 /// The longest stored entry, in bytes. A server ends the session of who sends it more than 1 MB at once (its
@@ -17,7 +18,7 @@ pub const ENTRY_MAX: usize = 512 * 1024;
 /// [`ENTRY_MAX`], at 300 bytes a receiver.
 pub const RECEIVERS_MAX: usize = 1500;
 
-/// What is known of one path and its incident, which is open or over. The ledger keeps a [`Progress`] of each receiver; who leads
+/// What is known of one alert and its incident, which is open or over. The ledger keeps a [`Progress`] of each receiver; who leads
 /// keeps more in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry<R = Progress> {
@@ -26,9 +27,9 @@ pub struct Entry<R = Progress> {
     pub epoch: u64,
     /// The incident that is open, or was last.
     pub incident: Arc<str>,
-    /// The path.
-    pub path: Arc<str>,
-    /// When it fell out of spec.
+    /// The alert.
+    pub key: AlertKey,
+    /// When its path fell out of spec.
     pub since: SystemTime,
     /// When it came back, if it did and somebody has yet to hear of it.
     pub until: Option<SystemTime>,
@@ -49,7 +50,7 @@ impl<R> Entry<R> {
         Entry {
             epoch: self.epoch,
             incident: Arc::clone(&self.incident),
-            path: Arc::clone(&self.path),
+            key: self.key.clone(),
             since: self.since,
             until: self.until,
             receivers: receivers.collect(),
@@ -128,8 +129,8 @@ pub struct Write {
     pub id: u64,
     /// The lease that the write is made under; it is not carried out under another.
     pub epoch: u64,
-    /// The path of the entry.
-    pub path: Arc<str>,
+    /// The alert that the entry is of.
+    pub key: AlertKey,
     /// What to do.
     pub change: Change,
 }

@@ -24,6 +24,8 @@ pub struct Item {
     pub incident: Arc<str>,
     /// The znode's path.
     pub path: Arc<str>,
+    /// The name of the rule, if the path has several.
+    pub rule: Option<Arc<str>>,
     /// What is told.
     pub kind: Kind,
     /// The violation in words, as it was when the alert fired or is now.
@@ -51,7 +53,9 @@ impl Item {
         let description = self.description.as_deref().map_or(0, str::len);
         let notes: usize = self.notes.iter().map(String::len).sum();
         let left: usize = self.left.names.iter().map(|name| name.len() + 2).sum();
-        let words = self.path.len() + self.message.len() + self.incident.len() + description + notes + left;
+        let rule = self.rule.as_deref().map_or(0, str::len);
+        let words =
+            self.path.len() + rule + self.message.len() + self.incident.len() + description + notes + left;
         FIELDS + 3 * words
     }
 }

@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 pub mod alert;
+pub mod alert_key;
 pub mod children;
 pub mod dispatcher;
 pub mod duration;
@@ -18,6 +19,7 @@ pub mod ledger;
 pub mod message;
 pub mod notifier;
 pub mod observation;
+pub mod one_or_many;
 pub mod path;
 pub mod reading;
 pub mod receiver;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::alert_key::AlertKey;
 use super::reading::Reading;
 use super::rule::RuleSet;
 
@@ -26,8 +27,8 @@ pub enum Observation {
     },
     /// A path that a glob matches has an open incident from before: it stands as vanished until it is seen.
     Adopted {
-        /// The concrete path.
-        path: Arc<str>,
+        /// The alert of the incident.
+        key: AlertKey,
         /// When it fell out of spec.
         since: SystemTime,
     },

@@ -196,6 +196,7 @@ mod tests {
         Item {
             incident: "i1".into(),
             path: path.into(),
+            rule: None,
             kind,
             message: "Found children (0) less than minimum (1)".into(),
             since: UNIX_EPOCH + Duration::from_secs(1_401_553_225),

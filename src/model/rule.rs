@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::judge::Specs;
+use super::alert_key::AlertKey;
+use super::judge::{Needs, Specs};
+use super::one_or_many::OneOrMany;
 use super::receiver::ReceiverId;
 
 /// One rule of the configuration, valid by construction.
@@ -20,6 +22,8 @@ pub struct Rule {
 /// What a rule says of its path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Terms {
+    /// What tells it from the path's other rules; each has one if there are several.
+    pub name: Option<Arc<str>>,
     /// What must hold, all of it.
     pub specs: Specs,
     /// How long a path must be out of spec before it alerts.
@@ -42,9 +46,53 @@ impl Rule {
         is_glob(&self.path)
     }
 
-    /// Whether `other` judges every reading as this one does: then a judgement by one holds for the other.
+    /// Whether `other` judges every reading as this one does, for the same alert: then a judgement by one holds for the
+    /// other.
     pub fn judges_like(&self, other: &Self) -> bool {
-        self.is_glob() == other.is_glob() && self.terms.specs == other.terms.specs
+        self.terms.name == other.terms.name
+            && self.is_glob() == other.is_glob()
+            && self.terms.specs == other.terms.specs
+    }
+
+    /// Its alert for a concrete path.
+    pub fn key(&self, path: &Arc<str>) -> AlertKey {
+        AlertKey { path: Arc::clone(path), name: self.terms.name.clone() }
+    }
+}
+
+/// All rules that the configuration has for one path or glob: one, or several with a name each.
+pub type Rules = OneOrMany<Arc<Rule>>;
+
+impl Rules {
+    /// Their path as written.
+    pub fn path(&self) -> &Arc<str> {
+        &self.first().path
+    }
+
+    /// Whether that holds a `*`.
+    pub fn is_glob(&self) -> bool {
+        self.first().is_glob()
+    }
+
+    /// What has to be read to judge by all of them.
+    pub fn needs(&self) -> Needs {
+        let needs = self.iter().map(|rule| rule.terms.specs.needs());
+        needs.fold(Needs::default(), Needs::with)
+    }
+
+    /// Whether these make of every reading what `other` do.
+    pub fn judge_like(&self, other: &Self) -> bool {
+        self.count() == other.count() && self.iter().zip(other.iter()).all(|(a, b)| a.judges_like(b))
+    }
+
+    /// Whether none of them asks for anything.
+    pub fn ask_nothing(&self) -> bool {
+        self.iter().all(|rule| rule.terms.specs.is_empty())
+    }
+
+    /// The rule of this name.
+    pub fn named(&self, name: Option<&str>) -> Option<&Arc<Rule>> {
+        self.iter().find(|rule| rule.terms.name.as_deref() == name)
     }
 }
 
@@ -98,37 +146,42 @@ pub fn level_matches(pattern: &str, name: &str) -> bool {
 /// All rules of one configuration, and which of them a concrete path belongs to.
 #[derive(Debug, Default)]
 pub struct RuleSet {
-    exact: HashMap<Arc<str>, Arc<Rule>>,
+    exact: HashMap<Arc<str>, Rules>,
     /// The longest first, of those the one with fewer stars, then by name, so that the first match is the one that counts.
-    globs: Vec<Arc<Rule>>,
+    globs: Vec<Rules>,
     /// The places of globs in that order, by what they begin with and how many levels they have: with a thousand globs
     /// few can match a path.
     by_beginning: HashMap<(Box<str>, usize), Vec<usize>>,
 }
 
 impl RuleSet {
-    /// Sorts rules into those by name and globs. Of two with one path the last stays; the configuration
-    /// refuses duplicates before.
+    /// Sorts rules into those by name and globs. Of those with one path each that has a name of its own stays, in this
+    /// order; of others the last. The configuration refuses duplicates before.
     pub fn new(rules: Vec<Rule>) -> Self {
-        let (mut globs, exact): (Vec<_>, Vec<_>) =
+        let (globs, exact): (Vec<_>, Vec<_>) =
             rules.into_iter().map(Arc::new).partition(|rule| rule.is_glob());
-        let stars = |rule: &Rule| rule.path.matches('*').count();
-        globs.sort_by_key(|rule| (Reverse(rule.path.len()), stars(rule), Arc::clone(&rule.path)));
+        let mut globs: Vec<_> = by_path(globs).into_values().collect();
+        let stars = |rules: &Rules| rules.path().matches('*').count();
+        globs.sort_by_key(|rules| (Reverse(rules.path().len()), stars(rules), Arc::clone(rules.path())));
         let mut by_beginning = HashMap::<_, Vec<usize>>::new();
         for (place, glob) in globs.iter().enumerate() {
-            let key = (beginning(&glob.path).into(), levels(&glob.path));
+            let key = (beginning(glob.path()).into(), levels(glob.path()));
             by_beginning.entry(key).or_default().push(place);
         }
-        let exact = exact.into_iter().map(|rule| (Arc::clone(&rule.path), rule)).collect();
-        Self { exact, globs, by_beginning }
+        Self { exact: by_path(exact), globs, by_beginning }
     }
 
-    /// The rule that a concrete path belongs to: the one that names it, else the longest glob.
-    pub fn for_path(&self, path: &str) -> Option<&Arc<Rule>> {
+    /// The rules that a concrete path belongs to: those that name it, else those of the longest glob.
+    pub fn for_path(&self, path: &str) -> Option<&Rules> {
         self.exact.get(path).or_else(|| self.glob_for(path))
     }
 
-    fn glob_for(&self, path: &str) -> Option<&Arc<Rule>> {
+    /// The rule of an alert.
+    pub fn rule(&self, key: &AlertKey) -> Option<&Arc<Rule>> {
+        self.for_path(&key.path)?.named(key.name.as_deref())
+    }
+
+    fn glob_for(&self, path: &str) -> Option<&Rules> {
         if self.globs.is_empty() {
             return None;
         }
@@ -136,22 +189,22 @@ impl RuleSet {
         let beginnings = path.match_indices('/').map(|(at, _)| &path[..at]);
         let places = beginnings.filter_map(|beginning| self.by_beginning.get(&(beginning.into(), levels)));
         let matching = places.filter_map(|places| {
-            places.iter().copied().find(|place| glob_matches(&self.globs[*place].path, path))
+            places.iter().copied().find(|place| glob_matches(self.globs[*place].path(), path))
         });
         matching.min().map(|place| &self.globs[place])
     }
 
     /// The rules that name one path each, in no order.
-    pub fn exact(&self) -> impl Iterator<Item = &Arc<Rule>> {
+    pub fn exact(&self) -> impl Iterator<Item = &Rules> {
         self.exact.values()
     }
 
     /// The globs, the longest first.
-    pub fn globs(&self) -> &[Arc<Rule>] {
+    pub fn globs(&self) -> &[Rules] {
         &self.globs
     }
 
-    /// How many rules there are.
+    /// How many paths and globs have rules.
     pub fn len(&self) -> usize {
         self.exact.len() + self.globs.len()
     }
@@ -160,6 +213,27 @@ impl RuleSet {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+fn by_path(rules: Vec<Arc<Rule>>) -> HashMap<Arc<str>, Rules> {
+    let mut all = HashMap::<Arc<str>, Rules>::with_capacity(rules.len());
+    for rule in rules {
+        let path = Arc::clone(&rule.path);
+        let others = all.remove(&path).filter(|others| {
+            let has_name = |rule: &Arc<Rule>| rule.terms.name.is_some();
+            has_name(&rule)
+                && others.iter().all(has_name)
+                && others.named(rule.terms.name.as_deref()).is_none()
+        });
+        all.insert(
+            path,
+            match others {
+                Some(others) => others.with(rule),
+                None => Rules::One(rule),
+            },
+        );
+    }
+    all
 }
 
 #[cfg(test)]

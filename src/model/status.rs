@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::alert_key::AlertKey;
 use super::lease::LeaseStage;
 use super::receiver::ReceiverId;
+use super::rule::glob_matches;
 
 /// What the evaluator knows of all paths. Written by the evaluator thread.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +37,19 @@ pub struct PathStatus {
     pub state: PathState,
     /// How many children it has, if that was read; for a glob, how many paths it matches.
     pub children: Option<u32>,
+    /// Since when it stands so.
+    pub since: SystemTime,
+    /// How it stands by each of its rules, in the order of the configuration; empty if its rule has no name.
+    pub rules: Box<[RuleStatus]>,
+}
+
+/// How a path stands by one of several rules.
+#[derive(Clone, Debug)]
+pub struct RuleStatus {
+    /// The rule's name.
+    pub name: Arc<str>,
+    /// How the path stands by it.
+    pub state: PathState,
     /// Since when it stands so.
     pub since: SystemTime,
 }
@@ -85,12 +100,20 @@ impl Histogram {
 /// What the alert thread knows. Written by the alert thread.
 #[derive(Clone, Debug, Default)]
 pub struct Alerts {
-    /// Every alert that is not inactive, by path.
-    pub open: BTreeMap<Arc<str>, AlertStatus>,
+    /// Every alert that is not inactive.
+    pub open: BTreeMap<AlertKey, AlertStatus>,
     /// Every receiver of the configuration.
     pub receivers: BTreeMap<ReceiverId, ReceiverStatus>,
     /// The silences in force.
     pub silences: Vec<Silence>,
+}
+
+impl Alerts {
+    /// Those of one path, by the names of their rules.
+    pub fn of(&self, path: &Arc<str>) -> impl Iterator<Item = (&AlertKey, &AlertStatus)> {
+        let from = self.open.range(AlertKey::unnamed(Arc::clone(path))..);
+        from.take_while(move |(key, _)| key.path == *path)
+    }
 }
 
 /// One alert that is not inactive.
@@ -104,15 +127,15 @@ pub struct AlertStatus {
     pub incident: Option<Arc<str>>,
 }
 
-/// Where an alert is; `inactive` is not listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where an alert is, the worst last; `inactive` is not listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AlertPhase {
     /// Out of spec, not for long enough.
     Pending,
-    /// Out of spec for long enough: told, or to be told.
-    Firing,
     /// Back in spec, not for long enough.
     Recovering,
+    /// Out of spec for long enough: told, or to be told.
+    Firing,
 }
 
 /// How one receiver does.
@@ -137,7 +160,8 @@ pub struct ReceiverStatus {
 pub struct Silence {
     /// Its znode's name.
     pub id: Arc<str>,
-    /// A path or glob.
+    /// A path or glob: all alerts of the paths that it matches. With `@` and a name behind it, those of rules with that
+    /// name alone.
     pub path: Arc<str>,
     /// When it ends, by the wall clock.
     pub until: SystemTime,
@@ -145,6 +169,17 @@ pub struct Silence {
     pub comment: Arc<str>,
     /// Who made it.
     pub by: Arc<str>,
+}
+
+impl Silence {
+    /// Whether an alert is silenced by it, while it is in force.
+    pub fn covers(&self, key: &AlertKey) -> bool {
+        let of_this_name = || {
+            let (path, name) = self.path.rsplit_once('@')?;
+            (key.name.as_deref() == Some(name)).then(|| glob_matches(path, &key.path))
+        };
+        glob_matches(&self.path, &key.path) || of_this_name().unwrap_or(false)
+    }
 }
 
 /// The connection to ZooKeeper. Written by the session thread.

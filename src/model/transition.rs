@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use super::alert_key::AlertKey;
 use super::children::Left;
 use super::rule::{Rule, RuleSet};
 
-/// One path was judged. Told when the judgement or its words change, and at the first reading of each session,
+/// One path was judged by one rule. Told when the judgement or its words change, and at the first reading of each session,
 /// so that the alert side knows that what it holds is fresh.
 #[derive(Clone, Debug)]
 pub struct Transition {
-    /// The concrete path.
-    pub path: Arc<str>,
+    /// The alert: the concrete path, and the rule's name.
+    pub key: AlertKey,
     /// The rule it was judged by.
     pub rule: Arc<Rule>,
     /// The judgement.
@@ -20,7 +21,7 @@ pub struct Transition {
 }
 
 /// A judgement of a path. There is none for a path that cannot be read: nothing is told of it, and what the
-/// alert side holds of it goes stale ([`EvaluatorOutput::Stale`], [`EvaluatorOutput::StalePath`]).
+/// alert side holds of it goes stale ([`EvaluatorOutput::Stale`], [`EvaluatorOutput::StaleAlert`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// In spec.
@@ -52,12 +53,12 @@ pub enum EvaluatorOutput {
     Rules(Arc<RuleSet>),
     /// A path was judged.
     Transition(Transition),
-    /// A vanished match of a glob is not watched for any more, for this reason.
-    Forgotten(Arc<str>, Forgetting),
+    /// A vanished match of a glob is not watched for any more, for this reason: told of each of its alerts.
+    Forgotten(AlertKey, Forgetting),
     /// The session is gone: all that was told before is stale until a new transition says otherwise.
     Stale,
-    /// One path can no longer be read: what was told of it is stale.
-    StalePath(Arc<str>),
+    /// A path can no longer be read or judged by a rule: what was told of this alert is stale.
+    StaleAlert(AlertKey),
     /// Entries of the alert ledger have come or gone, or may have. All that was read before has been told.
     LedgerChanged,
     /// Everything that rang before the barrier was set has been told.

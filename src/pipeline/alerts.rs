@@ -221,7 +221,7 @@ fn profile(receiver: &receiver::Receiver) -> Profile {
 
 fn snapshot(dispatcher: &Dispatcher, now: Now) -> Alerts {
     Alerts {
-        open: dispatcher.alert_status().map(|(path, status)| (Arc::clone(path), status)).collect(),
+        open: dispatcher.alert_status().map(|(key, status)| (key.clone(), status)).collect(),
         receivers: dispatcher.receiver_status().map(|(id, status)| (id.clone(), status)).collect(),
         silences: dispatcher.silences(now).cloned().collect(),
     }

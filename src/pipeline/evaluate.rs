@@ -6,6 +6,7 @@ use crossbeam_channel::{Receiver, Sender, select, tick};
 
 use super::pace::{PULSE, Publisher, at, earliest};
 use crate::clock::now;
+use crate::model::alert_key::AlertKey;
 use crate::model::evaluator::Evaluator;
 use crate::model::observation::Observation;
 use crate::model::status::Compliance;
@@ -54,24 +55,24 @@ pub fn evaluate(
 
 fn log_output(judged: &EvaluatorOutput) {
     match judged {
-        EvaluatorOutput::Transition(Transition { path, state: State::Ok, .. }) => {
-            log::debug!("{path}: in spec")
+        EvaluatorOutput::Transition(Transition { key, state: State::Ok, .. }) => {
+            log::debug!("{key}: in spec")
         }
-        EvaluatorOutput::Transition(Transition { path, state: State::Error { message, .. }, .. }) => {
-            log::info!("{path}: {message}");
+        EvaluatorOutput::Transition(Transition { key, state: State::Error { message, .. }, .. }) => {
+            log::info!("{key}: {message}");
         }
-        EvaluatorOutput::Forgotten(path, why) => log_forgotten(path, *why),
-        EvaluatorOutput::Rules(_) | EvaluatorOutput::Stale | EvaluatorOutput::StalePath(_) => {}
+        EvaluatorOutput::Forgotten(key, why) => log_forgotten(key, *why),
+        EvaluatorOutput::Rules(_) | EvaluatorOutput::Stale | EvaluatorOutput::StaleAlert(_) => {}
         EvaluatorOutput::LedgerChanged | EvaluatorOutput::Barrier(_) => {}
     }
 }
 
-fn log_forgotten(path: &str, why: Forgetting) {
+fn log_forgotten(key: &AlertKey, why: Forgetting) {
     match why {
-        Forgetting::Expired => log::warn!("{path}: gone for as long as its forget_after says, and forgotten"),
+        Forgetting::Expired => log::warn!("{key}: gone for as long as its forget_after says, and forgotten"),
         Forgetting::Crowded => {
-            log::warn!("{path}: gone, and forgotten to make room for others that are gone")
+            log::warn!("{key}: gone, and forgotten to make room for others that are gone")
         }
-        Forgetting::Unasked => log::debug!("{path}: gone, and forgotten, as nothing is asked of it"),
+        Forgetting::Unasked => log::debug!("{key}: gone, and forgotten, as nothing is asked of it"),
     }
 }

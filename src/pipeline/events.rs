@@ -5,14 +5,14 @@ use crate::model::dispatcher::Report;
 /// Logs one event. What needs an operator is a warning or an error; the rest is there for those who look.
 pub fn log(event: &Report) {
     match event {
-        Report::Pending(path) => log::info!("{path}: out of spec, pending"),
-        Report::Cancelled(path) => log::info!("{path}: back in spec before its cancel_timeout"),
-        Report::Firing(path, message) => log::warn!("{path}: {message}"),
-        Report::Recovering(path) => log::info!("{path}: back in spec, waiting for its keep_firing_for"),
-        Report::Relapsed(path) => log::info!("{path}: out of spec again before its keep_firing_for"),
-        Report::Resolved(path) => log::warn!("{path}: now in spec"),
-        Report::ToldLate(path) => {
-            log::warn!("{path}: was out of spec while no agent sent the alerts, and is told of now");
+        Report::Pending(key) => log::info!("{key}: out of spec, pending"),
+        Report::Cancelled(key) => log::info!("{key}: back in spec before its cancel_timeout"),
+        Report::Firing(key, message) => log::warn!("{key}: {message}"),
+        Report::Recovering(key) => log::info!("{key}: back in spec, waiting for its keep_firing_for"),
+        Report::Relapsed(key) => log::info!("{key}: out of spec again before its keep_firing_for"),
+        Report::Resolved(key) => log::warn!("{key}: now in spec"),
+        Report::ToldLate(key) => {
+            log::warn!("{key}: was out of spec while no agent sent the alerts, and is told of now");
         }
         Report::Leading(epoch, open) => {
             log::warn!("this agent sends the alerts now (lease {epoch}, {open} open)")
@@ -20,16 +20,16 @@ pub fn log(event: &Report) {
         Report::Following(epoch) => {
             log::warn!("this agent does not send the alerts any more (lease {epoch})")
         }
-        Report::Unreadable(path) => {
+        Report::Unreadable(key) => {
             log::warn!(
-                "{path}: its entry in the ledger cannot be read or understood, and is treated as absent"
+                "{key}: its entry in the ledger cannot be read or understood, and is treated as absent"
             );
         }
-        Report::Conflict(path) => log::info!("{path}: its entry in the ledger was changed by somebody else"),
-        Report::NotWritten(path, reason) => {
-            log::warn!("{path}: cannot write its entry in the ledger, and will try again: {reason}");
+        Report::Conflict(key) => log::info!("{key}: its entry in the ledger was changed by somebody else"),
+        Report::NotWritten(key, reason) => {
+            log::warn!("{key}: cannot write its entry in the ledger, and will try again: {reason}");
         }
-        Report::Collected(path) => log::info!("{path}: removed its entry in the ledger, as no rule names it"),
+        Report::Collected(key) => log::info!("{key}: removed its entry in the ledger, as no rule names it"),
         Report::Down(receiver, reason) => {
             log::error!("{receiver}: not delivered, and will try again: {reason}")
         }
@@ -44,9 +44,9 @@ pub fn log(event: &Report) {
         Report::Halved(receiver, count, reason) => {
             log::warn!("{receiver}: refused {count} at once, and gets them in halves: {reason}");
         }
-        Report::GaveUp(receiver, path) => log::error!("{receiver}: gave up telling of {path} after a day"),
-        Report::Dropped(receiver, count, path) => log::warn!(
-            "{receiver}: left the configuration, and is not told of the end of {count} alerts, {path} among them"
+        Report::GaveUp(receiver, key) => log::error!("{receiver}: gave up telling of {key} after a day"),
+        Report::Dropped(receiver, count, key) => log::warn!(
+            "{receiver}: left the configuration, and is not told of the end of {count} alerts, {key} among them"
         ),
         Report::Told(receiver, count) => log::info!("{receiver}: told of {count}"),
     }

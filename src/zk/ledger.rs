@@ -11,6 +11,7 @@ use zookeeper::{Acl, CreateMode, ZkError};
 
 use super::client::{Answer, Client, describe};
 use super::names::{self, Places};
+use crate::model::alert_key::AlertKey;
 use crate::model::ledger::{Change, ENTRY_MAX, Entry, Mark, Past, Progress, Stored, Write, Written};
 use crate::model::receiver::ReceiverId;
 use crate::published::Reader;
@@ -67,8 +68,8 @@ impl Refusal {
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub entries: Vec<Stored>,
-    /// Paths whose entry was not, and its version.
-    pub unreadable: Vec<(Arc<str>, i32)>,
+    /// Alerts whose entry was not, and its version.
+    pub unreadable: Vec<(AlertKey, i32)>,
 }
 
 /// The stored form of an entry.
@@ -78,6 +79,9 @@ struct Json {
     epoch: u64,
     incident: Arc<str>,
     path: Arc<str>,
+    /// The rule's name, if the path has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<Arc<str>>,
     /// Milliseconds since 1970.
     since: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -149,7 +153,8 @@ fn encode(entry: &Entry) -> Vec<u8> {
         v: FORMAT,
         epoch: entry.epoch,
         incident: Arc::clone(&entry.incident),
-        path: Arc::clone(&entry.path),
+        path: Arc::clone(&entry.key.path),
+        name: entry.key.name.clone(),
         since: millis(entry.since),
         until: entry.until.map(millis),
         message: Arc::clone(&entry.message),
@@ -190,14 +195,14 @@ fn beginning(text: &str, longest: usize) -> Arc<str> {
     text[..text.floor_char_boundary(longest)].into()
 }
 
-/// The entry that a znode's bytes hold, if they do and it is the one of this path. What is longer than any entry that is
+/// The entry that a znode's bytes hold, if they do and it is the one of this alert. What is longer than any entry that is
 /// written is none.
-fn decode(path: &str, bytes: &[u8]) -> Option<Entry> {
+fn decode(key: &AlertKey, bytes: &[u8]) -> Option<Entry> {
     if bytes.len() > ENTRY_MAX {
         return None;
     }
     let json: Json = serde_json::from_slice(bytes).ok()?;
-    if json.v < 1 || &*json.path != path {
+    if json.v < 1 || (&json.path, &json.name) != (&key.path, &key.name) {
         return None;
     }
     let receivers = json.receivers.into_iter().map(|(id, progress)| {
@@ -213,7 +218,7 @@ fn decode(path: &str, bytes: &[u8]) -> Option<Entry> {
     Some(Entry {
         epoch: json.epoch,
         incident: json.incident,
-        path: json.path,
+        key: key.clone(),
         since: time(json.since),
         until: json.until.map(time),
         message: json.message,
@@ -235,8 +240,8 @@ pub fn time(millis: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(millis.min(FAR))
 }
 
-fn place(places: &Places, path: &str) -> String {
-    format!("{}/{}", places.alerts, names::encode(path))
+fn place(places: &Places, key: &AlertKey) -> String {
+    format!("{}/{}", places.alerts, names::encode_alert(key))
 }
 
 /// Reads the whole ledger.
@@ -263,13 +268,16 @@ pub(super) fn load(client: &Client, places: &Places) -> Answer<Loaded> {
 fn load_part(client: &Client, places: &Places, names: &[String]) -> Answer<Loaded> {
     let mut part = Loaded::default();
     for name in names {
-        let Some(path) = names::decode(name) else {
-            log::warn!("{}/{name} is no entry of the ledger: its name is not that of a path", places.alerts);
+        let Some(key) = names::decode_alert(name) else {
+            log::warn!(
+                "{}/{name} is no entry of the ledger: its name is not that of an alert",
+                places.alerts
+            );
             continue;
         };
-        match read(client, &format!("{}/{name}", places.alerts), &path)? {
+        match read(client, &format!("{}/{name}", places.alerts), &key)? {
             Found::Entry(stored) => part.entries.push(stored),
-            Found::Unreadable(version) => part.unreadable.push((path.into(), version)),
+            Found::Unreadable(version) => part.unreadable.push((key, version)),
             Found::Nothing => {}
         }
     }
@@ -282,9 +290,9 @@ enum Found {
     Nothing,
 }
 
-fn read(client: &Client, znode: &str, path: &str) -> Answer<Found> {
+fn read(client: &Client, znode: &str, key: &AlertKey) -> Answer<Found> {
     match client.data(znode, false) {
-        Ok((bytes, stat)) => Ok(match decode(path, &bytes) {
+        Ok((bytes, stat)) => Ok(match decode(key, &bytes) {
             Some(entry) => Found::Entry(Stored { entry, version: stat.version }),
             None => Found::Unreadable(stat.version),
         }),
@@ -324,7 +332,7 @@ fn refusal(write: &Write, places: &Places) -> Refusal {
         Change::Set(..) => Right::Set,
         Change::Create(_) | Change::Delete(_) => Right::List,
     };
-    Refusal { epoch: write.epoch, znode: place(places, &write.path), right }
+    Refusal { epoch: write.epoch, znode: place(places, &write.key), right }
 }
 
 /// What became of a write that the server did not make.
@@ -337,7 +345,7 @@ fn carry_out(write: &Write, access: Option<&Access>, places: &Places, acl: &[Acl
         return Written::Failed("the lease that it was decided under is over".to_owned());
     };
     let client = &access.client;
-    let znode = place(places, &write.path);
+    let znode = place(places, &write.key);
     let bytes = match &write.change {
         Change::Create(entry) | Change::Set(entry, _) => match encode_within_bounds(entry) {
             Ok(bytes) => bytes,
@@ -357,11 +365,11 @@ fn carry_out(write: &Write, access: Option<&Access>, places: &Places, acl: &[Acl
     match done {
         Ok(version) => Written::Done(version),
         Err(ZkError::NodeExists | ZkError::BadVersion | ZkError::NoNode) => {
-            conflict(client, &znode, &write.path)
+            conflict(client, &znode, &write.key)
         }
         // One that cannot be read either is of no use to anybody.
         Err(ZkError::NoAuth) if matches!(write.change, Change::Set(..)) => {
-            match conflict(client, &znode, &write.path) {
+            match conflict(client, &znode, &write.key) {
                 Written::Conflict(Some(_)) => Written::Refused,
                 other @ (Written::Done(_)
                 | Written::Conflict(None)
@@ -393,8 +401,8 @@ fn remake(client: &Client, znode: &str, bytes: &[u8], places: &Places, acl: &[Ac
     }
 }
 
-fn conflict(client: &Client, znode: &str, path: &str) -> Written {
-    match read(client, znode, path) {
+fn conflict(client: &Client, znode: &str, key: &AlertKey) -> Written {
+    match read(client, znode, key) {
         Ok(Found::Entry(stored)) => Written::Conflict(Some(stored)),
         Ok(Found::Nothing) => Written::Conflict(None),
         // What cannot be understood is in the way: it is removed, and with that it is absent.
@@ -424,7 +432,7 @@ mod tests {
         Entry {
             epoch: 7,
             incident: "a-1".into(),
-            path: "/x".into(),
+            key: AlertKey::unnamed("/x"),
             since: time(1_700_000_000_123),
             until: Some(time(1_700_000_001_000)),
             message: "Found children (0) less than minimum (1)".into(),
@@ -436,16 +444,27 @@ mod tests {
 
     #[test]
     fn entries_survive_storage_with_fields_of_later_versions() {
-        assert_eq!(decode("/x", &encode(&entry())), Some(entry()));
+        assert_eq!(decode(&AlertKey::unnamed("/x"), &encode(&entry())), Some(entry()));
         let plain = Entry { until: None, extra: "".into(), ..entry() };
-        assert_eq!(decode("/x", &encode(&plain)), Some(plain));
+        assert_eq!(decode(&AlertKey::unnamed("/x"), &encode(&plain)), Some(plain));
+    }
+
+    #[test]
+    fn the_entry_of_a_rule_with_a_name_is_of_that_alone() {
+        let text = String::from_utf8(encode(&entry())).expect("text");
+        assert!(text.contains(r#""path":"/x","since":"#), "as before there were names: {text}");
+        let key = AlertKey { path: "/x".into(), name: Some("page".into()) };
+        let named = Entry { key: key.clone(), ..entry() };
+        assert_eq!(decode(&key, &encode(&named)), Some(named.clone()));
+        assert_eq!(decode(&key, &encode(&entry())), None);
+        assert_eq!(decode(&AlertKey::unnamed("/x"), &encode(&named)), None);
     }
 
     #[test]
     fn what_a_later_version_says_of_a_receiver_is_kept() {
         let json = r#"{"v":1,"epoch":1,"incident":"i","path":"/x","since":1,"message":"m","receivers":{"r":
             {"incident":"i","firing":"sent","resolved":"pending","thread":{"ts":"1.5"},"until":7}}}"#;
-        let kept = encode(&decode("/x", json.as_bytes()).expect("an entry"));
+        let kept = encode(&decode(&AlertKey::unnamed("/x"), json.as_bytes()).expect("an entry"));
         let kept: serde_json::Value = serde_json::from_slice(&kept).expect("JSON");
         let receiver = &kept["receivers"]["r"];
         assert_eq!((&receiver["thread"]["ts"], &receiver["until"]), (&"1.5".into(), &7.into()), "{kept}");
@@ -467,7 +486,7 @@ mod tests {
             Entry { message: "m".repeat(600_000).into(), receivers: receivers.collect(), ..entry() }
         };
         let bytes = encode_within_bounds(&behind(RECEIVERS_MAX)).expect("within bounds");
-        let read = decode("/x", &bytes).expect("an entry");
+        let read = decode(&AlertKey::unnamed("/x"), &bytes).expect("an entry");
         assert_eq!(read.receivers.iter().count(), RECEIVERS_MAX);
         assert!(read.message.starts_with("mmm"), "the message's beginning is kept");
         let reason = encode_within_bounds(&behind(2 * RECEIVERS_MAX)).expect_err("too long");
@@ -477,10 +496,10 @@ mod tests {
     #[test]
     fn what_is_no_entry_is_not_taken_for_one() {
         for bytes in [&b""[..], b"null", b"{}", b"\xff", b"[1]", &encode(&entry())[1..]] {
-            assert_eq!(decode("/x", bytes), None);
+            assert_eq!(decode(&AlertKey::unnamed("/x"), bytes), None);
         }
-        assert_eq!(decode("/y", &encode(&entry())), None);
+        assert_eq!(decode(&AlertKey::unnamed("/y"), &encode(&entry())), None);
         let long = Entry { extra: format!(r#"{{"later":"{}"}}"#, "x".repeat(ENTRY_MAX)).into(), ..entry() };
-        assert_eq!(decode("/x", &encode(&long)), None);
+        assert_eq!(decode(&AlertKey::unnamed("/x"), &encode(&long)), None);
     }
 }

@@ -2,6 +2,7 @@
 
 use zookeeper::{Acl, Permission};
 
+use crate::model::alert_key::{AlertKey, is_name};
 use crate::percent;
 
 /// Where a cluster keeps what its agents share.
@@ -89,6 +90,25 @@ pub fn decode(name: &str) -> Option<String> {
     String::from_utf8(percent::decode(name)?).ok()
 }
 
+/// The name of an alert's entry in the ledger: its path, and behind an `@`, which no encoded path holds, the name of its
+/// rule if it has one.
+pub fn encode_alert(key: &AlertKey) -> String {
+    let path = encode(&key.path);
+    match &key.name {
+        None => path,
+        Some(name) => format!("{path}@{name}"),
+    }
+}
+
+/// The alert whose entry has this name; `None` if the name is not of that form.
+pub fn decode_alert(name: &str) -> Option<AlertKey> {
+    let (path, rule) = match name.split_once('@') {
+        None => (name, None),
+        Some((path, rule)) => (path, Some(rule).filter(|rule| is_name(rule)).map(Some)?),
+    };
+    Some(AlertKey { path: decode(path)?.into(), name: rule.map(Into::into) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +122,23 @@ mod tests {
             assert_eq!(decode(&name).as_deref(), Some(text));
         }
         assert_eq!((decode("%zz"), decode("%4"), decode("%FF")), (None, None, None));
+    }
+
+    #[test]
+    fn the_entry_of_an_alert_is_named_by_path_and_rule() {
+        let check = |path: &str, name: Option<&str>, expected: &str| {
+            let key = AlertKey { path: path.into(), name: name.map(Into::into) };
+            assert_eq!(encode_alert(&key), expected);
+            assert_eq!(decode_alert(expected), Some(key));
+        };
+        check("/a/b", None, "%2Fa%2Fb");
+        check("/a/b", Some("page_1-x"), "%2Fa%2Fb@page_1-x");
+        check("/a@page", None, "%2Fa%40page");
+        check("/a@page", Some("page"), "%2Fa%40page@page");
+        for bad in ["%2Fa@", "%2Fa@b@c", "%2Fa@b.c", "%2Fa@%41", &format!("%2Fa@{}", "x".repeat(33)), "%zz@a"]
+        {
+            assert_eq!(decode_alert(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime};
 use zookeeper::ZkError;
 
 use super::client::Client;
+use crate::model::alert_key::AlertKey;
 use crate::model::reading::Reading;
 use crate::model::rule::RuleSet;
 
@@ -42,8 +43,8 @@ pub enum WatchInput {
     },
     /// New rules.
     Rules(Arc<RuleSet>),
-    /// Paths with open incidents, and since when.
-    Adopt(Vec<(Arc<str>, SystemTime)>),
+    /// Alerts with open incidents, and since when.
+    Adopt(Vec<(AlertKey, SystemTime)>),
     /// The next event of this znode is a fence: all that rang before it has to be told, then the barrier.
     Fence {
         /// The generation it holds for.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use zk_monitor::model::alert_key::AlertKey;
 use zk_monitor::model::dispatcher::{Attempt, Dispatcher, Profile, Speaker};
 use zk_monitor::model::evaluator::Evaluator;
 use zk_monitor::model::judge::{DataSpec, Specs};
@@ -14,7 +15,7 @@ use zk_monitor::model::transition::EvaluatorOutput;
 
 use crate::oracle::FICKLE;
 use crate::watching::client::{Client as Watcher, Faults};
-use crate::world::{Millis, PATHS, RECEIVERS, TIMEOUT, path_name, receiver_id};
+use crate::world::{ALERTS, Millis, RECEIVERS, TIMEOUT, hears, path_name, path_of, receiver_id, rule_of};
 use crate::zookeeper::Lock;
 
 /// A session, as its client knows it.
@@ -60,8 +61,8 @@ pub struct Agent {
     pub silences: usize,
     /// What the evaluator has to tell, and when it comes to it.
     pub judged: VecDeque<(Millis, EvaluatorOutput)>,
-    /// What the dispatcher was told of each path last.
-    pub known: [Option<Option<u32>>; PATHS],
+    /// What the dispatcher was told of each alert last.
+    pub known: [Option<Option<u32>>; ALERTS],
     /// Since when it is first in line, as it sees it.
     pub first_since: Millis,
     pub slow_until: Millis,
@@ -83,29 +84,34 @@ pub struct Agent {
 #[derive(Debug)]
 pub struct Timers {
     pub epoch: Option<u64>,
-    /// Since when each firing path is out of spec.
-    pub firing: BTreeMap<Arc<str>, SystemTime>,
-    pub pending: BTreeSet<Arc<str>>,
+    /// Since when each that fires is out of spec.
+    pub firing: BTreeMap<AlertKey, SystemTime>,
+    pub pending: BTreeSet<AlertKey>,
 }
 
-pub fn hold(path: usize) -> Millis {
-    if path == 1 { 3_000 } else { 0 }
+pub fn hold(alert: usize) -> Millis {
+    match rule_of(alert) {
+        Some("page") => 3_000,
+        Some(_) => 700,
+        None => 0,
+    }
 }
 
 pub fn rules(fickle: bool) -> Arc<RuleSet> {
-    let paths = (0..PATHS).filter(|path| fickle || *path != FICKLE);
-    let terms = |path| Terms {
-        cancel_timeout: Duration::from_millis(hold(path)),
-        keep_firing_for: Duration::from_secs(if path == 1 { 2 } else { 0 }),
-        repeat_interval: (path == 0).then_some(Duration::from_secs(15)),
-        receivers: (0..RECEIVERS).map(receiver_id).collect(),
+    let alerts = (0..ALERTS).filter(|alert| fickle || path_of(*alert) != FICKLE);
+    let terms = |alert| Terms {
+        name: rule_of(alert).map(Into::into),
+        cancel_timeout: Duration::from_millis(hold(alert)),
+        keep_firing_for: Duration::from_secs(if alert == 1 { 2 } else { 0 }),
+        repeat_interval: (alert == 0).then_some(Duration::from_secs(15)),
+        receivers: (0..RECEIVERS).filter(|one| hears(alert, *one)).map(receiver_id).collect(),
         specs: Specs { data: Some(DataSpec::Equals("ok".into())), ..Specs::default() },
         forget_after: Duration::from_secs(86_400),
         ..Terms::default()
     };
     // The last is found by a glob.
     let pattern = |path| if path == FICKLE { "/g/*".into() } else { path_name(path) };
-    let rules = paths.map(|path| Rule { path: pattern(path), terms: Arc::new(terms(path)) });
+    let rules = alerts.map(|alert| Rule { path: pattern(path_of(alert)), terms: Arc::new(terms(alert)) });
     Arc::new(RuleSet::new(rules.collect()))
 }
 
@@ -145,7 +151,7 @@ impl Agent {
             watch_tick: None,
             silences: 0,
             judged: VecDeque::new(),
-            known: [None; PATHS],
+            known: [None; ALERTS],
             first_since: 0,
             slow_until: 0,
             barrier: 0,
@@ -164,10 +170,10 @@ impl Agent {
     pub fn timers(&self) -> Timers {
         let mut timers =
             Timers { epoch: self.dispatcher.epoch(), firing: BTreeMap::new(), pending: BTreeSet::new() };
-        for (path, status) in self.dispatcher.alert_status() {
+        for (key, status) in self.dispatcher.alert_status() {
             match status.phase {
-                AlertPhase::Pending => timers.pending.extend([Arc::clone(path)]),
-                AlertPhase::Firing => timers.firing.extend([(Arc::clone(path), status.since)]),
+                AlertPhase::Pending => timers.pending.extend([key.clone()]),
+                AlertPhase::Firing => timers.firing.extend([(key.clone(), status.since)]),
                 AlertPhase::Recovering => {}
             }
         }

@@ -4,11 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use zk_monitor::model::alert_key::AlertKey;
 use zk_monitor::model::ledger::{Change, Entry, Mark, Stored};
 use zk_monitor::model::message::{Item, Kind};
 use zk_monitor::model::receiver::{Outcome, ReceiverId};
 
-use crate::world::{Millis, PATHS, RECEIVERS, TIMEOUT, path_index, receiver_id, world_begins};
+use crate::world::{
+    ALERTS, Millis, PATHS, RECEIVERS, TIMEOUT, alert_index, hears, path_index, path_of, receiver_id,
+    world_begins,
+};
 
 /// One process: agent and incarnation.
 pub type Process = (usize, u32);
@@ -54,10 +58,12 @@ pub struct Oracle {
     opened_for: BTreeMap<Arc<str>, u32>,
     /// The first lease under which the ledger said that a receiver may have been told.
     intents: BTreeMap<Key, u64>,
-    /// Incidents by receiver and violation.
-    told_as: BTreeMap<(usize, u32), Arc<str>>,
-    /// Violations that the ledger knew of, by receiver.
-    recorded: BTreeSet<(usize, u32)>,
+    /// Incidents by receiver, alert and violation.
+    told_as: BTreeMap<(usize, usize, u32), Arc<str>>,
+    /// Violations that the ledger knew of, by receiver and alert.
+    recorded: BTreeSet<(usize, usize, u32)>,
+    /// The alert of each incident that was told.
+    alert_of: BTreeMap<Arc<str>, usize>,
     epochs: BTreeMap<u64, Process>,
     /// By how much any agent's wall clock was ahead at any time.
     pub skews: BTreeSet<i64>,
@@ -122,6 +128,7 @@ impl Oracle {
         };
         let Some(entry) = entry else { return };
         self.opened_for.entry(Arc::clone(&entry.incident)).or_insert(ordinal(&entry.message));
+        let alert = alert_index(&entry.key.path, entry.key.name.as_deref());
         for (receiver, progress) in &entry.receivers {
             let index = receiver_index(receiver);
             let key = (Arc::clone(&progress.incident), index);
@@ -136,7 +143,7 @@ impl Oracle {
             }
             // What comes too late for the next leader to read is not owed by it.
             if !gone && progress.firing != Mark::Refused && !self.may_overlap(now) {
-                self.recorded.insert((index, ordinal(&entry.message)));
+                self.recorded.insert((index, alert, ordinal(&entry.message)));
             }
         }
     }
@@ -169,6 +176,13 @@ impl Oracle {
     fn check_item(&mut self, item: &Item, process: Process, receiver: usize, epoch: u64, now: Millis) {
         let path = path_index(&item.path);
         let what = format!("{:?} of {} ({}) to {receiver} at {now}", item.kind, item.path, item.incident);
+        if !hears(alert_of(item), receiver) {
+            self.fail(format!("each_alert_to_its_own: {what}"));
+        }
+        let other = self.alert_of.entry(Arc::clone(&item.incident)).or_insert(alert_of(item));
+        if *other != alert_of(item) {
+            self.fail(format!("one_incident_one_alert: {what}"));
+        }
         if item.until.is_some_and(|until| until < item.since) {
             self.fail(format!("no_end_before_its_beginning: {what}"));
         }
@@ -254,23 +268,26 @@ impl Oracle {
         }
         let excused = self.violations[violation as usize].excused;
         if firing && !excused && !twice {
-            let other = self.told_as.get(&(receiver, violation)).filter(|other| **other != item.incident);
+            let other = self
+                .told_as
+                .get(&(receiver, alert_of(item), violation))
+                .filter(|other| **other != item.incident);
             let surely = |other: &Arc<str>| self.tries(other, receiver, true).any(|attempt| attempt.arrived);
             if let Some(other) = other.filter(|other| surely(other)).cloned() {
                 self.fail(format!("same_id: {what}, which it got as {other}"));
             }
-            self.told_as.insert((receiver, violation), Arc::clone(&item.incident));
+            self.told_as.insert((receiver, alert_of(item), violation), Arc::clone(&item.incident));
         }
     }
 
-    /// Whether the receiver was told of the violation, or of one that it was merged into.
-    fn covers(&self, violation: u32, receiver: usize) -> bool {
+    /// Whether the receiver was told of the violation by this alert, or of one that it was merged into.
+    fn covers(&self, violation: u32, alert: usize, receiver: usize) -> bool {
         let truth = &self.violations[violation as usize];
         let told = self.attempts.iter().filter(|attempt| attempt.receiver == receiver && attempt.arrived);
         let items = told.flat_map(|attempt| attempt.items.iter().map(move |item| (attempt.start, item)));
         let mut ends: BTreeMap<&Arc<str>, Millis> = BTreeMap::new();
         let mut begins: BTreeMap<&Arc<str>, Millis> = BTreeMap::new();
-        for (start, item) in items.filter(|(_, item)| path_index(&item.path) == truth.path) {
+        for (start, item) in items.filter(|(_, item)| alert_of(item) == alert) {
             // Two violations may be merged at a takeover: the second is told as the incident of the first.
             let opened_for = self.opened_for.get(&item.incident) == Some(&violation);
             match item.kind {
@@ -300,9 +317,9 @@ impl Oracle {
         })
     }
 
-    /// Whether the receiver refused to hear of the path, alone or after it had refused so many others alone that it
+    /// Whether the receiver refused to hear of the alert, alone or after it had refused so many others alone that it
     /// is taken to refuse everything; under this lease, if one is given.
-    fn refused(&self, path: usize, receiver: usize, lease: Option<u64>) -> bool {
+    fn refused(&self, alert: usize, receiver: usize, lease: Option<u64>) -> bool {
         let of_lease = |attempt: &&Tried| lease.is_none_or(|lease| attempt.epoch == lease);
         let attempts = self.attempts.iter().filter(|attempt| attempt.receiver == receiver);
         let refusals = attempts.filter(|attempt| matches!(attempt.known, Some(Outcome::Refused { .. })));
@@ -310,7 +327,7 @@ impl Oracle {
         let mut refusals = refusals.filter(of_lease);
         refusals.any(|attempt| {
             (attempt.items.len() == 1 || everything)
-                && attempt.items.iter().any(|item| path_index(&item.path) == path)
+                && attempt.items.iter().any(|item| alert_of(item) == alert)
         })
     }
 
@@ -318,21 +335,34 @@ impl Oracle {
     pub fn check_alerts(&mut self, hold: impl Fn(usize) -> Millis, lease: Option<u64>) {
         for number in 0..self.violations.len() {
             let violation = self.violations[number].clone();
-            let length = violation.end.map_or(Millis::MAX, |end| end - violation.start);
             let number = u32::try_from(number).expect("few violations");
-            let undisturbed =
-                violation.start > self.disturbed + BEHIND && length > hold(violation.path) + 3_000;
-            for receiver in 0..RECEIVERS {
-                let owed =
-                    violation.end.is_none() || undisturbed || self.recorded.contains(&(receiver, number));
-                // Each lease tries again what was refused, while there is something to tell.
-                let lease = lease.filter(|_| violation.end.is_none());
-                let excused = violation.excused || self.refused(violation.path, receiver, lease);
-                if owed && !excused && !self.covers(number, receiver) {
-                    self.fail(format!(
-                        "at_least_once: {violation:?} (number {number}) was not told to {receiver}"
-                    ));
-                }
+            for alert in (0..ALERTS).filter(|alert| path_of(*alert) == violation.path) {
+                self.check_alert(&violation, number, alert, hold(alert), lease);
+            }
+        }
+    }
+
+    /// Whoever hears of an alert was told of a violation, if that is owed.
+    fn check_alert(
+        &mut self,
+        violation: &Violation,
+        number: u32,
+        alert: usize,
+        hold: Millis,
+        lease: Option<u64>,
+    ) {
+        let length = violation.end.map_or(Millis::MAX, |end| end - violation.start);
+        let undisturbed = violation.start > self.disturbed + BEHIND && length > hold + 3_000;
+        for receiver in (0..RECEIVERS).filter(|receiver| hears(alert, *receiver)) {
+            let recorded = self.recorded.contains(&(receiver, alert, number));
+            let owed = violation.end.is_none() || undisturbed || recorded;
+            // Each lease tries again what was refused, while there is something to tell.
+            let lease = lease.filter(|_| violation.end.is_none());
+            let excused = violation.excused || self.refused(alert, receiver, lease);
+            if owed && !excused && !self.covers(number, alert, receiver) {
+                self.fail(format!(
+                    "at_least_once: {violation:?} (number {number}) was not told to {receiver} by alert {alert}"
+                ));
             }
         }
     }
@@ -344,23 +374,24 @@ impl Oracle {
             for item in &attempt.items {
                 let key = (Arc::clone(&item.incident), attempt.receiver);
                 match item.kind {
-                    Kind::Firing => drop(open.insert(key, path_index(&item.path))),
+                    Kind::Firing => drop(open.insert(key, alert_of(item))),
                     Kind::Resolved | Kind::Late => drop(open.remove(&key)),
                     Kind::Reminder(_) | Kind::Refresh | Kind::Notice | Kind::Test => {}
                 }
             }
         }
-        for ((incident, receiver), path) in open {
+        for ((incident, receiver), alert) in open {
             let told = self.tries(&incident, receiver, false).any(|attempt| attempt.arrived);
-            if !told && !reconfigured.contains(&path) && !self.refused(path, receiver, None) {
-                self.fail(format!("recovery_to_all_the_told: {incident} of {path} is open for {receiver}"));
+            let excused = reconfigured.contains(&path_of(alert)) || self.refused(alert, receiver, None);
+            if !told && !excused {
+                self.fail(format!("recovery_to_all_the_told: {incident} of {alert} is open for {receiver}"));
             }
         }
     }
 
     /// Nothing is left in the ledger at the end, when the lease is this. What an agent whose lock somebody removed had
     /// asked for may come after the next one has read the ledger, and stays until another takes over.
-    pub fn check_ledger(&mut self, left: &BTreeMap<Arc<str>, Stored>, lease: Option<u64>) {
+    pub fn check_ledger(&mut self, left: &BTreeMap<AlertKey, Stored>, lease: Option<u64>) {
         let late = |stored: &Stored| {
             !self.unlocked.is_empty() && lease.is_some_and(|lease| stored.entry.epoch < lease)
         };
@@ -377,6 +408,10 @@ fn millis(time: SystemTime, ahead: i64) -> Millis {
         Err(before) => -i128::try_from(before.duration().as_millis()).expect("a short time"),
     };
     Millis::try_from((since_start - i128::from(ahead)).max(0)).expect("a short time")
+}
+
+fn alert_of(item: &Item) -> usize {
+    alert_index(&item.path, item.rule.as_deref())
 }
 
 fn receiver_index(receiver: &ReceiverId) -> usize {

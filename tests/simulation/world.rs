@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use zk_monitor::model::alert_key::AlertKey;
 use zk_monitor::model::dispatcher::{Attempt, AttemptId, Effect, Input, Takeover};
 use zk_monitor::model::ledger::{Change, Stored, Written};
 use zk_monitor::model::receiver::{Outcome, ReceiverId};
@@ -32,6 +33,10 @@ pub type Millis = u64;
 pub const AGENTS: usize = 3;
 pub const PATHS: usize = 3;
 pub const RECEIVERS: usize = 3;
+/// Each path has one, and the second has two: rules with a name each.
+pub const ALERTS: usize = PATHS + 1;
+/// The second alert of the second path.
+const WARN: usize = PATHS;
 /// The session timeout.
 pub const TIMEOUT: Millis = 6_000;
 /// When everything heals, when all paths come back in spec, and when all is over.
@@ -125,6 +130,32 @@ pub fn path_name(path: usize) -> Arc<str> {
 
 pub fn path_index(path: &str) -> usize {
     path.rsplit('/').next().and_then(|name| name.parse().ok()).expect("a path of the simulation")
+}
+
+/// The path that an alert is of.
+pub fn path_of(alert: usize) -> usize {
+    if alert == WARN { 1 } else { alert }
+}
+
+/// The name of its rule.
+pub fn rule_of(alert: usize) -> Option<&'static str> {
+    match alert {
+        1 => Some("page"),
+        WARN => Some("warn"),
+        _ => None,
+    }
+}
+
+/// Which alert it is that this rule has of this path.
+pub fn alert_index(path: &str, rule: Option<&str>) -> usize {
+    let path = path_index(path);
+    let found = (0..ALERTS).find(|alert| path_of(*alert) == path && rule_of(*alert) == rule);
+    found.unwrap_or_else(|| panic!("no rule {rule:?} of {path}"))
+}
+
+/// Who hears of an alert.
+pub fn hears(alert: usize, receiver: usize) -> bool {
+    alert != WARN || receiver != 1
 }
 
 pub fn receiver_id(receiver: usize) -> ReceiverId {

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
 
+use zk_monitor::model::alert_key::AlertKey;
 use zk_monitor::model::ledger::{Change, Stored, Written};
 use zk_monitor::model::status::Silence;
 
@@ -16,7 +16,7 @@ use crate::world::{Millis, PATHS, TIMEOUT, path_name};
 pub struct State {
     /// Which violation each path is in; `None` in spec.
     pub violations: [Option<u32>; PATHS],
-    pub ledger: BTreeMap<Arc<str>, Stored>,
+    pub ledger: BTreeMap<AlertKey, Stored>,
     /// How often entries came or went.
     pub listing: u64,
     /// Lock nodes by their number.
@@ -57,8 +57,8 @@ pub enum Request {
     RemoveLocks(Vec<u64>),
     /// The write before the ledger is read.
     Fence,
-    /// A change of the ledger: the write's id, the path, the change.
-    Ledger(u64, Arc<str>, Change),
+    /// A change of the ledger: the write's id, the alert, the change.
+    Ledger(u64, AlertKey, Change),
     /// The end of the session.
     Close,
 }
@@ -184,7 +184,7 @@ impl ZooKeeper {
                 self.commit(now, |state| state.locks.retain(|_, lock| !sessions.contains(&lock.session)));
                 Answer::Done
             }
-            Request::Ledger(id, path, change) => Answer::Written(id, self.write(path, change, now)),
+            Request::Ledger(id, key, change) => Answer::Written(id, self.write(key, change, now)),
             Request::Close => {
                 self.close(session, now);
                 Answer::Done
@@ -192,8 +192,8 @@ impl ZooKeeper {
         }
     }
 
-    fn write(&mut self, path: Arc<str>, change: Change, now: Millis) -> Written {
-        let found = self.latest().ledger.get(&path).cloned();
+    fn write(&mut self, key: AlertKey, change: Change, now: Millis) -> Written {
+        let found = self.latest().ledger.get(&key).cloned();
         let version = found.as_ref().map(|stored| stored.version);
         let next = match (change, version) {
             (Change::Create(entry), None) => Some(Stored { entry, version: 0 }),
@@ -207,8 +207,8 @@ impl ZooKeeper {
         self.commit(now, |state| {
             let before = state.ledger.len();
             match next {
-                Some(stored) => drop(state.ledger.insert(path, stored)),
-                None => drop(state.ledger.remove(&path)),
+                Some(stored) => drop(state.ledger.insert(key, stored)),
+                None => drop(state.ledger.remove(&key)),
             }
             state.listing += u64::from(state.ledger.len() != before);
         });

@@ -1,47 +1,47 @@
 //! What leaves together for one receiver, and what it waits for.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use super::io::AttemptId;
 use super::limits::DIGEST_BYTES;
+use crate::model::alert_key::AlertKey;
 
 /// What leaves together for one receiver.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub id: AttemptId,
-    pub paths: Vec<Arc<str>>,
+    pub keys: Vec<AlertKey>,
     pub stage: BatchStage,
 }
 
 /// How far a batch is.
 #[derive(Debug)]
 pub(super) enum BatchStage {
-    /// The ledger has yet to take the intents of these paths.
-    Intending(HashSet<Arc<str>>),
+    /// The ledger has yet to take the intents of these alerts.
+    Intending(HashSet<AlertKey>),
     /// The attempt is under way.
     Sending,
-    /// The same of one that only tells again what was told after this path, and of which the ledger knows nothing.
-    Refreshing { after: Option<Arc<str>> },
+    /// The same of one that only tells again what was told after this alert, and of which the ledger knows nothing.
+    Refreshing { after: Option<AlertKey> },
 }
 
 impl Batch {
     pub fn new(id: AttemptId) -> Self {
-        Self { id, paths: Vec::new(), stage: BatchStage::Intending(HashSet::new()) }
+        Self { id, keys: Vec::new(), stage: BatchStage::Intending(HashSet::new()) }
     }
 
-    /// A path is part of it, once the ledger holds its intent.
-    pub fn add(&mut self, path: &Arc<str>) {
+    /// An alert is part of it, once the ledger holds its intent.
+    pub fn add(&mut self, key: &AlertKey) {
         if let BatchStage::Intending(waits_for) = &mut self.stage {
-            waits_for.insert(Arc::clone(path));
-            self.paths.push(Arc::clone(path));
+            waits_for.insert(key.clone());
+            self.keys.push(key.clone());
         }
     }
 
-    /// The ledger has taken the intent of a path, or will not.
-    pub fn clear(&mut self, path: &Arc<str>) {
+    /// The ledger has taken the intent of an alert, or will not.
+    pub fn clear(&mut self, key: &AlertKey) {
         if let BatchStage::Intending(waits_for) = &mut self.stage {
-            waits_for.remove(path);
+            waits_for.remove(key);
         }
     }
 

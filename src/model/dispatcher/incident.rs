@@ -7,6 +7,7 @@ use super::delivery::{Delivery, Due, Situation};
 use super::shared::Shared;
 use super::storm::Storms;
 use super::unreported::Episode;
+use crate::model::alert_key::AlertKey;
 use crate::model::ledger::{Entry, Mark, Past};
 use crate::model::receiver::ReceiverId;
 use crate::model::time::Now;
@@ -25,7 +26,7 @@ pub(super) struct Incident {
 
 impl Incident {
     pub fn new(
-        path: &Arc<str>,
+        key: &AlertKey,
         id: Arc<str>,
         since: Now,
         message: Arc<str>,
@@ -36,7 +37,7 @@ impl Incident {
             epoch: 0,
             receivers: deliveries.collect(),
             incident: id,
-            path: Arc::clone(path),
+            key: key.clone(),
             since: since.wall,
             until: None,
             message,
@@ -48,14 +49,14 @@ impl Incident {
 
     /// One that is over already, and that nobody was told of.
     pub fn unreported(
-        path: &Arc<str>,
+        key: &AlertKey,
         id: Arc<str>,
         episode: &Episode,
         receivers: &[ReceiverId],
         now: Instant,
     ) -> Self {
         let message = Arc::clone(&episode.message);
-        let mut incident = Self::new(path, id, episode.since, message, receivers);
+        let mut incident = Self::new(key, id, episode.since, message, receivers);
         incident.entry.missed = episode.missed;
         incident.close(episode.until.wall, now);
         for delivery in incident.entry.receivers.values_mut() {
@@ -98,14 +99,14 @@ impl Incident {
 
     /// Does something in each storm that a receiver was told of the incident in; the paths that come of it are looked
     /// at.
-    pub fn each_storm<I: IntoIterator<Item = Arc<str>>>(
+    pub fn each_storm<I: IntoIterator<Item = AlertKey>>(
         &self,
         shared: &mut Shared,
         mut act: impl FnMut(&mut Storms, &Arc<str>) -> I,
     ) {
         for (receiver, delivery) in &self.entry.receivers {
             if let (Some(id), Some(queue)) = (&delivery.progress.storm, shared.queues.get_mut(receiver)) {
-                act(&mut queue.storms, id).into_iter().for_each(|path| shared.touch(path));
+                act(&mut queue.storms, id).into_iter().for_each(|key| shared.touch(key));
             }
         }
     }
@@ -123,7 +124,7 @@ impl Incident {
     /// The receiver `heir` is told in the place of one that is not any more.
     pub fn bequeath(&mut self, part: Delivery, heir: ReceiverId, shared: &mut Shared) {
         if let (Some(storm), Some(queue)) = (&part.progress.storm, shared.queues.get_mut(&heir)) {
-            queue.storms.join(storm, &self.entry.path, self.is_over());
+            queue.storms.join(storm, &self.entry.key, self.is_over());
         }
         self.entry.receivers.insert_new(heir, || part.bequeathed());
     }

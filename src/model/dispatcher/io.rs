@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::alert_key::AlertKey;
 use crate::model::ledger::{Stored, Write, Written};
 use crate::model::message::Notification;
 use crate::model::receiver::{Outcome, ReceiverId};
@@ -83,8 +84,8 @@ pub struct Takeover {
     pub epoch: u64,
     /// The whole ledger.
     pub entries: Vec<Stored>,
-    /// Paths whose entry could not be understood, and its version. They are overwritten when needed.
-    pub unreadable: Vec<(Arc<str>, i32)>,
+    /// Alerts whose entry could not be understood, and its version. They are overwritten when needed.
+    pub unreadable: Vec<(AlertKey, i32)>,
     /// All silences.
     pub silences: Vec<Silence>,
     /// For how long nobody can have led before. Nothing if it was a stranger who held the lock: he may have meant
@@ -124,31 +125,31 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
     /// A path fell out of spec, and waits for its hold-down.
-    Pending(Arc<str>),
+    Pending(AlertKey),
     /// It came back in spec before that.
-    Cancelled(Arc<str>),
+    Cancelled(AlertKey),
     /// An alert fired, with these words. Every agent says so, whether it leads or not.
-    Firing(Arc<str>, Arc<str>),
+    Firing(AlertKey, Arc<str>),
     /// A firing path is back in spec, and waits for `keep_firing_for`.
-    Recovering(Arc<str>),
+    Recovering(AlertKey),
     /// It fell out of spec again before that.
-    Relapsed(Arc<str>),
+    Relapsed(AlertKey),
     /// An alert is over.
-    Resolved(Arc<str>),
+    Resolved(AlertKey),
     /// It fired and was over while no agent led, and is told now.
-    ToldLate(Arc<str>),
+    ToldLate(AlertKey),
     /// The lease is in effect: its epoch, and how many incidents were open.
     Leading(u64, usize),
     /// The lease of this epoch is over.
     Following(u64),
     /// The ledger's entry of this path could not be understood; it is treated as absent.
-    Unreadable(Arc<str>),
+    Unreadable(AlertKey),
     /// The ledger's entry of this path was not as expected; it is decided anew.
-    Conflict(Arc<str>),
+    Conflict(AlertKey),
     /// An entry could not be written, for this reason; no attempt is made until it is.
-    NotWritten(Arc<str>, String),
+    NotWritten(AlertKey, String),
     /// An entry of a path that no rule knows was removed after a day.
-    Collected(Arc<str>),
+    Collected(AlertKey),
     /// An attempt failed, and those before had not: the receiver's name and the reason.
     Down(Arc<str>, String),
     /// An attempt succeeded after so many that had not.
@@ -158,10 +159,10 @@ pub enum Report {
     /// A receiver refused a message of so many items, and gets them in halves: its name, how many, and the reason.
     Halved(Arc<str>, usize, String),
     /// A receiver could not be told of this path for a day; it is given up.
-    GaveUp(Arc<str>, Arc<str>),
+    GaveUp(Arc<str>, AlertKey),
     /// A receiver that has left the configuration was told of so many alerts, and nobody will be told of their end
     /// in its place: its name, how many, and the path of one.
-    Dropped(Arc<str>, usize, Arc<str>),
+    Dropped(Arc<str>, usize, AlertKey),
     /// A receiver took a message of so many items.
     Told(Arc<str>, usize),
 }

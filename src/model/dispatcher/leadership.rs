@@ -11,6 +11,7 @@ use super::paths::Paths;
 use super::queue::Queue;
 use super::shared::Shared;
 use super::unreported::Episode;
+use crate::model::alert_key::AlertKey;
 use crate::model::ledger::{Change, Entry, Stored, Written};
 use crate::model::rule::Rule;
 use crate::model::time::Now;
@@ -23,7 +24,7 @@ pub(super) struct Leadership {
     coming: Option<Takeover>,
     /// The last barrier that arrived.
     barrier: Option<u64>,
-    orphans: BTreeMap<Arc<str>, Orphan>,
+    orphans: BTreeMap<AlertKey, Orphan>,
     /// When the orphans are removed.
     collect_at: Option<Instant>,
 }
@@ -61,18 +62,18 @@ impl Leadership {
         shared.lease = Some(takeover.epoch);
         shared.silences = takeover.silences;
         shared.arm_silences(now);
-        let known: BTreeSet<_> = takeover.entries.iter().map(|stored| &stored.entry.path).collect();
-        paths.change_each(shared, |tracked, _| tracked.on_lease(known.contains(tracked.path())));
+        let known: BTreeSet<_> = takeover.entries.iter().map(|stored| &stored.entry.key).collect();
+        paths.change_each(shared, |tracked, _| tracked.on_lease(known.contains(tracked.key())));
         for Stored { entry, version } in takeover.entries {
-            let path = Arc::clone(&entry.path);
-            self.take_over(path, Orphan { entry: Some(entry), version }, paths, shared, now);
+            let key = entry.key.clone();
+            self.take_over(key, Orphan { entry: Some(entry), version }, paths, shared, now);
         }
-        for (path, version) in takeover.unreadable {
-            shared.log(Report::Unreadable(Arc::clone(&path)));
-            self.take_over(path, Orphan { entry: None, version }, paths, shared, now);
+        for (key, version) in takeover.unreadable {
+            shared.log(Report::Unreadable(key.clone()));
+            self.take_over(key, Orphan { entry: None, version }, paths, shared, now);
         }
-        for (path, episode) in shared.unreported.take(takeover.vacancy, now) {
-            report_late(&path, &episode, paths, shared, now);
+        for (key, episode) in shared.unreported.take(takeover.vacancy, now) {
+            report_late(&key, &episode, paths, shared, now);
         }
         shared.unreported.stop_watching();
         self.collect_at = now.mono.checked_add(PATIENCE).filter(|_| !self.orphans.is_empty());
@@ -95,21 +96,21 @@ impl Leadership {
     }
 
     /// Takes one entry of the ledger over, or sets it aside if no rule knows its path.
-    fn take_over(&mut self, path: Arc<str>, found: Orphan, paths: &mut Paths, shared: &mut Shared, now: Now) {
-        let Some(rule) = shared.rules.for_path(&path).cloned() else {
-            self.orphans.insert(path, found);
+    fn take_over(&mut self, key: AlertKey, found: Orphan, paths: &mut Paths, shared: &mut Shared, now: Now) {
+        let Some(rule) = shared.rules.rule(&key).cloned() else {
+            self.orphans.insert(key, found);
             return;
         };
-        paths.track(&path, &rule, now);
-        paths.change(&path, shared, |tracked, shared| {
+        paths.track(&key, &rule, now);
+        paths.change(&key, shared, |tracked, shared| {
             tracked.take_over(found.entry, found.version, shared, now);
         });
     }
 
     /// Takes those entries over that the new rules know.
     pub fn adopt_orphans(&mut self, paths: &mut Paths, shared: &mut Shared, now: Now) {
-        for (path, orphan) in std::mem::take(&mut self.orphans) {
-            self.take_over(path, orphan, paths, shared, now);
+        for (key, orphan) in std::mem::take(&mut self.orphans) {
+            self.take_over(key, orphan, paths, shared, now);
         }
     }
 
@@ -118,28 +119,28 @@ impl Leadership {
         let (Some(epoch), Some(_)) = (shared.lease, self.collect_at.take_if(|at| *at <= now.mono)) else {
             return;
         };
-        for (path, orphan) in std::mem::take(&mut self.orphans) {
-            shared.write(&path, epoch, Change::Delete(orphan.version));
+        for (key, orphan) in std::mem::take(&mut self.orphans) {
+            shared.write(&key, epoch, Change::Delete(orphan.version));
         }
     }
 }
 
 /// Opens an incident for what fired and was over while nobody led.
-fn report_late(path: &Arc<str>, episode: &Episode, paths: &mut Paths, shared: &mut Shared, now: Now) {
-    let rule: Option<Arc<Rule>> = shared.rules.for_path(path).cloned();
-    let told = rule.filter(|rule| !rule.terms.receivers.is_empty() && !shared.is_silenced(path, now));
+fn report_late(key: &AlertKey, episode: &Episode, paths: &mut Paths, shared: &mut Shared, now: Now) {
+    let rule: Option<Arc<Rule>> = shared.rules.rule(key).cloned();
+    let told = rule.filter(|rule| !rule.terms.receivers.is_empty() && !shared.is_silenced(key, now));
     let Some(rule) = told else { return };
     let id = shared.incident_id();
-    let incident = Incident::unreported(path, id, episode, &rule.terms.receivers, now.mono);
-    paths.track(path, &rule, now);
-    paths.change(path, shared, |tracked, _| tracked.incident = Some(incident));
-    shared.log(Report::ToldLate(Arc::clone(path)));
+    let incident = Incident::unreported(key, id, episode, &rule.terms.receivers, now.mono);
+    paths.track(key, &rule, now);
+    paths.change(key, shared, |tracked, _| tracked.incident = Some(incident));
+    shared.log(Report::ToldLate(key.clone()));
 }
 
 /// The ledger answered the removal of an orphan. One that changed meanwhile is somebody's.
-pub(super) fn on_collected(path: Arc<str>, written: &Written, shared: &mut Shared) {
+pub(super) fn on_collected(key: AlertKey, written: &Written, shared: &mut Shared) {
     match written {
-        Written::Done(_) => shared.log(Report::Collected(path)),
+        Written::Done(_) => shared.log(Report::Collected(key)),
         Written::Conflict(_) | Written::Failed(_) | Written::Refused => {}
     }
 }

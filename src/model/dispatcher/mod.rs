@@ -6,11 +6,12 @@
 //!
 //! # From a transition to a mail
 //!
-//! 1. The evaluator tells a transition: the path is out of spec. The path is tracked from now on (`tracked.rs`), and
-//!    its [`Alert`](super::alert::Alert) waits for its `cancel_timeout`.
+//! 1. The evaluator tells a transition: a path is out of spec by one of its rules. What is tracked from now on
+//!    (`tracked.rs`) is known by both ([`AlertKey`]): a path has an alert of its own for each of its rules. The
+//!    [`Alert`](super::alert::Alert) waits for its `cancel_timeout`.
 //! 2. The alert fires. If this agent leads, an incident opens (`incident.rs`), with a delivery for each receiver of
 //!    the rule (`delivery.rs`, which has the table of a delivery's stages). On any other agent that is all.
-//! 3. Whoever changes a path marks it as touched, and before `handle` returns each touched path is brought up to date
+//! 3. Whoever changes an alert marks it as touched, and before `handle` returns each touched one is brought up to date
 //!    (`settle`): each delivery finds out whether there is anything to tell, and if so takes a place in its receiver's
 //!    queue (`queue.rs`).
 //! 4. When the queue may open, a batch is put together (`turn.rs`, `batch.rs`): one item, a digest, or a storm (`storm.rs`). It
@@ -70,6 +71,7 @@ use self::queue::{Opening, Queue};
 use self::shared::Shared;
 use self::tracked::Tracked;
 use self::turn::Turn;
+use super::alert_key::AlertKey;
 use super::ledger::Written;
 use super::receiver::{Outcome, ReceiverId};
 use super::rule::RuleSet;
@@ -136,10 +138,10 @@ impl Dispatcher {
         match output {
             EvaluatorOutput::Rules(rules) => self.on_rules(rules, now),
             EvaluatorOutput::Transition(transition) => self.on_transition(transition, now),
-            EvaluatorOutput::Forgotten(path, _) => {
-                paths.compliant.remove(&path);
+            EvaluatorOutput::Forgotten(key, _) => {
+                paths.compliant.remove(&key);
                 // Its incident is closed, and nobody is told.
-                paths.change(&path, shared, Tracked::abandon);
+                paths.change(&key, shared, Tracked::abandon);
             }
             EvaluatorOutput::Stale => {
                 paths.compliant.clear();
@@ -147,9 +149,9 @@ impl Dispatcher {
                 shared.unreported.stop_watching();
                 paths.change_each(shared, |tracked, _| tracked.alert.stale());
             }
-            EvaluatorOutput::StalePath(path) => {
-                paths.compliant.remove(&path);
-                paths.change(&path, shared, |tracked, _| tracked.alert.stale());
+            EvaluatorOutput::StaleAlert(key) => {
+                paths.compliant.remove(&key);
+                paths.change(&key, shared, |tracked, _| tracked.alert.stale());
             }
             // What comes and goes under our own lease is our own doing.
             EvaluatorOutput::LedgerChanged if shared.lease.is_none() => shared.unreported.ledger_changed(),
@@ -161,8 +163,8 @@ impl Dispatcher {
     fn on_rules(&mut self, rules: Arc<RuleSet>, now: Now) {
         let Self { paths, leadership, shared } = self;
         shared.rules = Arc::clone(&rules);
-        paths.compliant.retain(|path| rules.for_path(path).is_some());
-        paths.change_each(shared, |tracked, shared| match rules.for_path(tracked.path()) {
+        paths.compliant.retain(|key| rules.rule(key).is_some());
+        paths.change_each(shared, |tracked, shared| match rules.rule(tracked.key()) {
             // Whether a judgement still holds is the evaluator's to say.
             Some(rule) => tracked.rule = Arc::clone(rule),
             None => tracked.abandon(shared),
@@ -171,11 +173,11 @@ impl Dispatcher {
             let mut dropped = Vec::new();
             paths.change_each(shared, |tracked, shared| {
                 if tracked.on_departed(&departed, shared, now) {
-                    dropped.push(Arc::clone(tracked.path()));
+                    dropped.push(tracked.key().clone());
                 }
             });
-            if let Some(path) = dropped.first() {
-                shared.log(Report::Dropped(departed.name, dropped.len(), Arc::clone(path)));
+            if let Some(key) = dropped.first() {
+                shared.log(Report::Dropped(departed.name, dropped.len(), key.clone()));
             }
         }
         leadership.adopt_orphans(paths, shared, now);
@@ -183,13 +185,13 @@ impl Dispatcher {
 
     fn on_transition(&mut self, transition: Transition, now: Now) {
         let Self { paths, shared, .. } = self;
-        let Transition { path, rule, state, children } = transition;
-        if state == State::Ok && paths.get(&path).is_none() {
-            paths.compliant.insert(path);
+        let Transition { key, rule, state, children } = transition;
+        if state == State::Ok && paths.get(&key).is_none() {
+            paths.compliant.insert(key);
             return;
         }
-        paths.track(&path, &rule, now);
-        paths.change(&path, shared, |tracked, shared| {
+        paths.track(&key, &rule, now);
+        paths.change(&key, shared, |tracked, shared| {
             tracked.rule = rule;
             tracked.on_judgement(state, children, shared, now);
         });
@@ -207,11 +209,11 @@ impl Dispatcher {
     fn on_written(&mut self, write: u64, written: Written, now: Now) {
         let Self { paths, shared, .. } = self;
         // A write of an earlier lease is not waited for any more.
-        let Some(path) = shared.writes.remove(&write) else { return };
-        if paths.get(&path).is_none() {
-            return leadership::on_collected(path, &written, shared);
+        let Some(key) = shared.writes.remove(&write) else { return };
+        if paths.get(&key).is_none() {
+            return leadership::on_collected(key, &written, shared);
         }
-        paths.change(&path, shared, |tracked, shared| tracked.on_written(write, written, shared, now));
+        paths.change(&key, shared, |tracked, shared| tracked.on_written(write, written, shared, now));
     }
 
     fn turn<'a>(&'a mut self, receiver: &'a ReceiverId, now: Now) -> Turn<'a> {
@@ -234,8 +236,8 @@ impl Dispatcher {
         }
         paths.touch_due(shared, now);
         loop {
-            while let Some(path) = self.shared.next_touched() {
-                self.paths.settle(path, &mut self.shared, now);
+            while let Some(key) = self.shared.next_touched() {
+                self.paths.settle(key, &mut self.shared, now);
             }
             if self.shared.sends() {
                 self.each_turn(now, |mut turn| turn.pump());
@@ -273,9 +275,9 @@ impl Dispatcher {
         self.shared.lease
     }
 
-    /// Every alert that is not inactive, by path.
-    pub fn alert_status(&self) -> impl Iterator<Item = (&Arc<str>, AlertStatus)> {
-        self.paths.iter().filter_map(|tracked| Some((tracked.path(), tracked.status()?)))
+    /// Every alert that is not inactive.
+    pub fn alert_status(&self) -> impl Iterator<Item = (&AlertKey, AlertStatus)> {
+        self.paths.iter().filter_map(|tracked| Some((tracked.key(), tracked.status()?)))
     }
 
     /// Every receiver of the configuration.

@@ -1,4 +1,4 @@
-//! All paths that are not simply in spec, and when each has something to do.
+//! All alerts of paths that are not simply in spec, and when each has something to do.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Bound;
@@ -8,21 +8,22 @@ use std::time::Instant;
 use super::incident::Incident;
 use super::shared::Shared;
 use super::tracked::Tracked;
+use crate::model::alert_key::AlertKey;
 use crate::model::rule::Rule;
 use crate::model::time::Now;
 
 #[derive(Debug, Default)]
 pub(super) struct Paths {
-    tracked: BTreeMap<Arc<str>, Tracked>,
-    /// Paths that are not tracked, were judged in spec, and not doubted since.
-    pub compliant: HashSet<Arc<str>>,
-    /// When each path has something to do, soonest first.
-    alarms: BTreeSet<(Instant, Arc<str>)>,
+    tracked: BTreeMap<AlertKey, Tracked>,
+    /// Alerts that are not tracked, of paths that were judged in spec, and not doubted since.
+    pub compliant: HashSet<AlertKey>,
+    /// When each alert has something to do, soonest first.
+    alarms: BTreeSet<(Instant, AlertKey)>,
 }
 
 impl Paths {
-    pub fn get(&self, path: &str) -> Option<&Tracked> {
-        self.tracked.get(path)
+    pub fn get(&self, key: &AlertKey) -> Option<&Tracked> {
+        self.tracked.get(key)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Tracked> {
@@ -30,37 +31,37 @@ impl Paths {
     }
 
     /// Those after this one, in their order.
-    pub fn after(&self, path: Option<&Arc<str>>) -> impl Iterator<Item = &Tracked> {
-        let from = path.map_or(Bound::Unbounded, Bound::Excluded);
-        self.tracked.range::<Arc<str>, _>((from, Bound::Unbounded)).map(|(_, tracked)| tracked)
+    pub fn after(&self, key: Option<&AlertKey>) -> impl Iterator<Item = &Tracked> {
+        let from = key.map_or(Bound::Unbounded, Bound::Excluded);
+        self.tracked.range::<AlertKey, _>((from, Bound::Unbounded)).map(|(_, tracked)| tracked)
     }
 
-    /// Changes a path, if it is tracked. There is no other way to: so whoever does need not remember that it has to
+    /// Changes an alert, if it is tracked. There is no other way to: so whoever does need not remember that it has to
     /// be looked at before the run ends.
     pub fn change<R>(
         &mut self,
-        path: &str,
+        key: &AlertKey,
         shared: &mut Shared,
         change: impl FnOnce(&mut Tracked, &mut Shared) -> R,
     ) -> Option<R> {
-        let tracked = self.tracked.get_mut(path)?;
+        let tracked = self.tracked.get_mut(key)?;
         let result = change(tracked, shared);
-        shared.touch(Arc::clone(tracked.path()));
+        shared.touch(tracked.key().clone());
         Some(result)
     }
 
     pub fn change_each(&mut self, shared: &mut Shared, mut change: impl FnMut(&mut Tracked, &mut Shared)) {
         for tracked in self.tracked.values_mut() {
             change(tracked, shared);
-            shared.touch(Arc::clone(tracked.path()));
+            shared.touch(tracked.key().clone());
         }
     }
 
-    /// The path is tracked from now on, if it was not.
-    pub fn track(&mut self, path: &Arc<str>, rule: &Arc<Rule>, now: Now) {
-        self.tracked.entry(Arc::clone(path)).or_insert_with(|| {
-            let mut tracked = Tracked::new(Arc::clone(path), Arc::clone(rule));
-            if self.compliant.remove(path) {
+    /// The alert is tracked from now on, if it was not.
+    pub fn track(&mut self, key: &AlertKey, rule: &Arc<Rule>, now: Now) {
+        self.tracked.entry(key.clone()).or_insert_with(|| {
+            let mut tracked = Tracked::new(key.clone(), Arc::clone(rule));
+            if self.compliant.remove(key) {
                 tracked.alert.complied(None, rule, now);
             }
             tracked
@@ -69,7 +70,7 @@ impl Paths {
 
     /// All are looked at, since something has changed that each depends on.
     pub fn touch_all(&self, shared: &mut Shared) {
-        self.tracked.keys().for_each(|path| shared.touch(Arc::clone(path)));
+        self.tracked.keys().for_each(|key| shared.touch(key.clone()));
     }
 
     /// When the next one has something to do.
@@ -80,31 +81,31 @@ impl Paths {
     /// Those whose time has come are looked at.
     pub fn touch_due(&mut self, shared: &mut Shared, now: Now) {
         while self.next_alarm().is_some_and(|at| at <= now.mono) {
-            self.alarms.pop_first().into_iter().for_each(|(_, path)| shared.touch(path));
+            self.alarms.pop_first().into_iter().for_each(|(_, key)| shared.touch(key));
         }
     }
 
-    /// Brings one path up to date, and drops it if there is nothing to remember.
-    pub fn settle(&mut self, path: Arc<str>, shared: &mut Shared, now: Now) {
+    /// Brings one alert up to date, and drops it if there is nothing to remember.
+    pub fn settle(&mut self, key: AlertKey, shared: &mut Shared, now: Now) {
         // It may be gone by now, or be that of an orphan.
-        let Some(tracked) = self.tracked.get_mut(&path) else { return };
+        let Some(tracked) = self.tracked.get_mut(&key) else { return };
         tracked.settle(shared, now);
         debug_assert!(tracked.incident.as_ref().is_none_or(Incident::is_legal), "{tracked:?}");
         shared.version += 1;
         let alarm = tracked.next_deadline(shared, now);
         if tracked.alarm != alarm {
             if let Some(at) = std::mem::replace(&mut tracked.alarm, alarm) {
-                self.alarms.remove(&(at, Arc::clone(&path)));
+                self.alarms.remove(&(at, key.clone()));
             }
-            self.alarms.extend(alarm.map(|at| (at, Arc::clone(&path))));
+            self.alarms.extend(alarm.map(|at| (at, key.clone())));
         }
         if !tracked.is_needed() {
             if tracked.alert.is_fresh() {
-                self.compliant.insert(Arc::clone(&path));
+                self.compliant.insert(key.clone());
             }
-            self.tracked.remove(&path);
+            self.tracked.remove(&key);
             if let Some(at) = alarm {
-                self.alarms.remove(&(at, path));
+                self.alarms.remove(&(at, key));
             }
         }
     }

@@ -10,6 +10,7 @@ use super::io::{AttemptId, Profile, Report};
 use super::jitter::Jitter;
 use super::limits::{DIGEST, REFUSED_ALONE, STORM};
 use super::storm::Storms;
+use crate::model::alert_key::AlertKey;
 use crate::model::receiver::Outcome;
 use crate::model::status::ReceiverStatus;
 use crate::model::time::Now;
@@ -23,7 +24,7 @@ const NOT_TRIED: Duration = Duration::from_secs(1);
 /// How much of a receiver's answer is kept, in bytes.
 const REASON: usize = 300;
 
-/// One receiver's queue of paths. What is told of a path is decided when it leaves, so that a path stands in it
+/// One receiver's queue of alerts. What is told of one is decided when it leaves, so that an alert stands in it
 /// once at most.
 ///
 /// A first item leaves at once, on credit. After it, what comes is gathered until the window ends.
@@ -35,7 +36,7 @@ pub(super) struct Queue {
     pub batch: Option<Batch>,
     /// Whether the receiver has left the configuration, and only its last outcome is waited for.
     retired: bool,
-    waiting: BTreeMap<u64, Arc<str>>,
+    waiting: BTreeMap<u64, AlertKey>,
     /// Batches that may leave before the window ends.
     credit: usize,
     /// The end of the window in which items are gathered.
@@ -57,8 +58,8 @@ pub(super) struct Queue {
 pub(super) struct Refresh {
     /// When the next round begins, or goes on.
     pub at: Instant,
-    /// The last path told in this round.
-    pub after: Option<Arc<str>>,
+    /// The last alert told in this round.
+    pub after: Option<AlertKey>,
 }
 
 /// When a batch may leave.
@@ -121,22 +122,22 @@ impl Queue {
         self.batch.take_if(|batch| !batch.is_sending());
     }
 
-    /// Follows a delivery of this path. Nothing else changes what waits here and what the batch waits for.
-    pub fn follow(&mut self, path: &Arc<str>, moved: Moved) {
+    /// Follows a delivery of this alert. Nothing else changes what waits here and what the batch waits for.
+    pub fn follow(&mut self, key: &AlertKey, moved: Moved) {
         let waiting = &mut self.waiting;
         moved.dequeued.into_iter().for_each(|ticket| drop(waiting.remove(&ticket)));
-        waiting.extend(moved.enqueued.map(|ticket| (ticket, Arc::clone(path))));
+        waiting.extend(moved.enqueued.map(|ticket| (ticket, key.clone())));
         let Some(batch) = &mut self.batch else { return };
         if moved.joined {
-            batch.add(path);
+            batch.add(key);
         }
         if moved.cleared {
-            batch.clear(path);
+            batch.clear(key);
         }
     }
 
-    /// The paths that wait, oldest first.
-    pub fn waiting(&self) -> impl Iterator<Item = &Arc<str>> {
+    /// The alerts that wait, oldest first.
+    pub fn waiting(&self) -> impl Iterator<Item = &AlertKey> {
         self.waiting.values()
     }
 
@@ -169,7 +170,7 @@ impl Queue {
     /// How the receiver does.
     pub fn status(&self) -> ReceiverStatus {
         let leaving = self.batch.as_ref().filter(|batch| !batch.is_refresh());
-        let queued = self.waiting.len() + leaving.map_or(0, |batch| batch.paths.len());
+        let queued = self.waiting.len() + leaving.map_or(0, |batch| batch.keys.len());
         ReceiverStatus { queued: u64::try_from(queued).unwrap_or(u64::MAX), ..self.status.clone() }
     }
 
@@ -215,7 +216,7 @@ impl Queue {
     /// Whether this outcome says no more than that some item of the batch is disliked, or all of them are too many.
     pub fn halves(&self, outcome: &Outcome, batch: &Batch) -> bool {
         let refused = matches!(outcome, Outcome::Refused { .. });
-        refused && self.profile.digest && batch.paths.len() > 1 && self.refused_alone < REFUSED_ALONE
+        refused && self.profile.digest && batch.keys.len() > 1 && self.refused_alone < REFUSED_ALONE
     }
 
     /// Keeps account of how the receiver does, and says what an operator may want to know.
@@ -227,7 +228,7 @@ impl Queue {
         now: Now,
     ) -> Vec<Report> {
         let name = Arc::clone(&self.profile.name);
-        let items = batch.paths.len();
+        let items = batch.keys.len();
         let count = if batch.is_refresh() { 0 } else { u64::try_from(items).unwrap_or(u64::MAX) };
         match outcome {
             Outcome::Accepted => {

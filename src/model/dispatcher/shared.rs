@@ -9,9 +9,10 @@ use super::io::{Effect, Profile, Report, Speaker};
 use super::jitter::Jitter;
 use super::queue::Queue;
 use super::unreported::Unreported;
+use crate::model::alert_key::AlertKey;
 use crate::model::ledger::{Change, Write};
 use crate::model::receiver::ReceiverId;
-use crate::model::rule::{RuleSet, glob_matches};
+use crate::model::rule::RuleSet;
 use crate::model::status::Silence;
 use crate::model::time::Now;
 
@@ -39,12 +40,12 @@ pub(super) struct Shared {
     /// The epoch of the last lease that this process had before.
     pub last_epoch: Option<u64>,
     pub parked: bool,
-    /// Paths that may have something to do.
-    touched: BTreeSet<Arc<str>>,
-    /// The paths of writes that were not answered yet.
-    pub writes: HashMap<u64, Arc<str>>,
-    /// Paths whose write waits until fewer writes are under way. There are none unless so many are.
-    pub postponed: BTreeSet<Arc<str>>,
+    /// Alerts that may have something to do.
+    touched: BTreeSet<AlertKey>,
+    /// The alerts of writes that were not answered yet.
+    pub writes: HashMap<u64, AlertKey>,
+    /// Alerts whose write waits until fewer writes are under way. There are none unless so many are.
+    pub postponed: BTreeSet<AlertKey>,
     pub effects: Vec<Effect>,
     pub jitter: Jitter,
     /// Changes whenever something that a snapshot shows may have changed.
@@ -105,26 +106,26 @@ impl Shared {
         format!("{}-{number}", self.speaker.instance).into()
     }
 
-    /// The path is looked at before the run ends.
-    pub fn touch(&mut self, path: Arc<str>) {
-        self.touched.insert(path);
+    /// The alert is looked at before the run ends.
+    pub fn touch(&mut self, key: AlertKey) {
+        self.touched.insert(key);
     }
 
     pub fn is_settled(&self) -> bool {
         self.touched.is_empty()
     }
 
-    /// The next path to look at: one that may have something to do, or else one whose write can be made.
-    pub fn next_touched(&mut self) -> Option<Arc<str>> {
+    /// The next alert to look at: one that may have something to do, or else one whose write can be made.
+    pub fn next_touched(&mut self) -> Option<AlertKey> {
         let room = self.writes.len() < WRITES;
         self.touched.pop_first().or_else(|| if room { self.postponed.pop_first() } else { None })
     }
 
-    /// Has the receiver's queue and batch follow what a delivery of this path did. A receiver that is not
+    /// Has the receiver's queue and batch follow what a delivery of this alert did. A receiver that is not
     /// configured has none.
-    pub fn follow(&mut self, receiver: &ReceiverId, path: &Arc<str>, moved: Moved) {
+    pub fn follow(&mut self, receiver: &ReceiverId, key: &AlertKey, moved: Moved) {
         if let Some(queue) = self.queues.get_mut(receiver) {
-            queue.follow(path, moved);
+            queue.follow(key, moved);
         }
     }
 
@@ -150,15 +151,15 @@ impl Shared {
     }
 
     /// Asks for a change of the ledger, under the lease in effect; returns the write's number.
-    pub fn write(&mut self, path: &Arc<str>, epoch: u64, change: Change) -> u64 {
+    pub fn write(&mut self, key: &AlertKey, epoch: u64, change: Change) -> u64 {
         let id = self.number();
-        self.writes.insert(id, Arc::clone(path));
-        self.effects.push(Effect::Write(Write { id, epoch, path: Arc::clone(path), change }));
+        self.writes.insert(id, key.clone());
+        self.effects.push(Effect::Write(Write { id, epoch, key: key.clone(), change }));
         id
     }
 
-    pub fn is_silenced(&self, path: &str, now: Now) -> bool {
-        self.silences.iter().any(|silence| silence.until > now.wall && glob_matches(&silence.path, path))
+    pub fn is_silenced(&self, key: &AlertKey, now: Now) -> bool {
+        self.silences.iter().any(|silence| silence.until > now.wall && silence.covers(key))
     }
 
     /// Drops the silences that have ended, and finds when the next will. Returns whether any was dropped: by its

@@ -6,14 +6,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::model::alert_key::AlertKey;
+
 /// The storms of one receiver, by id.
 #[derive(Debug, Default)]
 pub(super) struct Storms(BTreeMap<Arc<str>, Storm>);
 
 #[derive(Debug, Default)]
 struct Storm {
-    /// The paths, and whether the incident of each is over.
-    members: BTreeMap<Arc<str>, bool>,
+    /// The alerts, and whether the incident of each is over.
+    members: BTreeMap<AlertKey, bool>,
     /// How many are not.
     open: usize,
 }
@@ -24,19 +26,19 @@ impl Storms {
         self.0.clear();
     }
 
-    /// The path was told of as part of a storm.
-    pub fn join(&mut self, id: &Arc<str>, path: &Arc<str>, over: bool) {
+    /// The alert was told of as part of a storm.
+    pub fn join(&mut self, id: &Arc<str>, key: &AlertKey, over: bool) {
         let storm = self.0.entry(Arc::clone(id)).or_default();
-        if storm.members.insert(Arc::clone(path), over) == Some(false) {
+        if storm.members.insert(key.clone(), over) == Some(false) {
             storm.open -= 1;
         }
         storm.open += usize::from(!over);
     }
 
-    /// The path's incident is over. Returns all members if it was the last that was open: they can end now.
-    pub fn resolve(&mut self, id: &Arc<str>, path: &Arc<str>) -> Vec<Arc<str>> {
+    /// The alert's incident is over. Returns all members if it was the last that was open: they can end now.
+    pub fn resolve(&mut self, id: &Arc<str>, key: &AlertKey) -> Vec<AlertKey> {
         let Some(storm) = self.0.get_mut(id) else { return Vec::new() };
-        let Some(over) = storm.members.get_mut(path) else { return Vec::new() };
+        let Some(over) = storm.members.get_mut(key) else { return Vec::new() };
         if std::mem::replace(over, true) {
             return Vec::new();
         }
@@ -44,11 +46,11 @@ impl Storms {
         if storm.open > 0 { Vec::new() } else { storm.members.keys().cloned().collect() }
     }
 
-    /// The path has no more part in the storm. Returns the members that can end now.
-    pub fn leave(&mut self, id: &Arc<str>, path: &Arc<str>) -> Vec<Arc<str>> {
-        let ended = self.resolve(id, path);
+    /// The alert has no more part in the storm. Returns the members that can end now.
+    pub fn leave(&mut self, id: &Arc<str>, key: &AlertKey) -> Vec<AlertKey> {
+        let ended = self.resolve(id, key);
         if let Some(storm) = self.0.get_mut(id) {
-            storm.members.remove(path);
+            storm.members.remove(key);
             if storm.members.is_empty() {
                 self.0.remove(id);
             }

@@ -25,7 +25,7 @@ fn an_alert_and_its_recovery_reach_every_receiver_once() {
     world.ok("/0");
     assert_eq!(world.told(), ["a Resolved /0", "b Resolved /0"]);
     assert!(world.ledger.is_empty() && world.dispatcher.paths.iter().next().is_none());
-    assert!(world.dispatcher.paths.compliant.contains("/0"));
+    assert!(world.dispatcher.paths.compliant.contains(&AlertKey::unnamed("/0")));
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn a_takeover_tells_what_was_not_surely_told() {
         let entry = Entry {
             epoch: 3,
             incident: "old-1".into(),
-            path: "/0".into(),
+            key: AlertKey::unnamed("/0"),
             since,
             until: over.then_some(world.now.wall),
             message: "bad".into(),

@@ -1,4 +1,4 @@
-//! One path that is not simply in spec: its alert, its incident, and what the ledger holds of it.
+//! One path that is not simply in spec by one rule: its alert, its incident, and what the ledger holds of it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use super::queue::{Queue, brief};
 use super::shared::Shared;
 use super::unreported::Episode;
 use crate::model::alert::{Alert, Change, Phase};
+use crate::model::alert_key::AlertKey;
 use crate::model::children::Left;
 use crate::model::ledger::{Entry, Mark, Written};
 use crate::model::message::{Item, Kind};
@@ -23,7 +24,7 @@ use crate::model::transition::State;
 
 #[derive(Debug)]
 pub(super) struct Tracked {
-    path: Arc<str>,
+    key: AlertKey,
     pub rule: Arc<Rule>,
     pub alert: Alert,
     /// The violation in words, as it is now or was last.
@@ -43,9 +44,9 @@ pub(super) struct Tracked {
 }
 
 impl Tracked {
-    pub fn new(path: Arc<str>, rule: Arc<Rule>) -> Self {
+    pub fn new(key: AlertKey, rule: Arc<Rule>) -> Self {
         Self {
-            path,
+            key,
             rule,
             alert: Alert::default(),
             message: "".into(),
@@ -59,8 +60,8 @@ impl Tracked {
         }
     }
 
-    pub fn path(&self) -> &Arc<str> {
-        &self.path
+    pub fn key(&self) -> &AlertKey {
+        &self.key
     }
 
     /// Whether there is anything to remember.
@@ -101,24 +102,24 @@ impl Tracked {
     /// The alert did something, or nothing.
     fn on_change(&mut self, change: Option<Change>, shared: &mut Shared, now: Now) {
         let Some(change) = change else { return };
-        let path = Arc::clone(&self.path);
+        let key = self.key.clone();
         shared.log(match change {
-            Change::Began => Report::Pending(path),
-            Change::Cancelled => Report::Cancelled(path),
-            Change::Fired => Report::Firing(path, Arc::clone(&self.message)),
-            Change::Recovering => Report::Recovering(path),
-            Change::Relapsed => Report::Relapsed(path),
-            Change::Resolved { .. } => Report::Resolved(path),
+            Change::Began => Report::Pending(key),
+            Change::Cancelled => Report::Cancelled(key),
+            Change::Fired => Report::Firing(key, Arc::clone(&self.message)),
+            Change::Recovering => Report::Recovering(key),
+            Change::Relapsed => Report::Relapsed(key),
+            Change::Resolved { .. } => Report::Resolved(key),
         });
         match change {
             Change::Resolved { compliant, .. } if shared.lease.is_some() => {
                 self.close_incident(compliant, shared, now);
             }
             Change::Resolved { since, compliant } => {
-                let ledger_revision = self.ledger_revision.filter(|_| !shared.is_silenced(&self.path, now));
+                let ledger_revision = self.ledger_revision.filter(|_| !shared.is_silenced(&self.key, now));
                 let message = Arc::clone(&self.message);
                 let episode = Episode { since, until: compliant, message, missed: 0, ledger_revision };
-                shared.unreported.remember(&self.path, episode);
+                shared.unreported.remember(&self.key, episode);
             }
             Change::Began | Change::Cancelled | Change::Fired | Change::Recovering | Change::Relapsed => {}
         }
@@ -128,7 +129,7 @@ impl Tracked {
     fn close_incident(&mut self, compliant: Now, shared: &mut Shared, now: Now) {
         let Some(incident) = self.incident.as_mut().filter(|incident| !incident.is_over()) else { return };
         incident.close(compliant.wall, now.mono);
-        incident.each_storm(shared, |storms, id| storms.resolve(id, &self.path));
+        incident.each_storm(shared, |storms, id| storms.resolve(id, &self.key));
     }
 
     // What follows from it.
@@ -162,7 +163,7 @@ impl Tracked {
         let (id, message) = (shared.incident_id(), Arc::clone(&self.message));
         let receivers = &self.rule.terms.receivers;
         match &mut self.incident {
-            None => self.incident = Some(Incident::new(&self.path, id, since, message, receivers)),
+            None => self.incident = Some(Incident::new(&self.key, id, since, message, receivers)),
             Some(incident) => incident.reopen(id, since, message, receivers),
         }
     }
@@ -177,7 +178,7 @@ impl Tracked {
             if !queue.storms.is_open(storm) || !delivery.is_idle() {
                 return true;
             }
-            queue.storms.leave(storm, &self.path).into_iter().for_each(|path| shared.touch(path));
+            queue.storms.leave(storm, &self.key).into_iter().for_each(|key| shared.touch(key));
             false
         });
     }
@@ -189,7 +190,7 @@ impl Tracked {
             incident: Arc::clone(incident.id()),
             firing: self.alert.is_firing(),
             over: incident.is_over(),
-            silenced: shared.is_silenced(&self.path, now),
+            silenced: shared.is_silenced(&self.key, now),
             reminder: incident.reminder(self.rule.terms.repeat_interval, now.mono),
             notices: incident.notices(),
             now: now.mono,
@@ -256,7 +257,7 @@ impl Tracked {
             let step = choose(receiver, delivery, shared);
             let moved = step.map(|step| delivery.apply(step)).unwrap_or_default();
             self.sync.wanted |= moved.wants_write;
-            shared.follow(receiver, &self.path, moved);
+            shared.follow(receiver, &self.key, moved);
         }
     }
 
@@ -320,7 +321,7 @@ impl Tracked {
         if kind == Kind::Firing {
             incident.notice(receiver, &format!("{name} could not be told for a day"));
         }
-        shared.log(Report::GaveUp(name, Arc::clone(&self.path)));
+        shared.log(Report::GaveUp(name, self.key.clone()));
         true
     }
 
@@ -357,7 +358,8 @@ impl Tracked {
         let progress = &delivery.progress;
         Some(Item {
             incident: Arc::clone(progress.storm.as_ref().unwrap_or(&progress.incident)),
-            path: Arc::clone(&self.path),
+            path: Arc::clone(&self.key.path),
+            rule: self.key.name.clone(),
             kind,
             message: Arc::clone(message),
             since,
@@ -396,9 +398,9 @@ impl Tracked {
         };
         if delivery.progress.resolved.is_open() {
             let over = incident.is_over() || delivery.progress.incident != *incident.id();
-            queue.storms.join(storm, &self.path, over);
+            queue.storms.join(storm, &self.key, over);
         } else {
-            queue.storms.leave(storm, &self.path);
+            queue.storms.leave(storm, &self.key);
         }
     }
 
@@ -458,11 +460,11 @@ impl Tracked {
             };
         };
         if !self.has_intent() && !shared.has_room() {
-            shared.postponed.insert(Arc::clone(&self.path));
+            shared.postponed.insert(self.key.clone());
             return;
         }
         self.sync.wanted = false;
-        let write = shared.write(&self.path, epoch, change);
+        let write = shared.write(&self.key, epoch, change);
         self.sync.began(write, entry);
     }
 
@@ -504,12 +506,12 @@ impl Tracked {
             }
             Reply::Failed(reason) => {
                 if let Some(reason) = reason {
-                    shared.log(Report::NotWritten(Arc::clone(&self.path), reason));
+                    shared.log(Report::NotWritten(self.key.clone(), reason));
                 }
                 self.step_each(shared, |_, _, _| Some(Step::NotWritten));
             }
             Reply::Conflict(found) => {
-                shared.log(Report::Conflict(Arc::clone(&self.path)));
+                shared.log(Report::Conflict(self.key.clone()));
                 match found {
                     Found::Own | Found::Absent => {}
                     Found::Closed => drop(self.drop_incident(shared)),
@@ -558,7 +560,7 @@ impl Tracked {
         self.incident = Some(Incident::adopt(entry, mine, newest, self.rule.terms.repeat_interval, now));
         self.replace_unknown(shared);
         self.join_storms(shared);
-        let seen = shared.unreported.recall(&self.path, now);
+        let seen = shared.unreported.recall(&self.key, now);
         if !self.alert.is_fresh() || !self.alert.is_inactive() {
             return;
         }
@@ -575,7 +577,7 @@ impl Tracked {
     fn join_storms(&self, shared: &mut Shared) {
         let Some(incident) = &self.incident else { return };
         incident.each_storm(shared, |storms, id| {
-            storms.join(id, &self.path, incident.is_over());
+            storms.join(id, &self.key, incident.is_over());
             None
         });
     }
@@ -591,7 +593,7 @@ impl Tracked {
     fn drop_incident(&mut self, shared: &mut Shared) -> Option<Incident> {
         self.step_each(shared, |_, _, _| Some(Step::Withdrawn));
         let incident = self.incident.take()?;
-        incident.each_storm(shared, |storms, id| storms.leave(id, &self.path));
+        incident.each_storm(shared, |storms, id| storms.leave(id, &self.key));
         Some(incident)
     }
 }

@@ -10,6 +10,7 @@ use super::paths::Paths;
 use super::queue::{Queue, Refresh};
 use super::shared::Shared;
 use super::tracked::Tracked;
+use crate::model::alert_key::AlertKey;
 use crate::model::ledger::Mark;
 use crate::model::message::{Item, Kind, Notification};
 use crate::model::receiver::{Outcome, ReceiverId};
@@ -18,7 +19,7 @@ use crate::model::time::Now;
 /// What leaves together, before it is put together.
 #[derive(Default)]
 struct Choice {
-    paths: Vec<Arc<str>>,
+    keys: Vec<AlertKey>,
     /// The storm that they are told as.
     storm: Option<Arc<str>>,
     /// Whether more could have left, had there been room.
@@ -77,9 +78,9 @@ impl Turn<'_> {
         let id = AttemptId(self.shared.number());
         let Some(queue) = self.queue() else { return false };
         queue.batch = Some(Batch::new(id));
-        let many = choice.paths.len() > 1;
-        for path in &choice.paths {
-            self.paths.change(path, self.shared, |tracked, shared| {
+        let many = choice.keys.len() > 1;
+        for key in &choice.keys {
+            self.paths.change(key, self.shared, |tracked, shared| {
                 if tracked.choose(self.receiver, choice.storm.as_ref(), shared, self.now) && many {
                     tracked.intend_ahead(shared, self.now);
                 }
@@ -88,7 +89,7 @@ impl Turn<'_> {
         let Some(queue) = self.queue() else { return false };
         // If nothing is left after all, the next may leave at once. Each that is not has been touched, so that its
         // turn comes within the same run.
-        let chosen = queue.batch.take_if(|batch| batch.paths.is_empty()).is_none();
+        let chosen = queue.batch.take_if(|batch| batch.keys.is_empty()).is_none();
         queue.close(group_wait, choice.full || !chosen, now);
         chosen
     }
@@ -97,35 +98,35 @@ impl Turn<'_> {
     fn oldest(&self, room: usize) -> Choice {
         let waiting = self.shared.queues.get(self.receiver).into_iter().flat_map(Queue::waiting);
         let mut load = Load::default();
-        let fits = |path: &&Arc<str>| {
-            load.takes(self.paths.get(path).map_or(0, |tracked| tracked.size(self.receiver)))
+        let fits = |key: &&AlertKey| {
+            load.takes(self.paths.get(key).map_or(0, |tracked| tracked.size(self.receiver)))
         };
-        let paths: Vec<_> = waiting.take(room).take_while(fits).cloned().collect();
+        let keys: Vec<_> = waiting.take(room).take_while(fits).cloned().collect();
         // A receiver that is down is probed with one: the rest can wait.
-        Choice { full: room > 1 && (load.is_full || paths.len() == room), paths, storm: None }
+        Choice { full: room > 1 && (load.is_full || keys.len() == room), keys, storm: None }
     }
 
     /// One, unless there are too many: then all that can be told as one event.
     fn alone(&mut self) -> Choice {
         let Some(queue) = self.shared.queues.get(self.receiver) else { return Choice::default() };
         let Some(first) = queue.waiting().next() else { return Choice::default() };
-        let one = Choice { paths: vec![Arc::clone(first)], ..Choice::default() };
+        let one = Choice { keys: vec![first.clone()], ..Choice::default() };
         let (recovery, storm) = self.class(first);
         // What was told by itself has to be taken back by itself.
         if storm.is_none() && (recovery == Some(Recovery::Owed) || queue.len() <= STORM) {
             return one;
         }
-        let same = |path: &&Arc<str>| self.class(path) == (recovery, storm.clone());
-        let paths: Vec<_> = queue.waiting().filter(same).cloned().collect();
-        if storm.is_none() && paths.len() <= STORM {
+        let same = |key: &&AlertKey| self.class(key) == (recovery, storm.clone());
+        let keys: Vec<_> = queue.waiting().filter(same).cloned().collect();
+        if storm.is_none() && keys.len() <= STORM {
             return one;
         }
         let storm = storm.unwrap_or_else(|| self.shared.incident_id());
-        Choice { paths, storm: Some(storm), full: false }
+        Choice { keys, storm: Some(storm), full: false }
     }
 
-    fn class(&self, path: &str) -> Class {
-        let incident = self.paths.get(path).and_then(|tracked| tracked.incident.as_ref());
+    fn class(&self, key: &AlertKey) -> Class {
+        let incident = self.paths.get(key).and_then(|tracked| tracked.incident.as_ref());
         let delivery = incident.and_then(|incident| incident.entry.receivers.get(self.receiver));
         let Some((incident, delivery)) = incident.zip(delivery) else { return (Some(Recovery::Late), None) };
         let pending = delivery.progress.firing == Mark::Pending;
@@ -139,17 +140,17 @@ impl Turn<'_> {
         let Some(queue) = self.queue() else { return false };
         let digest = queue.profile.digest;
         let Some(mut batch) = queue.batch.take() else { return false };
-        let mut items = Vec::with_capacity(batch.paths.len());
+        let mut items = Vec::with_capacity(batch.keys.len());
         let mut load = Load::default();
-        batch.paths.retain(|path| {
+        batch.keys.retain(|key| {
             // The words may have become more since it was chosen. A storm is one event, however many it holds.
-            if digest && !load.takes(self.paths.get(path).map_or(0, |tracked| tracked.size(self.receiver))) {
-                self.step_each(&[Arc::clone(path)], Step::Outdated);
+            if digest && !load.takes(self.paths.get(key).map_or(0, |tracked| tracked.size(self.receiver))) {
+                self.step_each(std::slice::from_ref(key), Step::Outdated);
                 return false;
             }
             let leave =
                 |tracked: &mut Tracked, shared: &mut _| tracked.leave(self.receiver, shared, self.now);
-            let item = self.paths.change(path, self.shared, leave).flatten();
+            let item = self.paths.change(key, self.shared, leave).flatten();
             let told = item.is_some();
             items.extend(item);
             told
@@ -163,13 +164,12 @@ impl Turn<'_> {
         let (every, limit) = (queue.profile.refresh, queue.limit);
         let after = queue.refresh.take().and_then(|refresh| refresh.after);
         let known = self.paths.after(after.as_ref()).filter(|tracked| tracked.is_known_to(self.receiver));
-        let told = known.filter_map(|tracked| {
-            Some((Arc::clone(tracked.path()), tracked.item(Kind::Refresh, self.receiver)?))
-        });
+        let told = known
+            .filter_map(|tracked| Some((tracked.key().clone(), tracked.item(Kind::Refresh, self.receiver)?)));
         let mut load = Load::default();
         let told = told.take(limit).take_while(|(_, item)| load.takes(item.size()));
-        let (paths, items): (Vec<_>, Vec<_>) = told.unzip();
-        let last = paths.last().filter(|_| load.is_full || paths.len() == limit).cloned();
+        let (keys, items): (Vec<_>, Vec<_>) = told.unzip();
+        let last = keys.last().filter(|_| load.is_full || keys.len() == limit).cloned();
         let next = if last.is_some() {
             Some(self.now.mono)
         } else {
@@ -179,7 +179,7 @@ impl Turn<'_> {
         if let Some(queue) = self.queue() {
             queue.refresh = next.map(|at| Refresh { at, after: last });
         }
-        self.attempt(Batch { id, paths, stage: BatchStage::Refreshing { after } }, items)
+        self.attempt(Batch { id, keys, stage: BatchStage::Refreshing { after } }, items)
     }
 
     /// Asks for the attempt, unless there is nothing left to tell. The receiver's turn goes on either way.
@@ -212,9 +212,9 @@ impl Turn<'_> {
             reports.into_iter().for_each(|report| self.shared.log(report));
         }
         let outcome = if halved { &Outcome::NotTried } else { outcome };
-        for path in batch.paths.iter().filter(|_| !batch.is_refresh()) {
+        for key in batch.keys.iter().filter(|_| !batch.is_refresh()) {
             // A path may have been forgotten while the attempt was under way.
-            self.paths.change(path, self.shared, |tracked, shared| {
+            self.paths.change(key, self.shared, |tracked, shared| {
                 tracked.on_outcome(self.receiver, outcome, shared, self.now);
             });
         }
@@ -229,8 +229,8 @@ impl Turn<'_> {
     /// The receiver will not come to its queue soon after all: what was intended ahead is taken back.
     fn take_back(&mut self) {
         let waiting = self.shared.queues.get(self.receiver).into_iter().flat_map(Queue::waiting);
-        let delivery = |path: &str| self.paths.get(path)?.delivery(self.receiver);
-        let intended = waiting.filter(|path| delivery(path).is_some_and(Delivery::is_intended_ahead));
+        let delivery = |key: &AlertKey| self.paths.get(key)?.delivery(self.receiver);
+        let intended = waiting.filter(|key| delivery(key).is_some_and(Delivery::is_intended_ahead));
         self.step_each(&intended.cloned().collect::<Vec<_>>(), Step::NotAhead);
     }
 
@@ -238,15 +238,15 @@ impl Turn<'_> {
     pub fn park(&mut self) {
         let Some(queue) = self.queue() else { return };
         if let Some(batch) = queue.batch.take_if(|batch| !batch.is_sending()) {
-            self.step_each(&batch.paths, Step::Parked);
+            self.step_each(&batch.keys, Step::Parked);
         }
         self.take_back();
     }
 
-    fn step_each(&mut self, paths: &[Arc<str>], step: Step) {
-        for path in paths {
+    fn step_each(&mut self, keys: &[AlertKey], step: Step) {
+        for key in keys {
             let take = |tracked: &mut Tracked, shared: &mut _| tracked.step(self.receiver, step, shared);
-            self.paths.change(path, self.shared, take);
+            self.paths.change(key, self.shared, take);
         }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::model::alert_key::AlertKey;
 use crate::model::time::Now;
 
 /// How long a violation that ended is remembered. The longest session timeout is a minute, and nobody leads for
@@ -38,7 +39,7 @@ pub(super) struct Unreported {
     /// Counts the changes of the ledger's listing; `None` while it is not watched.
     ledger_revision: Option<u64>,
     changes: u64,
-    ended: BTreeMap<Arc<str>, Episode>,
+    ended: BTreeMap<AlertKey, Episode>,
     sweep_at: Option<Instant>,
 }
 
@@ -60,15 +61,15 @@ impl Unreported {
     }
 
     /// A violation has ended.
-    pub fn remember(&mut self, path: &Arc<str>, episode: Episode) {
-        let earlier = self.ended.get(path).filter(|ended| self.is_unreported(ended));
+    pub fn remember(&mut self, key: &AlertKey, episode: Episode) {
+        let earlier = self.ended.get(key).filter(|ended| self.is_unreported(ended));
         // One that was silenced does not hide an earlier one that was not.
         if episode.ledger_revision.is_none() && earlier.is_some() {
             return;
         }
         let missed = earlier.map_or(0, |ended| ended.missed.saturating_add(1));
         self.sweep_at = self.sweep_at.or_else(|| episode.until.mono.checked_add(KEEP));
-        self.ended.insert(Arc::clone(path), Episode { missed, ..episode });
+        self.ended.insert(key.clone(), Episode { missed, ..episode });
     }
 
     /// Forgets what was over long ago.
@@ -83,13 +84,13 @@ impl Unreported {
     }
 
     /// What was seen to end of a path that has an entry.
-    pub fn recall(&mut self, path: &str, now: Now) -> Option<Episode> {
-        self.ended.remove(path).filter(|ended| !ended.is_old(now))
+    pub fn recall(&mut self, key: &AlertKey, now: Now) -> Option<Episode> {
+        self.ended.remove(key).filter(|ended| !ended.is_old(now))
     }
 
     /// What ended within that time and nobody was told of. Whoever asks tells it, so it is forgotten here. An agent
     /// that led before may not have seen the rest as this one did, or not have wanted to tell of it.
-    pub fn take(&mut self, within: Duration, now: Now) -> Vec<(Arc<str>, Episode)> {
+    pub fn take(&mut self, within: Duration, now: Now) -> Vec<(AlertKey, Episode)> {
         let recent = |ended: &Episode| now.mono.saturating_duration_since(ended.until.mono) < within;
         let all = std::mem::take(&mut self.ended);
         all.into_iter().filter(|(_, ended)| self.is_unreported(ended) && recent(ended)).collect()

@@ -75,12 +75,12 @@ fn words(judged: &EvaluatorOutput) -> String {
     match judged {
         EvaluatorOutput::Rules(_) => "rules".to_owned(),
         EvaluatorOutput::Transition(transition) => match &transition.state {
-            State::Ok => format!("{} ok", transition.path),
-            State::Error { message, left } => format!("{} {message} left {:?}", transition.path, left.names),
+            State::Ok => format!("{} ok", transition.key),
+            State::Error { message, left } => format!("{} {message} left {:?}", transition.key, left.names),
         },
         EvaluatorOutput::Forgotten(path, _) => format!("{path} forgotten"),
         EvaluatorOutput::Stale => "stale".to_owned(),
-        EvaluatorOutput::StalePath(path) => format!("{path} stale"),
+        EvaluatorOutput::StaleAlert(path) => format!("{path} stale"),
         EvaluatorOutput::LedgerChanged => "ledger changed".to_owned(),
         EvaluatorOutput::Barrier(number) => format!("barrier {number}"),
     }
@@ -188,7 +188,7 @@ fn a_match_that_another_agent_saw_is_adopted() {
     let mut story = Story::of(vec![at_least("/s/*", 1)]);
     story.tell(Observation::Up);
     let since = story.now.wall - Duration::from_secs(600);
-    story.tell(Observation::Adopted { path: "/s/a".into(), since });
+    story.tell(Observation::Adopted { key: AlertKey::unnamed("/s/a"), since });
     assert_eq!(story.read("/s/a", Reading::Missing).len(), 1);
     assert!(story.pass(HOUR - Duration::from_secs(601)).is_empty());
     assert_eq!(story.pass(Duration::from_secs(1)), ["/s/a forgotten"]);
@@ -445,7 +445,7 @@ fn a_path_that_never_was_is_no_vanished_match_of_a_glob_that_takes_it_over() {
 fn a_path_is_in_its_state_since_it_was_found_in_it() {
     let mut story = Story::of(vec![at_least("/a", 1), at_least("/s/*", 0)]);
     let adopted = story.now.wall - HOUR;
-    story.tell(Observation::Adopted { path: "/s/gone".into(), since: adopted });
+    story.tell(Observation::Adopted { key: AlertKey::unnamed("/s/gone"), since: adopted });
     story.tell(Observation::Up);
     story.pass(HOUR / 2);
     story.read("/a", Reading::Missing);

@@ -40,6 +40,14 @@ pub struct Needs {
     pub data: bool,
 }
 
+impl Needs {
+    /// What serves both.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self { children: self.children || other.children, data: self.data || other.data }
+    }
+}
+
 /// The judgement of one reading. Nothing is said of a path that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {

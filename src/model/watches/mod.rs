@@ -61,6 +61,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::alert_key::AlertKey;
 use super::children::Children;
 use super::observation::Observation;
 use super::reading::Reading;
@@ -99,9 +100,9 @@ pub enum Input {
     },
     /// The rules are these from now on.
     Rules(Arc<RuleSet>),
-    /// Paths with open incidents and since when: those that a glob matches are watched although they may be gone from
+    /// Alerts with open incidents and since when: those of paths that a glob matches are watched although they may be gone from
     /// the listings.
-    Adopt(Vec<(Arc<str>, SystemTime)>),
+    Adopt(Vec<(AlertKey, SystemTime)>),
     /// The next event of this znode is a fence: all that rang before it has to be told, then the barrier.
     Fence {
         /// The znode.
@@ -352,7 +353,7 @@ impl Watches {
         let Some(node) = self.table.get_mut(path) else { return self.pay(cause) };
         let before = node.seen;
         let noted = node.note(&reading, wants, self.verification.second(now));
-        if node.rule.is_some() && (noted.changed || cause.is_some()) {
+        if node.needs.is_some() && (noted.changed || cause.is_some()) {
             let rang = cause.as_ref().and_then(|cause| cause.rang);
             let delay = rang.map(|rang| now.saturating_duration_since(rang));
             let (path, reading) = (Arc::clone(path), reading.clone());
@@ -448,11 +449,12 @@ impl Watches {
         self.globs_due = self.is_up.then_some(seq);
     }
 
-    fn adopt(&mut self, paths: Vec<(Arc<str>, SystemTime)>) {
+    fn adopt(&mut self, alerts: Vec<(AlertKey, SystemTime)>) {
         let seq = self.debts.next();
-        for (path, since) in paths {
-            let Some(to_be_read) = self.table.adopt(&path) else { continue };
-            self.observe(Observation::Adopted { path: Arc::clone(&path), since });
+        for (key, since) in alerts {
+            let Some(to_be_read) = self.table.adopt(&key) else { continue };
+            let path = Arc::clone(&key.path);
+            self.observe(Observation::Adopted { key, since });
             if to_be_read {
                 self.ask(&path, seq, None);
             }
@@ -490,8 +492,8 @@ impl Watches {
             self.observe(Observation::Listed { place });
         }
         let rules = Arc::clone(self.table.rules());
-        for rule in rules.globs() {
-            self.observe(Observation::Expanded { glob: Arc::clone(&rule.path) });
+        for glob in rules.globs() {
+            self.observe(Observation::Expanded { glob: Arc::clone(glob.path()) });
         }
     }
 

@@ -102,8 +102,8 @@ impl Asked {
 /// One znode of the table.
 #[derive(Debug, Default)]
 pub(super) struct Node {
-    /// What its rule needs, if it has one.
-    pub(super) rule: Option<Needs>,
+    /// What its rules need, if it has any.
+    pub(super) needs: Option<Needs>,
     /// Named by a rule, or where a glob begins: watched whether it exists or not.
     pub(super) rooted: bool,
     /// By how many listings a glob leads here.
@@ -151,7 +151,7 @@ pub(super) struct Noted {
 impl Node {
     /// What is wanted of it. Of an orphan it matters whether a listing would tell if it came back.
     pub(super) fn wants(&self, listing_tells: bool) -> Wants {
-        let Needs { children, data } = self.rule.unwrap_or_default();
+        let Needs { children, data } = self.needs.unwrap_or_default();
         let creation = match (self.is_orphan() && listing_tells, self.is_awaited, self.seen) {
             (false, _, _) => Creation::Watch,
             (true, true, Seen::Missing) => Creation::Dismiss,

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::globs::{Globs, Site};
 use super::node::{Asked, Node, Seen};
+use crate::model::alert_key::AlertKey;
 use crate::model::children::Children;
-use crate::model::rule::RuleSet;
+use crate::model::rule::{RuleSet, Rules};
 
 /// Which znodes are watched, and why.
 #[derive(Debug, Default)]
@@ -59,10 +60,10 @@ impl Table {
     /// any more.
     pub(super) fn change_rules(&mut self, rules: Arc<RuleSet>) -> (Vec<Missing>, Vec<Asked>) {
         let before = std::mem::replace(&mut self.rules, Arc::clone(&rules));
-        self.globs = Globs::new(rules.globs().iter().map(AsRef::as_ref));
+        self.globs = Globs::new(rules.globs().iter().map(|rules| &**rules.path()));
         let mut old = std::mem::take(&mut self.nodes);
-        for rule in rules.exact() {
-            self.restore(&rule.path, &mut old).rooted = true;
+        for rules in rules.exact() {
+            self.restore(rules.path(), &mut old).rooted = true;
         }
         let mut unfolded = Vec::new();
         for (path, site) in self.globs.roots().collect::<Vec<_>>() {
@@ -91,15 +92,15 @@ impl Table {
 
     /// A znode of the new table: with what the old one knew of it, but none of its reasons to be there.
     fn restore(&mut self, path: &str, old: &mut HashMap<Arc<str>, Node>) -> &mut Node {
-        let rule = self.rules.for_path(path);
+        let rules = self.rules.for_path(path);
         // A path that a rule names is kept once for both.
-        let named = rule.filter(|rule| *rule.path == *path).map(|rule| Arc::clone(&rule.path));
-        let rule = rule.map(|rule| rule.terms.specs.needs());
+        let named = rules.filter(|rules| **rules.path() == *path).map(|rules| Arc::clone(rules.path()));
+        let needs = rules.map(Rules::needs);
         let (path, mut node) = match old.remove_entry(path) {
             Some((path, node)) => (named.unwrap_or(path), without_reasons(node)),
             None => (named.unwrap_or_else(|| path.into()), Node::default()),
         };
-        node.rule = rule;
+        node.needs = needs;
         self.nodes.entry(path).or_insert(node)
     }
 
@@ -109,9 +110,9 @@ impl Table {
         let mut dropped = Vec::new();
         for (path, mut node) in old {
             match self.rules.for_path(&path) {
-                Some(rule) => {
-                    let rule = Some(rule.terms.specs.needs());
-                    self.nodes.insert(path, Node { rule, ..without_reasons(node) });
+                Some(rules) => {
+                    let needs = Some(rules.needs());
+                    self.nodes.insert(path, Node { needs, ..without_reasons(node) });
                 }
                 None => dropped.extend(node.asked.take().map(|asked| *asked)),
             }
@@ -121,7 +122,7 @@ impl Table {
 
     fn to_be_read(&self, before: &RuleSet) -> Vec<Missing> {
         let changed = |path: &str| match (before.for_path(path), self.rules.for_path(path)) {
-            (Some(before), Some(now)) => !before.judges_like(now),
+            (Some(before), Some(now)) => !before.judge_like(now),
             (None, Some(_)) => true,
             (Some(_) | None, None) => false,
         };
@@ -159,8 +160,8 @@ impl Table {
 
     fn enter(&mut self, path: &str, site: Option<Site>, ask: &mut Vec<Arc<str>>) {
         if !self.nodes.contains_key(path) {
-            let rule = self.rules.for_path(path).map(|rule| rule.terms.specs.needs());
-            self.nodes.insert(path.into(), Node { rule, ..Node::default() });
+            let needs = self.rules.for_path(path).map(Rules::needs);
+            self.nodes.insert(path.into(), Node { needs, ..Node::default() });
         }
         let Some((path, _)) = self.nodes.get_key_value(path) else { return };
         let path = Arc::clone(path);
@@ -224,13 +225,15 @@ impl Table {
         !above.filter_map(unfolds).any(|unfolds| unfolds.refusal.is_some())
     }
 
-    /// Puts a match of a glob in, if it is not there; gives nothing if no glob matches the path. Tells whether it has to
+    /// Puts a match of a glob in, if it is not there; gives nothing if the alert is none of a glob's. Tells whether it has to
     /// be read: one that is known to be missing too, since its absence was nothing to tell of as long as nobody knew that
     /// it had been there.
-    pub(super) fn adopt(&mut self, path: &Arc<str>) -> Option<bool> {
-        let rule = self.rules.for_path(path).filter(|rule| rule.is_glob())?;
-        let rule = Some(rule.terms.specs.needs());
-        let node = self.nodes.entry(Arc::clone(path)).or_insert_with(|| Node { rule, ..Node::default() });
+    pub(super) fn adopt(&mut self, key: &AlertKey) -> Option<bool> {
+        let rules = self.rules.for_path(&key.path).filter(|rules| rules.is_glob())?;
+        rules.named(key.name.as_deref())?;
+        let needs = Some(rules.needs());
+        let node =
+            self.nodes.entry(Arc::clone(&key.path)).or_insert_with(|| Node { needs, ..Node::default() });
         Some(node.seen != Seen::Present)
     }
 

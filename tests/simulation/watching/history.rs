@@ -57,7 +57,24 @@ const PLACES: [&str; 12] =
 /// How many rules there are to choose from.
 pub const POOL: u32 = 16;
 
-fn rule_of(number: u32) -> (&'static str, Specs) {
+/// What a rule of the pool asks of which path; some have a second one with it, or ask under a name.
+fn rule_of(number: u32, chosen: u32) -> (&'static str, Vec<(Option<&'static str>, Specs)>) {
+    let (path, specs) = specs_of(number);
+    let exists = Specs { exists: Some(true), ..Specs::default() };
+    let data = Specs { data: Some(DataSpec::Equals("ok".into())), ..Specs::default() };
+    let all = match number {
+        0 => vec![(Some("few"), specs), (Some("gone"), exists)],
+        4 => vec![(Some("none"), specs), (Some("data"), data)],
+        // The list grows and shrinks, and a single rule gets a name, as other rules come and go.
+        8 if chosen & 1 != 0 => vec![(Some("none"), specs), (Some("data"), data)],
+        8 => vec![(Some("none"), specs)],
+        14 if chosen & 2 != 0 => vec![(Some("data"), data), (Some("gone"), specs)],
+        _ => vec![(None, specs)],
+    };
+    (path, all)
+}
+
+fn specs_of(number: u32) -> (&'static str, Specs) {
     let children = |min, max| Specs { children: Some(Bounds::Range { min, max }), ..Specs::default() };
     let none = Specs { children: Some(Bounds::Equals(0)), ..Specs::default() };
     let exists = |wanted| Specs { exists: Some(wanted), ..Specs::default() };
@@ -83,10 +100,13 @@ fn rule_of(number: u32) -> (&'static str, Specs) {
 }
 
 pub fn rules(chosen: u32) -> Arc<RuleSet> {
-    let rules = (0..POOL).filter(|number| chosen & (1 << number) != 0).map(|number| {
-        let (path, specs) = rule_of(number);
-        let terms = Terms { specs, forget_after: Duration::from_secs(86_400), ..Terms::default() };
-        Rule { path: path.into(), terms: Arc::new(terms) }
+    let rules = (0..POOL).filter(|number| chosen & (1 << number) != 0).flat_map(|number| {
+        let (path, all) = rule_of(number, chosen);
+        all.into_iter().map(move |(name, specs)| {
+            let forget_after = Duration::from_secs(86_400);
+            let terms = Terms { name: name.map(Into::into), specs, forget_after, ..Terms::default() };
+            Rule { path: path.into(), terms: Arc::new(terms) }
+        })
     });
     Arc::new(RuleSet::new(rules.collect()))
 }

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use zk_monitor::model::alert_key::AlertKey;
 use zk_monitor::model::children::Children;
 use zk_monitor::model::judge::{Needs, Verdict};
 use zk_monitor::model::message;
 use zk_monitor::model::observation::Observation;
 use zk_monitor::model::reading::Reading;
-use zk_monitor::model::rule::{Rule, RuleSet, glob_matches};
-use zk_monitor::model::status::{Compliance, PathState};
+use zk_monitor::model::rule::{Rule, RuleSet, Rules, glob_matches};
+use zk_monitor::model::status::{Compliance, PathState, PathStatus};
 use zk_monitor::model::transition::{EvaluatorOutput, State};
 
 use super::tree::{Path, Session, Tree};
@@ -27,8 +28,8 @@ pub struct Oracle {
     fences: BTreeMap<u64, (Millis, BTreeSet<Path>)>,
     connected: Millis,
     reloaded: Millis,
-    /// What the alert side holds: in spec, or out of it in these words; and whether it takes that for fresh.
-    known: BTreeMap<Arc<str>, (Option<Arc<str>>, bool)>,
+    /// What the alert side holds of each alert: in spec, or out of it in these words; and whether it takes that for fresh.
+    known: BTreeMap<AlertKey, (Option<Arc<str>>, bool)>,
     /// Matches that were adopted, and not seen since.
     adopted: BTreeSet<Arc<str>>,
     /// Whether a server kept an event back.
@@ -50,16 +51,22 @@ impl Oracle {
     }
 
     pub fn reloaded(&mut self, rules: &Arc<RuleSet>, now: Millis) {
-        self.adopted.retain(|path| rules.for_path(path).is_some_and(|rule| rule.is_glob()));
+        self.adopted.retain(|path| rules.for_path(path).is_some_and(|rules| rules.is_glob()));
         (self.rules, self.reloaded) = (Arc::clone(rules), now);
     }
 
     /// Paths with open incidents, which some agent saw exist.
-    pub fn adopts(&mut self, paths: &[(Arc<str>, std::time::SystemTime)]) {
+    pub fn adopts(&mut self, alerts: &[(AlertKey, std::time::SystemTime)]) {
         let rules = Arc::clone(&self.rules);
-        let matches = paths.iter().map(|(path, _)| path);
-        let matches = matches.filter(|path| rules.for_path(path).is_some_and(|rule| rule.is_glob()));
+        let matches = alerts.iter().map(|(key, _)| &key.path);
+        let matches = matches.filter(|path| rules.for_path(path).is_some_and(|rules| rules.is_glob()));
         self.adopted.extend(matches.cloned());
+    }
+
+    /// The alerts of a path.
+    pub fn alerts(&self, path: &Arc<str>) -> Vec<AlertKey> {
+        let rules = self.rules.for_path(path).into_iter().flat_map(|rules| rules.iter());
+        rules.map(|rule| rule.key(path)).collect()
     }
 
     pub fn fenced(&mut self, barrier: u64, server: &Session, now: Millis) {
@@ -107,19 +114,19 @@ impl Oracle {
         let blind =
             |path: &str| blind.iter().any(|blind| path == &**blind || path.starts_with(&format!("{blind}/")));
         let mut paths: BTreeSet<Arc<str>> = self.told.keys().cloned().collect();
-        paths.extend(self.rules.exact().map(|rule| Arc::clone(&rule.path)));
+        paths.extend(self.rules.exact().map(|rules| Arc::clone(rules.path())));
         for tree in self.since(from) {
             paths.extend(tree.paths().map(|path| Arc::from(&**path)));
         }
         for path in paths {
-            let Some(rule) = self.rules.for_path(&path).filter(|_| !blind(&path)) else { continue };
+            let Some(rules) = self.rules.for_path(&path).filter(|_| !blind(&path)) else { continue };
             let told = self.told.get(&path);
-            let needs = rule.terms.specs.needs();
-            let hidden = rule.is_glob() && self.since(from).any(|tree| is_hidden(tree, &path));
+            let needs = rules.needs();
+            let hidden = rules.is_glob() && self.since(from).any(|tree| is_hidden(tree, &path));
             let holds = match told {
                 Some(told) => self.was(told, &path, needs, from),
                 // A match that was not told of may be missing.
-                None if rule.is_glob() => hidden || self.since(from).any(|tree| tree.get(&path).is_none()),
+                None if rules.is_glob() => hidden || self.since(from).any(|tree| tree.get(&path).is_none()),
                 None => false,
             };
             if !holds {
@@ -148,18 +155,18 @@ impl Oracle {
 
     pub fn judged(&mut self, output: &EvaluatorOutput) {
         match output {
-            EvaluatorOutput::Rules(rules) => self.known.retain(|path, _| rules.for_path(path).is_some()),
+            EvaluatorOutput::Rules(rules) => self.known.retain(|key, _| rules.rule(key).is_some()),
             EvaluatorOutput::Transition(transition) => {
                 let words = match &transition.state {
                     State::Ok => None,
                     State::Error { message, .. } => Some(Arc::clone(message)),
                 };
-                self.known.insert(Arc::clone(&transition.path), (words, true));
+                self.known.insert(transition.key.clone(), (words, true));
             }
-            EvaluatorOutput::Forgotten(path, _) => drop(self.known.remove(path)),
+            EvaluatorOutput::Forgotten(key, _) => drop(self.known.remove(key)),
             EvaluatorOutput::Stale => self.known.values_mut().for_each(|(_, fresh)| *fresh = false),
-            EvaluatorOutput::StalePath(path) => {
-                if let Some((_, fresh)) = self.known.get_mut(path) {
+            EvaluatorOutput::StaleAlert(key) => {
+                if let Some((_, fresh)) = self.known.get_mut(key) {
                     *fresh = false;
                 }
             }
@@ -169,17 +176,17 @@ impl Oracle {
 
     /// What is shown is what there is, and the alert side has it fresh.
     pub fn check_truth(&mut self, tree: &Tree, shown: &Compliance) {
-        let shown_paths: BTreeMap<&str, &PathState> =
-            shown.paths.iter().map(|status| (&*status.path, &status.state)).collect();
+        let shown_paths: BTreeMap<&str, &PathStatus> =
+            shown.paths.iter().map(|status| (&*status.path, status)).collect();
         let rules = Arc::clone(&self.rules);
-        let exact = rules.exact().map(|rule| &*rule.path);
+        let exact = rules.exact().map(|rules| &**rules.path());
         let mut all: BTreeSet<&str> = exact.chain(shown_paths.keys().copied()).collect();
         all.extend(tree.paths().map(|path| &**path));
         let adopted = self.adopted.clone();
         all.extend(adopted.iter().map(|path| &**path));
         for path in all {
-            let Some(rule) = rules.for_path(path) else { continue };
-            if let Err(words) = self.check_path(tree, path, rule, shown_paths.get(path).copied()) {
+            let Some(rules) = rules.for_path(path) else { continue };
+            if let Err(words) = self.check_path(tree, path, rules, shown_paths.get(path).copied()) {
                 return self.fail(format!("truth: {path} {words}"));
             }
         }
@@ -199,49 +206,51 @@ impl Oracle {
         &self,
         tree: &Tree,
         path: &str,
-        rule: &Rule,
-        shown: Option<&PathState>,
+        rules: &Rules,
+        shown: Option<&PathStatus>,
     ) -> Result<(), String> {
-        let mut needs = rule.terms.specs.needs();
-        // One reading serves the rule and the globs that unfold there, if they are known to.
-        needs.children |= matches!(shown, Some(PathState::Unknown(_)))
+        let mut needs = rules.needs();
+        // One reading serves the rules and the globs that unfold there, if they are known to.
+        needs.children |= shown.is_some_and(|shown| matches!(shown.state, PathState::Unknown(_)))
             && is_shut(tree, path)
-            && self.rules.globs().iter().any(|glob| is_place(&glob.path, path));
+            && self.rules.globs().iter().any(|glob| is_place(glob.path(), path));
         let reading = tree.reading(path, needs);
-        let hidden = rule.is_glob() && is_hidden(tree, path);
-        let gone = rule.is_glob() && reading == Reading::Missing;
-        let specs = &rule.terms.specs;
-        let expected = match specs.judge(&reading) {
-            Verdict::Ok if gone && specs.exists != Some(false) => {
-                PathState::Error("Path does not exist".into())
-            }
-            Verdict::Ok => PathState::Ok,
-            Verdict::Violated(violations) => PathState::Error(message::violations(&violations).into()),
-            Verdict::Unreadable(reason) => PathState::Unknown(reason),
-        };
+        let hidden = rules.is_glob() && is_hidden(tree, path);
+        let gone = rules.is_glob() && reading == Reading::Missing;
         let Some(shown) = shown else {
-            let adopted = self.adopted.contains(path) && !specs.is_empty();
+            let adopted = self.adopted.contains(path) && !rules.ask_nothing();
             let fine = (gone || hidden) && !adopted;
-            return if fine { Ok(()) } else { Err(format!("is not shown, and is {expected:?}")) };
+            return if fine { Ok(()) } else { Err("is not shown".to_owned()) };
         };
-        if gone && specs.is_empty() {
+        if gone && rules.ask_nothing() {
             return Err("is gone, nothing is asked of it, and it is still shown".to_owned());
         }
         // One that was gone before, where nothing can be listed that would tell of its being back.
-        if hidden && matches!(shown, PathState::Unknown(_)) {
+        if hidden && matches!(shown.state, PathState::Unknown(_)) {
             return Ok(());
         }
-        if *shown != expected {
+        let expected: Vec<_> = rules.iter().map(|rule| state_by(rule, &reading)).collect();
+        let states: Vec<_> = match &shown.rules[..] {
+            [] => vec![&shown.state],
+            all => all.iter().map(|rule| &rule.state).collect(),
+        };
+        if states != expected.iter().collect::<Vec<_>>() || shown.state != sum(&expected) {
             return Err(format!("is shown as {shown:?}, and is {expected:?}"));
         }
-        let words = match &expected {
+        rules.iter().zip(&expected).try_for_each(|(rule, state)| self.check_alert(rule, path, state))
+    }
+
+    /// The alert side has the judgement by one rule.
+    fn check_alert(&self, rule: &Rule, path: &str, expected: &PathState) -> Result<(), String> {
+        let words = match expected {
             PathState::Ok => None,
             PathState::Error(words) => Some(Arc::clone(words)),
             PathState::Unknown(_) => return Ok(()),
         };
-        match self.known.get(path) {
+        let key = rule.key(&path.into());
+        match self.known.get(&key) {
             Some((known, true)) if *known == words => Ok(()),
-            other => Err(format!("is {expected:?}, and the alert side has {other:?}")),
+            other => Err(format!("is {expected:?}, and the alert side has {other:?} of {key}")),
         }
     }
 
@@ -251,8 +260,8 @@ impl Oracle {
             return;
         }
         let wanted = |path: &str| {
-            self.rules.exact().any(|rule| *rule.path == *path)
-                || self.rules.globs().iter().any(|rule| is_awaited(&rule.path, path, tree))
+            self.rules.exact().any(|rules| **rules.path() == *path)
+                || self.rules.globs().iter().any(|rules| is_awaited(rules.path(), path, tree))
         };
         let odd = server.awaited(tree).find(|path| !wanted(path) && !is_hidden(tree, path)).cloned();
         if let Some(path) = odd {
@@ -266,6 +275,31 @@ impl Oracle {
             self.fail(words);
         }
     }
+}
+
+/// How a path stands by one rule.
+fn state_by(rule: &Rule, reading: &Reading) -> PathState {
+    let specs = &rule.terms.specs;
+    let gone = rule.is_glob() && *reading == Reading::Missing && !specs.is_empty();
+    match specs.judge(reading) {
+        Verdict::Ok if gone && specs.exists != Some(false) => PathState::Error("Path does not exist".into()),
+        Verdict::Ok => PathState::Ok,
+        Verdict::Violated(violations) => PathState::Error(message::violations(&violations).into()),
+        Verdict::Unreadable(reason) => PathState::Unknown(reason),
+    }
+}
+
+/// How it stands by all of them.
+fn sum(states: &[PathState]) -> PathState {
+    let mut errors = Vec::new();
+    for state in states {
+        match state {
+            PathState::Ok => {}
+            PathState::Error(words) => errors.push(&**words),
+            PathState::Unknown(_) => return state.clone(),
+        }
+    }
+    if errors.is_empty() { PathState::Ok } else { PathState::Error(errors.join("; ").into()) }
 }
 
 /// Whether the children of a place have to be listed to find the matches of a glob.

@@ -208,7 +208,8 @@ impl Run {
         self.barrier += 1;
         self.oracle.fenced(self.barrier, server, self.now);
         let since = self.moment().wall;
-        let adopted: Vec<_> = adopted(count).map(|path| (path, since)).collect();
+        let adopted: Vec<_> =
+            adopted(count).flat_map(|path| self.oracle.alerts(&path)).map(|key| (key, since)).collect();
         self.oracle.adopts(&adopted);
         self.client.input(Input::Adopt(adopted), self.now, &mut self.random);
         let path: Arc<str> = format!("/lock/{}", self.barrier).into();

@@ -28,7 +28,8 @@ impl World {
                 Judgement::Ok => None,
                 Judgement::Error { message, .. } => Some(ordinal(message)),
             };
-            self.agents[agent].known[path_index(&transition.path)] = Some(known);
+            self.agents[agent].known[alert_index(&transition.key.path, transition.key.name.as_deref())] =
+                Some(known);
         }
         let now = self.moment(agent);
         let before = self.agents[agent].timers();
@@ -42,7 +43,7 @@ impl World {
             match effect {
                 Effect::Write(write) => {
                     if self.agents[agent].holds(write.epoch, self.now) {
-                        self.send(agent, Request::Ledger(write.id, write.path, write.change), 0);
+                        self.send(agent, Request::Ledger(write.id, write.key, write.change), 0);
                     } else {
                         // The answer comes from the shell, not within the call that asked for the write.
                         let session = self.agents[agent].client.as_ref().map_or(0, |client| client.session);
@@ -146,9 +147,9 @@ impl World {
 
 fn told(judged: &EvaluatorOutput) -> String {
     match judged {
-        EvaluatorOutput::Transition(transition) => format!("{} {:?}", transition.path, transition.state),
+        EvaluatorOutput::Transition(transition) => format!("{} {:?}", transition.key, transition.state),
         EvaluatorOutput::Rules(rules) => format!("{} rules", rules.len()),
-        EvaluatorOutput::Forgotten(..) | EvaluatorOutput::Stale | EvaluatorOutput::StalePath(_) => {
+        EvaluatorOutput::Forgotten(..) | EvaluatorOutput::Stale | EvaluatorOutput::StaleAlert(_) => {
             format!("{judged:?}")
         }
         EvaluatorOutput::LedgerChanged | EvaluatorOutput::Barrier(_) => {

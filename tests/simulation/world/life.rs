@@ -169,7 +169,7 @@ impl World {
             return;
         }
         self.oracle.check_recoveries(&self.reconfigured);
-        let left: BTreeMap<Arc<str>, Stored> = self.zk.latest().ledger.clone();
+        let left: BTreeMap<AlertKey, Stored> = self.zk.latest().ledger.clone();
         let lease = self.zk.latest().holder().map(|lock| self.epoch(lock));
         self.oracle.check_ledger(&left, lease);
         for agent in &self.agents {

@@ -112,8 +112,8 @@ impl World {
         }
         let before = self.zk.len();
         let ledger = match &request {
-            Request::Ledger(_, path, change) => {
-                Some((self.zk.latest().ledger.get(path).map(|stored| stored.entry.clone()), change.clone()))
+            Request::Ledger(_, key, change) => {
+                Some((self.zk.latest().ledger.get(key).map(|stored| stored.entry.clone()), change.clone()))
             }
             Request::Touch | Request::Read | Request::Lock | Request::RemoveLocks(_) => None,
             Request::Fence | Request::Close => None,
@@ -336,17 +336,18 @@ impl World {
         if before.epoch.is_some() || after.epoch.is_none() {
             return;
         }
-        for (path, since) in &before.firing {
-            if after.firing.get(path).is_some_and(|now| now != since) || after.pending.contains(path) {
-                return self.oracle.fail(format!("timers_go_on: agent {agent} restarts {path}"));
+        for (key, since) in &before.firing {
+            if after.firing.get(key).is_some_and(|now| now != since) || after.pending.contains(key) {
+                return self.oracle.fail(format!("timers_go_on: agent {agent} restarts {key}"));
             }
         }
         let from = self.zk.index_at(found.first_since.saturating_sub(1));
-        for path in (0..PATHS).filter(|path| found.is_watched(*path)) {
+        for alert in (0..ALERTS).filter(|alert| found.is_watched(path_of(*alert))) {
+            let path = path_of(alert);
             let mut states = (from..self.zk.len()).map(|index| self.zk.state(index).violations[path]);
-            if !states.any(|state| found.known[path] == Some(state)) {
-                let known = found.known[path];
-                return self.oracle.fail(format!("fresh_takeover: agent {agent} knows {path} as {known:?}"));
+            if !states.any(|state| found.known[alert] == Some(state)) {
+                let known = found.known[alert];
+                return self.oracle.fail(format!("fresh_takeover: agent {agent} knows {alert} as {known:?}"));
             }
         }
     }
@@ -360,15 +361,15 @@ impl World {
 
 fn brief(request: &Request) -> String {
     match request {
-        Request::Ledger(_, path, Change::Create(entry) | Change::Set(entry, _)) => {
+        Request::Ledger(_, key, Change::Create(entry) | Change::Set(entry, _)) => {
             let marks: Vec<_> = entry
                 .receivers
                 .iter()
                 .map(|(id, p)| format!("{id} {} {:?}/{:?}", p.incident, p.firing, p.resolved))
                 .collect();
-            format!("write {path} {} epoch {} {}", entry.incident, entry.epoch, marks.join(", "))
+            format!("write {key} {} epoch {} {}", entry.incident, entry.epoch, marks.join(", "))
         }
-        Request::Ledger(_, path, Change::Delete(_)) => format!("delete {path}"),
+        Request::Ledger(_, key, Change::Delete(_)) => format!("delete {key}"),
         Request::Touch | Request::Read => "heartbeat".to_owned(),
         Request::Lock | Request::RemoveLocks(_) | Request::Fence | Request::Close => format!("{request:?}"),
     }

@@ -311,7 +311,10 @@ fn a_recovery_that_goes_to_nobody_is_said_to_be_dropped() {
         world.error("/0");
         world.told();
         reload(&mut world, left);
-        assert!(world.events.contains(&Report::Dropped("pager".into(), 1, "/0".into())), "{left:?}");
+        assert!(
+            world.events.contains(&Report::Dropped("pager".into(), 1, AlertKey::unnamed("/0"))),
+            "{left:?}"
+        );
         world.ok("/0");
         assert_eq!(world.told(), ["a Resolved /0"]);
         assert!(world.ledger.is_empty());

@@ -201,7 +201,7 @@ fn an_entry_that_the_leader_before_removed_late_is_over() {
     world.release();
     world.held = None;
     assert_eq!(world.told(), [""; 0]);
-    assert!(world.events.contains(&Report::Conflict("/0".into())) && world.ledger.is_empty());
+    assert!(world.events.contains(&Report::Conflict(AlertKey::unnamed("/0"))) && world.ledger.is_empty());
     world.error("/0");
     assert_eq!(world.told(), ["a Firing /0"]);
 }
@@ -218,7 +218,7 @@ fn a_conflict_is_decided_anew() {
     world.ledger = other.ledger.clone();
     world.error("/0");
     let told = world.answer(secs(10), |_| Outcome::Accepted);
-    assert!(world.events.contains(&Report::Conflict("/0".into())));
+    assert!(world.events.contains(&Report::Conflict(AlertKey::unnamed("/0"))));
     assert_eq!(words(&told), ["b Firing /0"], "a has it already");
     assert_eq!(told[0].1.items[0].incident, other.ledger["/0"].entry.incident);
 }

@@ -31,7 +31,7 @@ fn what_came_and_went_while_nobody_led_is_told_late() {
     assert!(
         item.notes.is_empty() && world.ledger.is_empty() && world.dispatcher.paths.iter().next().is_none()
     );
-    assert!(world.events.contains(&Report::ToldLate("/0".into())));
+    assert!(world.events.contains(&Report::ToldLate(AlertKey::unnamed("/0"))));
 }
 
 #[test]

@@ -118,13 +118,10 @@ impl World {
     }
 
     pub fn transition(&mut self, path: &str, state: State) {
-        let rule = Arc::clone(self.rules.for_path(path).expect("a rule"));
-        self.judged(EvaluatorOutput::Transition(Transition {
-            path: path.into(),
-            rule,
-            state,
-            children: None,
-        }));
+        let (path, name) = path.split_once('@').map_or((path, None), |(path, name)| (path, Some(name)));
+        let key = AlertKey { path: path.into(), name: name.map(Into::into) };
+        let rule = Arc::clone(self.rules.rule(&key).expect("a rule"));
+        self.judged(EvaluatorOutput::Transition(Transition { key, rule, state, children: None }));
     }
 
     pub fn error(&mut self, path: &str) {
@@ -183,19 +180,19 @@ impl World {
         if !self.writable {
             return Written::Failed("no".to_owned());
         }
-        let found = self.ledger.get(&write.path).cloned();
+        let found = self.ledger.get(&*write.key.to_string()).cloned();
         let version = found.as_ref().map(|stored| stored.version);
         match (write.change, version) {
             (Change::Create(entry), None) => {
-                self.ledger.insert(write.path, Stored { entry, version: 0 });
+                self.ledger.insert(write.key.to_string().into(), Stored { entry, version: 0 });
                 Written::Done(0)
             }
             (Change::Set(entry, old), Some(version)) if old == version => {
-                self.ledger.insert(write.path, Stored { entry, version: version + 1 });
+                self.ledger.insert(write.key.to_string().into(), Stored { entry, version: version + 1 });
                 Written::Done(version + 1)
             }
             (Change::Delete(old), Some(version)) if old == version => {
-                self.ledger.remove(&write.path);
+                self.ledger.remove(&*write.key.to_string());
                 Written::Done(0)
             }
             (Change::Create(_) | Change::Set(..) | Change::Delete(_), _) => Written::Conflict(found),
