@@ -1,8 +1,10 @@
 //! A notification in words.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::alert_key::AlertKey;
 use super::children::Left;
 use super::judge::Violation;
 
@@ -15,6 +17,13 @@ pub struct Notification {
     pub agent: Arc<str>,
     /// What is told; never empty. One is an ordinary message, more are a digest.
     pub items: Vec<Item>,
+}
+
+impl Notification {
+    /// How many paths it tells of. It may tell of several alerts of one.
+    pub fn paths(&self) -> usize {
+        self.items.iter().map(|item| &item.path).collect::<HashSet<_>>().len()
+    }
 }
 
 /// One thing to tell about one incident.
@@ -45,6 +54,11 @@ pub struct Item {
 }
 
 impl Item {
+    /// The alert that it tells of, for people: the path, or `path@rule`.
+    pub fn alert(&self) -> AlertKey {
+        AlertKey { path: Arc::clone(&self.path), name: self.rule.clone() }
+    }
+
     /// How many bytes it takes in a message at most, nearly: whichever receiver it is for, its words stand in it
     /// once. They are counted three times, since a mail writes each byte beyond ASCII as three, and JSON a quote or
     /// a backslash as two. To that come labels, times and the names of fields: some 400 bytes in JSON.

@@ -89,6 +89,12 @@ impl Incident {
         adopted
     }
 
+    /// The same of another alert.
+    pub fn of(mut self, key: &AlertKey) -> Self {
+        self.entry.key = key.clone();
+        self
+    }
+
     pub fn id(&self) -> &Arc<str> {
         &self.entry.incident
     }

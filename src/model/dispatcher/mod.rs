@@ -42,6 +42,7 @@
 mod batch;
 mod delivery;
 mod entry_sync;
+mod heirs;
 mod incident;
 mod io;
 mod jitter;
@@ -162,11 +163,15 @@ impl Dispatcher {
 
     fn on_rules(&mut self, rules: Arc<RuleSet>, now: Now) {
         let Self { paths, leadership, shared } = self;
+        for (key, rule) in heirs::heirs(paths, &shared.rules, &rules) {
+            paths.hand_over(&key, &rule, shared);
+        }
         shared.rules = Arc::clone(&rules);
         paths.compliant.retain(|key| rules.rule(key).is_some());
         paths.change_each(shared, |tracked, shared| match rules.rule(tracked.key()) {
             // Whether a judgement still holds is the evaluator's to say.
             Some(rule) => tracked.rule = Arc::clone(rule),
+            None if tracked.is_handed_over() => {}
             None => tracked.abandon(shared),
         });
         for departed in std::mem::take(&mut shared.departed) {

@@ -68,6 +68,15 @@ impl Paths {
         });
     }
 
+    /// The alert of this rule takes the place of another of its path from now on.
+    pub fn hand_over(&mut self, key: &AlertKey, rule: &Arc<Rule>, shared: &mut Shared) {
+        let Some(heir) = self.change(key, shared, |tracked, shared| tracked.hand_over(rule, shared)) else {
+            return;
+        };
+        shared.touch(heir.key().clone());
+        self.tracked.insert(heir.key().clone(), heir);
+    }
+
     /// All are looked at, since something has changed that each depends on.
     pub fn touch_all(&self, shared: &mut Shared) {
         self.tracked.keys().for_each(|key| shared.touch(key.clone()));
@@ -99,7 +108,9 @@ impl Paths {
             }
             self.alarms.extend(alarm.map(|at| (at, key.clone())));
         }
-        if !tracked.is_needed() {
+        let needed = tracked.is_needed();
+        let superseded = tracked.superseded(shared);
+        if !needed {
             if tracked.alert.is_fresh() {
                 self.compliant.insert(key.clone());
             }
@@ -107,6 +118,9 @@ impl Paths {
             if let Some(at) = alarm {
                 self.alarms.remove(&(at, key));
             }
+        }
+        if let Some(key) = superseded {
+            self.change(&key, shared, |tracked, _| tracked.let_go());
         }
     }
 }

@@ -136,6 +136,14 @@ impl Queue {
         }
     }
 
+    /// An alert that is told of just now is another from now on.
+    pub fn rename(&mut self, from: &AlertKey, to: &AlertKey) {
+        let sending = self.batch.iter_mut().filter(|batch| batch.is_sending());
+        for key in sending.flat_map(|batch| &mut batch.keys).filter(|key| *key == from) {
+            *key = to.clone();
+        }
+    }
+
     /// The alerts that wait, oldest first.
     pub fn waiting(&self) -> impl Iterator<Item = &AlertKey> {
         self.waiting.values()

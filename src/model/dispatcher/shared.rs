@@ -129,6 +129,12 @@ impl Shared {
         }
     }
 
+    /// An alert is another from now on: attempts under way, and what was seen of it, count for that one.
+    pub fn rename(&mut self, from: &AlertKey, to: &AlertKey) {
+        self.queues.values_mut().for_each(|queue| queue.rename(from, to));
+        self.unreported.rename(from, to);
+    }
+
     /// The receiver is to be told from now on.
     pub fn enlist(&mut self, profile: Profile, now: Now) {
         self.departed.retain(|departed| departed.id != profile.id);

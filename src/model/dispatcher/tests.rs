@@ -1,5 +1,6 @@
 //! What the dispatcher tells, and when.
 
+mod named;
 mod owed;
 mod protocol;
 mod told;
@@ -10,7 +11,7 @@ use self::world::{World, ambiguous, failed, id, profile, refused, rule, secs, wo
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::model::ledger::{Entry, Mark, Stored};
+use crate::model::ledger::{Change, Entry, Mark, Stored};
 use crate::model::message::{Kind, Notification};
 
 #[test]

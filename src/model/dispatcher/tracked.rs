@@ -41,6 +41,10 @@ pub(super) struct Tracked {
     forget_at: Option<Instant>,
     /// When it is to be looked at, as [`super::paths::Paths`] has it.
     pub alarm: Option<Instant>,
+    /// The alert in whose place it came. Its entry goes once this one has one.
+    predecessor: Option<AlertKey>,
+    /// Whether another came in the place of this one, and only its entry is left.
+    handed_over: bool,
 }
 
 impl Tracked {
@@ -57,6 +61,8 @@ impl Tracked {
             sync: EntrySync::default(),
             forget_at: None,
             alarm: None,
+            predecessor: None,
+            handed_over: false,
         }
     }
 
@@ -540,6 +546,7 @@ impl Tracked {
             self.incident = None;
         }
         self.forget_at = now.mono.checked_add(PATIENCE).filter(|_| self.incident.is_some());
+        self.predecessor = None;
     }
 
     /// The ledger holds this entry of the path, at this version; `None` if it could not be understood.
@@ -587,6 +594,46 @@ impl Tracked {
         self.alert = Alert::default();
         self.drop_incident(shared);
         self.sync.wanted = shared.lease.is_some();
+    }
+
+    /// The alert of this rule takes the place of this one, with all that is pending, firing or owed. Attempts under way
+    /// go on, and count for it.
+    pub fn hand_over(&mut self, rule: &Arc<Rule>, shared: &mut Shared) -> Self {
+        let key = rule.key(&self.key.path);
+        let incident = self.drop_incident(shared).map(|incident| incident.of(&key));
+        shared.rename(&self.key, &key);
+        let mut heir = Self {
+            alert: std::mem::take(&mut self.alert),
+            message: Arc::clone(&self.message),
+            left: std::mem::take(&mut self.left),
+            children: self.children,
+            ledger_revision: self.ledger_revision,
+            incident,
+            forget_at: self.forget_at.take(),
+            predecessor: self.sync.is_needed().then(|| self.key.clone()),
+            ..Self::new(key, Arc::clone(rule))
+        };
+        heir.join_storms(shared);
+        (self.handed_over, self.sync.wanted) = (true, false);
+        heir.sync.wanted = shared.lease.is_some();
+        heir
+    }
+
+    /// Whether another alert came in the place of this one.
+    pub fn is_handed_over(&self) -> bool {
+        self.handed_over
+    }
+
+    /// The alert in whose place it came, once: when the ledger holds this one's entry, or it needs none.
+    pub fn superseded(&mut self, shared: &Shared) -> Option<AlertKey> {
+        let epoch = shared.lease?;
+        let is_held = self.incident.is_none() || self.sync.stamped_entry(epoch).is_some();
+        self.predecessor.take_if(|_| is_held)
+    }
+
+    /// Nothing needs the entry any more.
+    pub fn let_go(&mut self) {
+        self.sync.wanted = true;
     }
 
     /// Takes the incident out, with what was prepared for it. Attempts under way go on.

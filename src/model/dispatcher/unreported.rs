@@ -72,6 +72,13 @@ impl Unreported {
         self.ended.insert(key.clone(), Episode { missed, ..episode });
     }
 
+    /// An alert is another from now on.
+    pub fn rename(&mut self, from: &AlertKey, to: &AlertKey) {
+        if let Some(episode) = self.ended.remove(from) {
+            self.ended.insert(to.clone(), episode);
+        }
+    }
+
     /// Forgets what was over long ago.
     pub fn sweep(&mut self, now: Now) {
         if self.sweep_at.take_if(|at| *at <= now.mono).is_none() {

@@ -246,7 +246,7 @@ impl World {
 
 pub fn words(told: &[(String, Notification)]) -> Vec<String> {
     let items = told.iter().flat_map(|(receiver, notification)| {
-        notification.items.iter().map(move |item| format!("{receiver} {:?} {}", item.kind, item.path))
+        notification.items.iter().map(move |item| format!("{receiver} {:?} {}", item.kind, item.alert()))
     });
     let mut words: Vec<String> = items.collect();
     words.sort();

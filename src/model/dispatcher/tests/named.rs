@@ -1,0 +1,169 @@
+//! Several rules for one path, each with an alert of its own.
+
+use super::*;
+use crate::model::rule::{Rule, Terms};
+
+fn named(path: &str, name: &str, hold: u64, receivers: &[&str]) -> Rule {
+    let receivers = receivers.iter().map(|name| id(name)).collect();
+    let terms = Terms { name: Some(name.into()), cancel_timeout: secs(hold), receivers, ..Terms::default() };
+    Rule { path: path.into(), terms: Arc::new(terms) }
+}
+
+fn two() -> Vec<Rule> {
+    vec![named("/0", "warn", 0, &["a"]), named("/0", "page", 30, &["b"])]
+}
+
+fn reload(world: &mut World, rules: Vec<Rule>) {
+    world.rules = Arc::new(RuleSet::new(rules));
+    world.judged(EvaluatorOutput::Rules(Arc::clone(&world.rules)));
+}
+
+#[test]
+fn each_rule_of_a_path_has_its_own_alert_receivers_and_entry() {
+    let mut world = World::with(two(), &["a", "b"], BTreeMap::new());
+    world.error("/0@warn");
+    world.error("/0@page");
+    assert_eq!(world.told(), ["a Firing /0@warn"]);
+    assert_eq!(world.ledger.keys().map(|key| &**key).collect::<Vec<_>>(), ["/0@warn"]);
+    world.wait(secs(30));
+    assert_eq!(world.told(), ["b Firing /0@page"]);
+    let incident = |name: &str| Arc::clone(&world.ledger[name].entry.incident);
+    assert_ne!(incident("/0@warn"), incident("/0@page"));
+    world.ok("/0@page");
+    assert_eq!(world.told(), ["b Resolved /0@page"]);
+    assert_eq!(world.ledger.len(), 1);
+    world.ok("/0@warn");
+    assert_eq!(world.told(), ["a Resolved /0@warn"]);
+    assert!(world.ledger.is_empty());
+}
+
+#[test]
+fn the_next_leader_goes_on_with_each() {
+    let mut before = World::with(two(), &["a", "b"], BTreeMap::new());
+    before.error("/0@warn");
+    before.error("/0@page");
+    before.wait(secs(30));
+    before.told();
+    let mut world = World::follower(two(), &["a", "b"], before.ledger.clone());
+    world.ok("/0@warn");
+    world.error("/0@page");
+    world.lead(2);
+    assert_eq!(world.told(), ["a Resolved /0@warn"]);
+    world.ok("/0@page");
+    assert_eq!(world.told(), ["b Resolved /0@page"]);
+}
+
+#[test]
+fn a_silence_of_a_path_is_of_all_its_rules_and_one_of_a_rule_of_that_alone() {
+    let check = |silenced: &str, expected: &[&str]| {
+        let rules = vec![named("/0", "warn", 0, &["a"]), named("/0", "page", 0, &["a"])];
+        let mut world = World::with(rules, &["a"], BTreeMap::new());
+        let silence = Silence {
+            id: "s".into(),
+            path: silenced.into(),
+            until: world.now.wall + secs(60),
+            comment: "".into(),
+            by: "".into(),
+        };
+        let effects = world.dispatcher.handle(Input::Silences(vec![silence]), world.now);
+        world.perform(effects);
+        world.error("/0@warn");
+        world.error("/0@page");
+        assert_eq!(world.told(), expected, "{silenced}");
+    };
+    check("/0", &[]);
+    check("/*", &[]);
+    check("/0@warn", &["a Firing /0@page"]);
+    check("/*@page", &["a Firing /0@warn"]);
+    check("/0@other", &["a Firing /0@page", "a Firing /0@warn"]);
+}
+
+#[test]
+fn what_is_owed_goes_on_under_the_new_name() {
+    let check = |before: Vec<Rule>, alert: &str, after: Vec<Rule>, heir: &str| {
+        let mut world = World::with(before, &["a", "b"], BTreeMap::new());
+        world.error(alert);
+        world.told();
+        let incident = Arc::clone(&world.ledger[alert].entry.incident);
+        reload(&mut world, after);
+        assert_eq!(world.told(), [""; 0], "{heir}");
+        assert_eq!(world.ledger.keys().map(|key| &**key).collect::<Vec<_>>(), [heir]);
+        assert_eq!(world.ledger[heir].entry.incident, incident);
+        world.error(heir);
+        assert_eq!(world.told(), [""; 0], "{heir}");
+        world.ok(heir);
+        assert_eq!(world.told(), [format!("a Resolved {heir}")]);
+        assert!(world.ledger.is_empty());
+    };
+    let unnamed = || vec![rule("/0", &["a"])];
+    let renamed = || vec![named("/0", "page", 30, &["b"]), named("/0", "notice", 0, &["a"])];
+    check(unnamed(), "/0", two(), "/0@warn");
+    check(two(), "/0@warn", unnamed(), "/0");
+    check(two(), "/0@warn", renamed(), "/0@notice");
+}
+
+#[test]
+fn a_rule_that_is_taken_from_a_list_ends_silently() {
+    let mut world = World::with(two(), &["a", "b"], BTreeMap::new());
+    world.error("/0@warn");
+    world.told();
+    reload(&mut world, vec![named("/0", "page", 30, &["b"])]);
+    assert_eq!(world.told(), [""; 0]);
+    assert!(world.ledger.is_empty() && world.dispatcher.paths.iter().next().is_none());
+}
+
+#[test]
+fn the_hold_down_of_a_rule_that_gets_a_name_goes_on() {
+    let mut world = World::with(vec![named("/0", "old", 30, &["b"])], &["b"], BTreeMap::new());
+    world.error("/0@old");
+    world.wait(secs(20));
+    reload(&mut world, vec![named("/0", "page", 30, &["b"])]);
+    world.error("/0@page");
+    world.wait(secs(10));
+    assert_eq!(world.told(), ["b Firing /0@page"]);
+}
+
+/// The outcome comes for an alert that has another name by now.
+#[test]
+fn an_attempt_under_way_counts_for_the_new_name() {
+    let mut world = World::with(vec![rule("/0", &["a"])], &["a"], BTreeMap::new());
+    world.error("/0");
+    let attempt = world.waiting.pop().expect("an attempt");
+    reload(&mut world, two());
+    world.error("/0@warn");
+    world.outcome(&attempt, Outcome::Accepted);
+    assert_eq!(world.told(), [""; 0]);
+    assert_eq!(world.mark("/0@warn", "a"), Some((Mark::Sent, Mark::Pending)));
+    world.ok("/0@warn");
+    assert_eq!(world.told(), ["a Resolved /0@warn"]);
+}
+
+/// A leader that dies between the two writes leaves the incident in one entry at least.
+#[test]
+fn the_old_entry_goes_after_the_new_one_is_there() {
+    let mut world = World::with(vec![rule("/0", &["a"])], &["a"], BTreeMap::new());
+    world.error("/0");
+    world.told();
+    world.held = Some(Vec::new());
+    reload(&mut world, two());
+    let held = world.held.as_ref().expect("a slow ledger");
+    let kinds: Vec<_> = held.iter().map(|write| (write.key.to_string(), &write.change)).collect();
+    assert!(matches!(&kinds[..], [(key, Change::Create(_))] if key == "/0@warn"), "{kinds:?}");
+    world.release();
+    assert_eq!(world.ledger.keys().map(|key| &**key).collect::<Vec<_>>(), ["/0@warn"]);
+}
+
+/// As are paths that it does not know: its file may be behind another's.
+#[test]
+fn an_entry_of_a_rule_that_an_agent_does_not_know_is_left_alone() {
+    let mut before = World::with(two(), &["a", "b"], BTreeMap::new());
+    before.error("/0@warn");
+    before.told();
+    let mut world = World::follower(vec![rule("/0", &["a"])], &["a"], before.ledger.clone());
+    world.ok("/0");
+    world.lead(2);
+    assert_eq!(world.told(), [""; 0]);
+    assert_eq!(world.ledger.len(), 1);
+    world.wait(PATIENCE);
+    assert!(world.ledger.is_empty());
+}
