@@ -111,6 +111,7 @@ impl Dispatcher {
             Input::Revoked => leadership.step_down(paths, shared, now),
             Input::Silences(silences) => {
                 shared.silences = silences;
+                shared.version += 1;
                 paths.touch_all(shared);
             }
             Input::Outcome(attempt, outcome) => self.on_outcome(attempt, &outcome, now),

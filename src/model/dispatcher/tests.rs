@@ -40,6 +40,14 @@ fn a_follower_runs_its_alerts_and_says_nothing() {
 }
 
 #[test]
+fn a_silence_is_shown_though_nothing_is_out_of_spec() {
+    let mut world = World::new(1, &["a"]);
+    let before = world.dispatcher.version();
+    world.dispatcher.handle(Input::Silences(Vec::new()), world.now);
+    assert_ne!(world.dispatcher.version(), before);
+}
+
+#[test]
 fn the_lease_counts_from_its_barrier_whichever_comes_first() {
     for barrier_first in [false, true] {
         let mut world = World::follower(vec![rule("/0", &["a"])], &["a"], BTreeMap::new());
