@@ -10,6 +10,7 @@ use super::answer::{Answer, load};
 use crate::cli::ZooKeeper;
 use crate::clock;
 use crate::model::rule::RuleSet;
+use crate::model::severity::Severity;
 use crate::model::status::{Compliance, PathState, PathStatus};
 use crate::published::cell;
 use crate::threads::Threads;
@@ -23,6 +24,8 @@ const ENDING: Duration = Duration::from_millis(7900);
 /// Nothing is verified: this ends before.
 const NEVER: Duration = Duration::from_secs(3600);
 
+/// Out of spec, and not worse than a warning.
+const WARNING: u8 = 1;
 /// Out of spec.
 const CRITICAL: u8 = 2;
 /// Not known.
@@ -69,10 +72,13 @@ fn report(compliance: &Compliance) -> Answer {
     let ok = count(|state| matches!(state, PathState::Ok));
     let error = count(|state| matches!(state, PathState::Error(_)));
     let unknown = count(|state| matches!(state, PathState::Unknown(_)));
-    let (word, code) = match (error, unknown) {
-        (1.., _) => ("CRITICAL", CRITICAL),
-        (0, 1..) => ("UNKNOWN", UNKNOWN),
-        (0, 0) => ("OK", 0),
+    let is_bad =
+        |path: &&PathStatus| matches!(path.state, PathState::Error(_)) && path.severity >= Severity::Error;
+    let (word, code) = match (paths.iter().copied().any(|path| is_bad(&path)), unknown, error) {
+        (true, _, _) => ("CRITICAL", CRITICAL),
+        (false, 1.., _) => ("UNKNOWN", UNKNOWN),
+        (false, 0, 1..) => ("WARNING", WARNING),
+        (false, 0, 0) => ("OK", 0),
     };
     let sum = format!("{ok} paths in spec, {error} out of spec, {unknown} unknown");
     let mut stdout = format!("ZK_MONITOR {word} - {sum} | ok={ok} error={error} unknown={unknown}\n");

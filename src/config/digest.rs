@@ -5,6 +5,7 @@ use ring::digest::{Context, SHA256};
 use crate::model::judge::{Bounds, DataSpec};
 use crate::model::receiver::ReceiverId;
 use crate::model::rule::Rule;
+use crate::model::severity::Severity;
 
 /// How many hexadecimal digits are kept.
 const DIGITS: usize = 16;
@@ -54,7 +55,7 @@ pub(super) fn receiver_id(kind: &str, identity: Identity<'_>) -> ReceiverId {
 /// receivers, however they are written. How a host reaches its mail server is its own business.
 pub(super) fn configuration(rules: &[Rule]) -> String {
     let mut sorted: Vec<&Rule> = rules.iter().collect();
-    sorted.sort_by(|a, b| a.path.cmp(&b.path));
+    sorted.sort_by_key(|rule| (&rule.path, &rule.terms.name));
     let mut hash = Hash::new();
     for rule in sorted {
         feed_rule(&mut hash, rule);
@@ -91,4 +92,8 @@ fn feed_rule(hash: &mut Hash, rule: &Rule) {
     let mut receivers: Vec<&str> = rule.terms.receivers.iter().map(|id| &*id.0).collect();
     receivers.sort_unstable();
     hash.feed_debug(receivers);
+    // What versions before did not know is fed only where it is said, so that what meant the same is the same.
+    let severity = Some(rule.terms.severity).filter(|severity| *severity != Severity::default());
+    severity.iter().for_each(|severity| hash.feed_debug(("severity", severity)));
+    rule.terms.name.iter().for_each(|name| hash.feed_debug(("name", name)));
 }

@@ -6,9 +6,10 @@ use super::document::{Node, Value};
 use super::located::{Located, shown};
 use super::suggestion::did_you_mean;
 use super::validator::{Reported, Validator};
+use crate::model::alert_key::is_name;
 
-/// The keys of a rule, and of `defaults`.
-pub(super) const RULE_KEYS: [&str; 9] = [
+/// The keys of `defaults`.
+pub(super) const DEFAULTS_KEYS: [&str; 10] = [
     "children",
     "exists",
     "data",
@@ -18,7 +19,16 @@ pub(super) const RULE_KEYS: [&str; 9] = [
     "forget_after",
     "description",
     "alerter",
+    "severity",
 ];
+
+/// The keys of a rule: those, and what is its own.
+pub(super) const RULE_KEYS: [&str; 11] = {
+    let mut keys = ["name"; DEFAULTS_KEYS.len() + 1];
+    let (shared, _) = keys.split_at_mut(DEFAULTS_KEYS.len());
+    shared.copy_from_slice(&DEFAULTS_KEYS);
+    keys
+};
 
 /// One key of a map and its value.
 #[derive(Clone, Copy, Debug)]
@@ -104,12 +114,11 @@ impl Validator<'_> {
         Some(Map { at, entries, has_unknown })
     }
 
-    /// The `name` of an alerter: it tells apart what would otherwise be one receiver.
+    /// The `name` of an alerter or a rule: it tells apart what would otherwise be one.
     pub(super) fn name<'n>(&mut self, map: &Map<'n, '_>) -> Result<Option<&'n str>, Reported> {
         let Some(at) = map.get("name") else { return Ok(None) };
         let name = self.text(&at).ok_or(Reported)?;
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-        if name.len() > 32 || !name.bytes().all(fits) {
+        if !is_name(name) {
             self.error(&at, "must be 1 to 32 letters of A-Z, a-z, 0-9, _ and -");
             return Err(Reported);
         }

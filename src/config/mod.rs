@@ -56,7 +56,7 @@ const RESERVED: [&str; 4] = ["defaults", "group_wait", "heartbeat", "smtp"];
 /// A valid configuration.
 #[derive(Debug)]
 pub struct Config {
-    /// The rules, in the order of the file; no two have the same path.
+    /// The rules, in the order of the file; no two have the same path and name.
     pub rules: Vec<Rule>,
     /// Every receiver that a rule names, and those of `defaults`; no two have the same id.
     pub receivers: Vec<Receiver>,
@@ -149,7 +149,7 @@ impl Validator<'_> {
         let find = |key: &'static str| entries.iter().find(|entry| entry.key == key);
         let smtp = Arc::new(self.smtp(find("smtp").map(|entry| root.key(entry.key, entry.value))));
         let defaults = find("defaults").map(|entry| root.key(entry.key, entry.value));
-        let defaults = defaults.and_then(|at| self.body(at, "`defaults`", &smtp)).unwrap_or_default();
+        let defaults = defaults.and_then(|at| self.defaults(at, &smtp)).unwrap_or_default();
         let heartbeat = find("heartbeat").map(|entry| root.key(entry.key, entry.value));
         let heartbeat = heartbeat.and_then(|at| self.heartbeat(&at));
         let group_wait = find("group_wait").map(|entry| root.key(entry.key, entry.value));
@@ -173,7 +173,7 @@ impl Validator<'_> {
         for entry in entries {
             let (key, at) = (root.key(entry.key, entry.key_node), root.key(entry.key, entry.value));
             if entry.key.starts_with('/') {
-                rules.extend(self.rule(entry.key, &key, &at, defaults, smtp));
+                rules.extend(self.rules_of(entry.key, &key, &at, defaults, smtp));
             } else if !RESERVED.contains(&entry.key) && !entry.key.starts_with("x-") {
                 self.unknown_top_level_key(&key, entry.key);
             }

@@ -1,21 +1,22 @@
 //! Rules: a path, what must hold of it, and who hears when it does not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use regex_lite::Regex;
 
-use super::document::Value;
+use super::document::{Node, Value};
 use super::json;
 use super::located::{Located, shown};
-use super::map::{Map, RULE_KEYS};
+use super::map::{DEFAULTS_KEYS, Map, RULE_KEYS};
 use super::validator::Validator;
 use crate::model::judge::{Bounds, DataSpec, Include, Matcher, Specs, Wanted};
 use crate::model::ledger::RECEIVERS_MAX;
 use crate::model::path;
 use crate::model::receiver::{ReceiverId, Smtp};
 use crate::model::rule::{Rule, Terms, is_glob};
+use crate::model::severity::Severity;
 
 /// How long a vanished match of a glob stays in error, unless a rule says otherwise.
 const FORGET_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -29,9 +30,14 @@ const MAX_DESCRIPTION: usize = 4096;
 /// The longest regular expression, in bytes: it stands in messages.
 const MAX_PATTERN: usize = 4096;
 
+/// How many rules a path can have: each is an alert of its own, and an alert more for each match of a glob.
+const MAX_RULES: usize = 100;
+
 /// What a rule says, or `defaults` does; what it does not say is `None`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Body {
+    /// Never said by `defaults`. The inner `None` is one that is wrong, and was told of.
+    name: Option<Option<Arc<str>>>,
     children: Option<Children>,
     exists: Option<bool>,
     data: Option<DataSpec>,
@@ -42,6 +48,7 @@ pub(super) struct Body {
     forget_after: Option<Duration>,
     description: Option<Arc<str>>,
     receivers: Option<Vec<ReceiverId>>,
+    severity: Option<Severity>,
 }
 
 /// What a rule asks of children.
@@ -57,7 +64,8 @@ impl Body {
         let Children { bounds, include } =
             self.children.or_else(|| defaults.children.clone()).unwrap_or_default();
         Terms {
-            name: None,
+            name: self.name.flatten(),
+            severity: self.severity.or(defaults.severity).unwrap_or_default(),
             specs: Specs {
                 children: bounds,
                 include,
@@ -75,20 +83,63 @@ impl Body {
 }
 
 impl Validator<'_> {
-    /// One rule: `key` is its path as a value, for errors about it; `at` is what it says.
-    pub(super) fn rule(
+    /// The rules of one path: `key` is the path as a value, for errors about it; `at` is what it says, which is one rule,
+    /// or a list of several with a name each.
+    pub(super) fn rules_of(
         &mut self,
         path: &str,
         key: &Located<'_, '_>,
         at: &Located<'_, '_>,
         defaults: &Body,
         smtp: &Arc<Smtp>,
-    ) -> Option<Rule> {
+    ) -> Vec<Rule> {
         if let Err(fault) = path::check_pattern(path) {
             self.error(key, fault.to_string());
         }
-        let is_bare = matches!(at.value(), Value::Null);
-        let body = if is_bare { Body::default() } else { self.body(*at, "a rule", smtp)? };
+        let path: Arc<str> = path.into();
+        let bodies = match at.value() {
+            Value::Null => vec![Body::default()],
+            Value::List(items) => self.list(at, items, smtp),
+            Value::Bool(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Text(_)
+            | Value::Map(_)
+            | Value::Tagged => self.body(*at, "a rule", &RULE_KEYS, smtp).into_iter().collect(),
+        };
+        bodies.into_iter().map(|body| self.rule(&path, key, body, defaults)).collect()
+    }
+
+    /// Several rules for one path.
+    fn list(&mut self, at: &Located<'_, '_>, items: &[Node<'_>], smtp: &Arc<Smtp>) -> Vec<Body> {
+        if items.is_empty() || items.len() > MAX_RULES {
+            let count = items.len();
+            self.error(at, format!("is a list of {count} rules: a path can have 1 to {MAX_RULES}"));
+            return Vec::new();
+        }
+        let mut first = HashMap::<Arc<str>, u32>::new();
+        let mut bodies = Vec::with_capacity(items.len());
+        for (number, item) in items.iter().enumerate() {
+            let at = at.item(number, item);
+            let Some(body) = self.body(at, "a rule", &RULE_KEYS, smtp) else { continue };
+            match &body.name {
+                Some(Some(name)) => match first.get(name) {
+                    Some(other) => self.error_with_other(
+                        &at,
+                        *other,
+                        format!("has the name of another rule of this path, \"{name}\", which is at "),
+                    ),
+                    None => drop(first.insert(Arc::clone(name), item.id)),
+                },
+                Some(None) => {}
+                None => self.error(&at, "needs a `name`, by which a path's rules are told apart"),
+            }
+            bodies.push(body);
+        }
+        bodies
+    }
+
+    fn rule(&mut self, path: &Arc<str>, key: &Located<'_, '_>, body: Body, defaults: &Body) -> Rule {
         let has_own_alerter = body.receivers.as_ref().is_some_and(|receivers| !receivers.is_empty());
         let has_own_forget_after = body.forget_after.is_some();
         let terms = body.terms(defaults);
@@ -115,7 +166,7 @@ impl Validator<'_> {
         if is_impossible(&terms.specs) {
             self.warn(key, "asks that the path does not exist and for something that only an existing path can have: it can never be in spec");
         }
-        Some(Rule { path: path.into(), terms: self.share(terms) })
+        Rule { path: Arc::clone(path), terms: self.share(terms) }
     }
 
     /// The same terms as before, if a rule had them already: a hundred thousand rules that say the same take little.
@@ -128,10 +179,16 @@ impl Validator<'_> {
         shared
     }
 
+    /// What `defaults` says.
+    pub(super) fn defaults(&mut self, at: Located<'_, '_>, smtp: &Arc<Smtp>) -> Option<Body> {
+        self.body(at, "`defaults`", &DEFAULTS_KEYS, smtp)
+    }
+
     /// What a rule or `defaults` says.
-    pub(super) fn body(&mut self, at: Located<'_, '_>, what: &str, smtp: &Arc<Smtp>) -> Option<Body> {
-        let map = self.map(at, what, &RULE_KEYS)?;
+    fn body(&mut self, at: Located<'_, '_>, what: &str, known: &[&str], smtp: &Arc<Smtp>) -> Option<Body> {
+        let map = self.map(at, what, known)?;
         Some(Body {
+            name: self.name(&map).map_or(Some(None), |name| name.map(|name| Some(name.into()))),
             children: map.get("children").and_then(|at| self.children(&at)),
             exists: map.get("exists").and_then(|at| self.boolean(&at)),
             data: map.get("data").and_then(|at| self.data(&at)),
@@ -141,6 +198,7 @@ impl Validator<'_> {
             forget_after: map.get("forget_after").and_then(|at| self.duration(&at)),
             description: map.get("description").and_then(|at| self.description(&at)),
             receivers: map.get("alerter").map(|at| self.rule_receivers(&at, smtp)),
+            severity: map.get("severity").and_then(|at| self.severity(&at)),
         })
     }
 
@@ -287,6 +345,18 @@ impl Validator<'_> {
             return None;
         }
         Some(Some(interval))
+    }
+
+    fn severity(&mut self, at: &Located<'_, '_>) -> Option<Severity> {
+        let text = self.text(at)?;
+        let found = Severity::ALL.into_iter().find(|severity| severity.word() == text);
+        if found.is_none() {
+            self.error(
+                at,
+                format!("must be info, warning, error or critical, found \"{}\"", shown(text, 60)),
+            );
+        }
+        found
     }
 
     fn description(&mut self, at: &Located<'_, '_>) -> Option<Arc<str>> {

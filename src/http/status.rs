@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::model::alert_key::AlertKey;
 use crate::model::status::{
     AlertPhase, Alerts, Cluster, Compliance, ConfigStatus, Connection, PathState, PathStatus, ReceiverStatus,
-    Silence, WatchStatus,
+    RuleStatus, Silence, WatchStatus,
 };
 
 use super::json::{self, Object};
@@ -167,17 +167,43 @@ fn path(object: &mut Object, status: &PathStatus, alerts: &Alerts, named: bool) 
     object.string("alert", phase.map_or("inactive", phase_word));
     object.optional_number("children", status.children.map(u64::from));
     object.optional("incident", alert.and_then(|alert| alert.incident.as_deref()));
-    match &status.state {
-        PathState::Ok => object.null("message"),
-        PathState::Error(words) => object.string("message", words),
-        PathState::Unknown(words) => object.string("message", &unknown(words)),
-    }
+    message(object, &status.state);
     if named {
         object.string("path", &status.path);
     }
     object.string("rule", &status.rule);
+    if !status.rules.is_empty() {
+        object.object("rules", |o| rules(o, status, alerts));
+    }
+    object.string("severity", status.severity.word());
     object.time("since", status.since);
     object.string("state", state_word(&status.state));
+}
+
+/// A path with several rules has an alert for each.
+fn rules(object: &mut Object, status: &PathStatus, alerts: &Alerts) {
+    let mut rules: Vec<&RuleStatus> = status.rules.iter().collect();
+    rules.sort_by(|a, b| a.name.cmp(&b.name));
+    for rule in rules {
+        let key = AlertKey { path: Arc::clone(&status.path), name: Some(Arc::clone(&rule.name)) };
+        let alert = alerts.open.get(&key);
+        object.object(&rule.name, |o| {
+            o.string("alert", alert.map_or("inactive", |alert| phase_word(alert.phase)));
+            o.optional("incident", alert.and_then(|alert| alert.incident.as_deref()));
+            message(o, &rule.state);
+            o.string("severity", rule.severity.word());
+            o.time("since", rule.since);
+            o.string("state", state_word(&rule.state));
+        });
+    }
+}
+
+fn message(object: &mut Object, state: &PathState) {
+    match state {
+        PathState::Ok => object.null("message"),
+        PathState::Error(words) => object.string("message", words),
+        PathState::Unknown(words) => object.string("message", &unknown(words)),
+    }
 }
 
 fn cluster(object: &mut Object, cluster: &Cluster) {
@@ -245,6 +271,7 @@ mod tests {
 
     use super::super::fixture;
     use super::*;
+    use crate::model::severity::Severity;
 
     fn parsed(view: &View, selection: Selection) -> Value {
         serde_json::from_slice(&body(view, selection)).unwrap()
@@ -294,9 +321,41 @@ mod tests {
         let wanted = json!({
             "alert": "firing", "children": 0, "incident": "0123abcd", "path": "/services/foo/min_1",
             "message": "Found children (0) less than minimum (1)", "rule": "/services/foo/min_1",
-            "since": "2014-05-31T16:20:25Z", "state": "error",
+            "severity": "error", "since": "2014-05-31T16:20:25Z", "state": "error",
         });
         assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn a_path_with_several_rules_tells_the_alert_of_each() {
+        let (view, mut status) = (fixture::view(), fixture::view().compliance.paths[1].clone());
+        let rule = |name: &str, severity, state| RuleStatus {
+            name: name.into(),
+            severity,
+            state,
+            since: status.since,
+        };
+        status.rules = [
+            rule("warn", Severity::Warning, status.state.clone()),
+            rule("page", Severity::Critical, PathState::Ok),
+        ]
+        .into();
+        let mut alerts = (*view.alerts).clone();
+        let firing = alerts.open.remove(&AlertKey::unnamed(Arc::clone(&status.path))).unwrap();
+        alerts.open.insert(AlertKey { path: Arc::clone(&status.path), name: Some("warn".into()) }, firing);
+        let found: Value = serde_json::from_slice(&path_body(&status, &alerts)).unwrap();
+        assert_eq!((&found["alert"], &found["incident"]), (&json!("firing"), &Value::Null));
+        let wanted = json!({
+            "page": {
+                "alert": "inactive", "incident": null, "message": null, "severity": "critical",
+                "since": "2014-05-31T16:20:25Z", "state": "ok",
+            },
+            "warn": {
+                "alert": "firing", "incident": "0123abcd", "message": "Found children (0) less than minimum (1)",
+                "severity": "warning", "since": "2014-05-31T16:20:25Z", "state": "error",
+            },
+        });
+        assert_eq!(found["rules"], wanted);
     }
 
     #[test]

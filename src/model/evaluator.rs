@@ -15,6 +15,7 @@ use super::one_or_many::OneOrMany;
 use super::path::LONGEST;
 use super::reading::Reading;
 use super::rule::{Rule, RuleSet, Rules, beginning, is_place};
+use super::severity::Severity;
 use super::status::{Compliance, Histogram, PathState, PathStatus, RuleStatus};
 use super::time::Now;
 use super::transition::{EvaluatorOutput, Forgetting, State, Transition};
@@ -379,6 +380,7 @@ impl Evaluator {
             path: Arc::clone(path),
             rule: Arc::clone(&known.rules.first().rule.path),
             since: known.since(&states),
+            severity: known.severity(&states),
             state: sum(&states),
             children: known.children,
             rules: rules.collect(),
@@ -420,6 +422,7 @@ impl Evaluator {
             state,
             children: Some(matches),
             since: SystemTime::UNIX_EPOCH,
+            severity: Severity::default(),
             rules: Box::default(),
         }
     }
@@ -479,6 +482,13 @@ impl Path {
         why: Forgetting,
     ) -> impl Iterator<Item = EvaluatorOutput> + 'a {
         self.rules.iter().map(move |judged| EvaluatorOutput::Forgotten(judged.rule.key(path), why))
+    }
+
+    /// How bad it is, given how its rules see it; or how bad it would be, if it is not out of spec.
+    fn severity(&self, states: &OneOrMany<PathState>) -> Severity {
+        let rules = || self.rules.iter().map(|judged| judged.rule.terms.severity);
+        let wrong = rules().zip(states.iter()).filter(|(_, state)| matches!(state, PathState::Error(_)));
+        wrong.map(|(severity, _)| severity).max().or(rules().max()).unwrap_or_default()
     }
 
     /// Since when it stands as it does, given how its rules see it: since the first that is out of spec fell out of it,
@@ -543,7 +553,7 @@ impl Judged {
 
     fn status(&self, state: PathState) -> Option<RuleStatus> {
         let name = self.rule.terms.name.clone()?;
-        Some(RuleStatus { name, state, since: self.since })
+        Some(RuleStatus { name, severity: self.rule.terms.severity, state, since: self.since })
     }
 
     /// Remembers the children of a path that is in spec; of one that is not, tells which of them left.

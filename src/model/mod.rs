@@ -26,6 +26,7 @@ pub mod receiver;
 pub mod render;
 pub mod rfc3339;
 pub mod rule;
+pub mod severity;
 pub mod slots;
 pub mod small_map;
 pub mod status;

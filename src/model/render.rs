@@ -1,5 +1,7 @@
 //! What a notification says to people: subject, mail body and chat line.
 
+use std::collections::HashSet;
+
 use super::children::Left;
 use super::message::{Item, Kind, Notification};
 use super::rfc3339::rfc3339;
@@ -47,7 +49,8 @@ pub fn subject(notification: &Notification) -> String {
     match notification.items.as_slice() {
         [item] if item.kind == Kind::Test => format!("[TEST] Warning! {} has an alert!", item.path),
         [item] => format!("Warning! {} has an alert!", item.path),
-        items => format!("Warning! {} paths of {} have alerts!", items.len(), notification.cluster),
+        [item, ..] if notification.paths() == 1 => format!("Warning! {} has alerts!", item.path),
+        _ => format!("Warning! {} paths of {} have alerts!", notification.paths(), notification.cluster),
     }
 }
 
@@ -55,7 +58,7 @@ pub fn subject(notification: &Notification) -> String {
 pub fn body(notification: &Notification) -> String {
     let mut body = match notification.items.as_slice() {
         [item] => letter(item),
-        items => digest(items, &notification.cluster),
+        _ => digest(notification),
     };
     field(&mut body, "Cluster", &notification.cluster);
     field(&mut body, "Agent", &notification.agent);
@@ -69,6 +72,9 @@ pub fn body(notification: &Notification) -> String {
 fn letter(item: &Item) -> String {
     let mut text = format!("{}\n\n", headline(item));
     field(&mut text, "Path", &item.path);
+    if let Some(rule) = &item.rule {
+        field(&mut text, "Rule", rule);
+    }
     field(&mut text, "State", state(item.kind));
     field(&mut text, "Since", &rfc3339(item.since));
     if let Some(until) = item.until {
@@ -96,9 +102,12 @@ fn field(text: &mut String, label: &str, value: &str) {
 }
 
 /// All items, each in a few lines.
-fn digest(items: &[Item], cluster: &str) -> String {
-    let mut text = format!("{} paths of {cluster} have alerts:\n\n", items.len());
-    for item in items {
+fn digest(notification: &Notification) -> String {
+    let mut text = match notification.items.as_slice() {
+        [item, ..] if notification.paths() == 1 => format!("{} has alerts:\n\n", item.path),
+        _ => format!("{} paths of {} have alerts:\n\n", notification.paths(), notification.cluster),
+    };
+    for item in &notification.items {
         paragraph(&mut text, item);
     }
     text.push('\n');
@@ -107,7 +116,7 @@ fn digest(items: &[Item], cluster: &str) -> String {
 
 /// One item of a digest.
 fn paragraph(text: &mut String, item: &Item) {
-    *text += &format!("{} {}: {}\n", state(item.kind), item.path, headline(item));
+    *text += &format!("{} {}: {}\n", state(item.kind), item.alert(), headline(item));
     *text += &format!("    {}; incident {}\n", facts(item), item.incident);
     let more = item.description.iter().map(AsRef::as_ref).chain(item.notes.iter().map(String::as_str));
     for line in more {
@@ -138,7 +147,7 @@ pub fn chat(notification: &Notification) -> String {
 }
 
 fn chat_item(item: &Item) -> String {
-    let mut line = format!("{} {}: {}", state(item.kind), item.path, headline(item));
+    let mut line = format!("{} {}: {}", state(item.kind), item.alert(), headline(item));
     if let Some(until) = item.until {
         line += &format!(" (from {} to {})", rfc3339(item.since), rfc3339(until));
     }
@@ -154,31 +163,32 @@ fn chat_digest(items: &[Item], cluster: &str) -> String {
     let mut named = 0;
     let mut parts = Vec::new();
     for state_word in ["ALERT", "NOTICE", "OK", "TEST"] {
-        let paths: Vec<&str> =
-            items.iter().filter(|item| state(item.kind) == state_word).map(|item| &*item.path).collect();
-        if !paths.is_empty() {
-            let list = list(&paths, &mut named);
-            let noun = if paths.len() == 1 { "path" } else { "paths" };
-            parts.push(format!("{state_word} {} {noun} of {cluster}: {list}", paths.len()));
+        let alerts = items.iter().filter(|item| state(item.kind) == state_word);
+        let paths = alerts.clone().map(|item| &item.path).collect::<HashSet<_>>().len();
+        if paths > 0 {
+            let alerts: Vec<_> = alerts.map(|item| item.alert().to_string()).collect();
+            let list = list(&alerts, &mut named);
+            let noun = if paths == 1 { "path" } else { "paths" };
+            parts.push(format!("{state_word} {paths} {noun} of {cluster}: {list}"));
         }
     }
     parts.join("; ")
 }
 
-/// As many paths as a chat line has room for, given how many it names already, and a count of the others.
-fn list(paths: &[&str], named: &mut usize) -> String {
+/// As many alerts as a chat line has room for, given how many it names already, and a count of the others.
+fn list(alerts: &[String], named: &mut usize) -> String {
     let mut list = String::new();
     let mut taken = 0;
-    for path in paths {
-        if *named == NAMED_IN_CHAT || list.len() + path.len() > CHAT_LIST {
+    for alert in alerts {
+        if *named == NAMED_IN_CHAT || list.len() + alert.len() > CHAT_LIST {
             break;
         }
         list += if list.is_empty() { "" } else { ", " };
-        list += path;
+        list += alert;
         taken += 1;
         *named += 1;
     }
-    match (taken, paths.len() - taken) {
+    match (taken, alerts.len() - taken) {
         (_, 0) => list,
         (0, more) => format!("{more} not named here"),
         (_, more) => format!("{list} and {more} more"),
@@ -219,6 +229,22 @@ mod tests {
         check(vec![item("/p", Kind::Resolved)], "Warning! /p has an alert!");
         check(vec![item("/p", Kind::Test)], "[TEST] Warning! /p has an alert!");
         check(vec![item("/p", Kind::Firing), item("/q", Kind::Firing)], "Warning! 2 paths of c have alerts!");
+    }
+
+    #[test]
+    fn an_alert_of_one_of_several_rules_names_it() {
+        let named = |name: &str, kind| Item { rule: Some(name.into()), ..item("/p", kind) };
+        let one = notification(vec![named("page", Kind::Firing)]);
+        assert_eq!(subject(&one), "Warning! /p has an alert!");
+        assert!(body(&one).contains("\nPath:        /p\nRule:        page\nState:       ALERT\n"));
+        assert_eq!(chat(&one), "ALERT /p@page: Found children (0) less than minimum (1)");
+        let both = notification(vec![named("warn", Kind::Firing), named("page", Kind::Firing)]);
+        assert_eq!(subject(&both), "Warning! /p has alerts!");
+        assert!(body(&both).starts_with("/p has alerts:\n\nALERT /p@warn: Found"));
+        assert_eq!(chat(&both), "ALERT 1 path of c: /p@warn, /p@page");
+        let more = notification([both.items, vec![item("/q", Kind::Firing)]].concat());
+        assert_eq!(subject(&more), "Warning! 2 paths of c have alerts!");
+        assert_eq!(chat(&more), "ALERT 2 paths of c: /p@warn, /p@page, /q");
     }
 
     #[test]

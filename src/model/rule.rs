@@ -9,6 +9,7 @@ use super::alert_key::AlertKey;
 use super::judge::{Needs, Specs};
 use super::one_or_many::OneOrMany;
 use super::receiver::ReceiverId;
+use super::severity::Severity;
 
 /// One rule of the configuration, valid by construction.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Rule {
 pub struct Terms {
     /// What tells it from the path's other rules; each has one if there are several.
     pub name: Option<Arc<str>>,
+    /// How bad it is if that does not hold.
+    pub severity: Severity,
     /// What must hold, all of it.
     pub specs: Specs,
     /// How long a path must be out of spec before it alerts.

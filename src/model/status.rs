@@ -10,6 +10,7 @@ use super::alert_key::AlertKey;
 use super::lease::LeaseStage;
 use super::receiver::ReceiverId;
 use super::rule::glob_matches;
+use super::severity::Severity;
 
 /// What the evaluator knows of all paths. Written by the evaluator thread.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +40,8 @@ pub struct PathStatus {
     pub children: Option<u32>,
     /// Since when it stands so.
     pub since: SystemTime,
+    /// How bad it is: by those of its rules by which it is out of spec, or else how bad it would be.
+    pub severity: Severity,
     /// How it stands by each of its rules, in the order of the configuration; empty if its rule has no name.
     pub rules: Box<[RuleStatus]>,
 }
@@ -48,6 +51,8 @@ pub struct PathStatus {
 pub struct RuleStatus {
     /// The rule's name.
     pub name: Arc<str>,
+    /// How bad it is if the path is out of spec by it.
+    pub severity: Severity,
     /// How the path stands by it.
     pub state: PathState,
     /// Since when it stands so.

@@ -15,6 +15,9 @@ pub(super) fn labels(item: &Item, notification: &Notification) -> Map<String, Va
     labels.insert("alertname".to_owned(), ALERT.into());
     labels.insert("path".to_owned(), (*item.path).into());
     labels.insert("cluster".to_owned(), (*notification.cluster).into());
+    if let Some(rule) = &item.rule {
+        labels.insert("rule".to_owned(), (**rule).into());
+    }
     if item.kind == Kind::Test {
         labels.insert("test".to_owned(), "true".into());
     }

@@ -101,7 +101,7 @@ fn single(item: &Item, notification: &Notification) -> Value {
         Kind::Resolved | Kind::Late | Kind::Test => "info",
     };
     json!({
-        "summary": summary(format!("{}: {}", item.path, render::headline(item))),
+        "summary": summary(format!("{}: {}", item.alert(), render::headline(item))),
         "source": &*notification.agent,
         "severity": severity,
         "timestamp": rfc3339(item.since),
@@ -114,9 +114,9 @@ fn single(item: &Item, notification: &Notification) -> Value {
 
 /// One event for many paths.
 fn storm(notification: &Notification) -> Value {
-    let (items, cluster) = (&notification.items, &*notification.cluster);
+    let (paths, cluster) = (notification.paths(), &*notification.cluster);
     json!({
-        "summary": summary(format!("{} paths of {cluster} are out of spec", items.len())),
+        "summary": summary(format!("{paths} paths of {cluster} are out of spec")),
         "source": &*notification.agent,
         "severity": "error",
         "group": cluster,

@@ -105,6 +105,9 @@ fn group(notification: &Notification) -> Map<String, Value> {
     group.insert("cluster".to_owned(), (*notification.cluster).into());
     if let [item] = notification.items.as_slice() {
         group.insert("path".to_owned(), (*item.path).into());
+        if let Some(rule) = &item.rule {
+            group.insert("rule".to_owned(), (**rule).into());
+        }
     }
     group
 }

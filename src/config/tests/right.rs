@@ -10,7 +10,8 @@ use crate::model::reading::Reading;
 use crate::model::receiver::{
     Alertmanager, Email, HipChat, PagerDuty, Receiver, ReceiverId, Secret, Settings, Slack, SmtpTls, Webhook,
 };
-use crate::model::rule::Rule;
+use crate::model::rule::{Rule, Terms};
+use crate::model::severity::Severity;
 
 fn good(text: &str) -> Config {
     parse(text).unwrap_or_else(|errors| panic!("{text}\n{errors}"))
@@ -54,6 +55,45 @@ fn the_predecessors_shapes_load() {
         ["email you@home.com", "email other@home.com", "hipchat Ops"]
     );
     assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+}
+
+#[test]
+fn a_path_can_have_several_rules_with_names() {
+    let config = good(
+        "defaults: {cancel_timeout: 30s}\n\
+         /a:\n  - {name: warn, children: 5, severity: warning, alerter: {email: a@example.com}}\n  \
+         - name: page\n    children: 3\n    cancel_timeout: 1m\n    severity: critical\n\
+         /b/*: [{name: only, exists: true}]\n/c: {name: own, children: 1}\n/d:\n",
+    );
+    let found: Vec<_> = config
+        .rules
+        .iter()
+        .map(|rule| {
+            let Terms { name, severity, cancel_timeout, .. } = &*rule.terms;
+            (&*rule.path, name.as_deref().unwrap_or_default(), *severity, cancel_timeout.as_secs())
+        })
+        .collect();
+    let expected = [
+        ("/a", "warn", Severity::Warning, 30),
+        ("/a", "page", Severity::Critical, 60),
+        ("/b/*", "only", Severity::Error, 30),
+        ("/c", "own", Severity::Error, 30),
+        ("/d", "", Severity::Error, 30),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(config.rules[1].terms.receivers, [], "each says by itself who hears");
+}
+
+#[test]
+fn the_digest_tells_names_and_severities_and_not_their_order() {
+    let digest = |text: &str| good(text).digest;
+    let both = digest("/a: [{name: x, children: 1}, {name: y, children: 2}]\n");
+    assert_eq!(both, digest("/a: [{name: y, children: 2}, {name: x, children: 1}]\n"));
+    assert_ne!(both, digest("/a: [{name: x, children: 2}, {name: y, children: 1}]\n"));
+    let plain = digest("/a: {children: 1}\n");
+    assert_eq!(plain, digest("/a: {children: 1, severity: error}\n"));
+    assert_ne!(plain, digest("/a: {children: 1, severity: warning}\n"));
+    assert_ne!(plain, digest("/a: {children: 1, name: x}\n"));
 }
 
 #[test]

@@ -111,6 +111,89 @@ fn a_transition_is_told_when_the_judgement_or_its_words_change() {
     assert_eq!(story.shown("/a"), "error: Found children (0) less than minimum (2): path does not exist");
 }
 
+fn named(path: &str, name: &str, min: u32) -> Rule {
+    let rule = at_least(path, min);
+    Rule { terms: Arc::new(Terms { name: Some(name.into()), ..(*rule.terms).clone() }), ..rule }
+}
+
+#[test]
+fn each_rule_of_a_path_judges_by_itself() {
+    let mut story = Story::of(vec![named("/a", "warn", 3), named("/a", "page", 2)]);
+    story.tell(Observation::Up);
+    assert_eq!(story.read("/a", present(&["x", "y", "z"])), ["/a@warn ok", "/a@page ok"]);
+    assert_eq!(
+        story.read("/a", present(&["x", "y"])),
+        [r#"/a@warn Found children (2) less than minimum (3) left ["z"]"#]
+    );
+    assert_eq!(story.shown("/a"), "error: Found children (2) less than minimum (3)");
+    assert_eq!(
+        story.read("/a", present(&["x"])),
+        [
+            r#"/a@warn Found children (1) less than minimum (3) left ["y", "z"]"#,
+            r#"/a@page Found children (1) less than minimum (2) left ["y"]"#
+        ]
+    );
+    assert_eq!(
+        story.shown("/a"),
+        "error: Found children (1) less than minimum (3); Found children (1) less than minimum (2)"
+    );
+    let status = story.evaluator.snapshot().paths.remove(0);
+    let rules: Vec<_> = status.rules.iter().map(|rule| (&*rule.name, rule.state == PathState::Ok)).collect();
+    assert_eq!(rules, [("warn", false), ("page", false)]);
+    assert_eq!(story.read("/a", Reading::Unreadable("no".into())), ["/a@warn stale", "/a@page stale"]);
+    assert_eq!(story.shown("/a"), "unknown: no");
+}
+
+#[test]
+fn a_path_is_as_bad_as_the_worst_rule_that_it_is_out_of_spec_by() {
+    let severe = |name: &str, min, severity| {
+        let rule = named("/a", name, min);
+        Rule { terms: Arc::new(Terms { severity, ..(*rule.terms).clone() }), ..rule }
+    };
+    let mut story =
+        Story::of(vec![severe("warn", 3, Severity::Warning), severe("page", 2, Severity::Critical)]);
+    let severity = |story: &Story| story.evaluator.snapshot().paths.remove(0).severity;
+    story.tell(Observation::Up);
+    assert_eq!(severity(&story), Severity::Critical, "it would be as bad as that");
+    story.read("/a", present(&["x", "y"]));
+    assert_eq!(severity(&story), Severity::Warning);
+    story.read("/a", present(&["x"]));
+    assert_eq!(severity(&story), Severity::Critical);
+}
+
+#[test]
+fn a_list_that_changes_is_judged_anew_as_a_whole() {
+    let mut story = Story::of(vec![named("/a", "warn", 3)]);
+    story.tell(Observation::Up);
+    story.read("/a", present(&["x"]));
+    let rules = |rules| Observation::Rules(Arc::new(RuleSet::new(rules)));
+    assert_eq!(story.tell(rules(vec![named("/a", "warn", 3)])), ["rules"]);
+    assert_eq!(
+        story.tell(rules(vec![named("/a", "warn", 3), named("/a", "page", 1)])),
+        ["rules", "/a@warn stale", "/a@page stale"]
+    );
+    assert_eq!(story.shown("/a"), "unknown: not read yet");
+    assert_eq!(
+        story.read("/a", present(&["x"])),
+        ["/a@warn Found children (1) less than minimum (3) left []", "/a@page ok"]
+    );
+    assert_eq!(story.tell(rules(vec![at_least("/a", 1)])), ["rules", "/a stale"]);
+}
+
+#[test]
+fn a_vanished_match_goes_with_all_its_alerts_when_the_longest_time_has_passed() {
+    let long = |rule: Rule| {
+        let terms = Terms { forget_after: 2 * HOUR, ..(*rule.terms).clone() };
+        Rule { terms: Arc::new(terms), ..rule }
+    };
+    let mut story = Story::of(vec![named("/s/*", "warn", 1), long(named("/s/*", "page", 1))]);
+    story.tell(Observation::Up);
+    story.read("/s/a", present(&["x"]));
+    assert_eq!(story.read("/s/a", Reading::Missing).len(), 2);
+    assert!(story.pass(HOUR + HOUR / 2).is_empty());
+    assert_eq!(story.pass(HOUR / 2), ["/s/a@warn forgotten", "/s/a@page forgotten"]);
+}
+
 #[test]
 fn nothing_is_taken_for_known_after_the_session() {
     let mut story = Story::of(vec![at_least("/a", 1), at_least("/b", 1)]);

@@ -1,6 +1,11 @@
 //! Tables of readings and verdicts, patterns and paths.
 
 use super::*;
+use crate::model::judge::{Bounds, DataSpec};
+
+fn at_least(min: u32) -> Specs {
+    Specs { children: Some(Bounds::Range { min: Some(min), max: None }), ..Specs::default() }
+}
 
 #[test]
 fn patterns_match_level_by_level() {
@@ -22,6 +27,52 @@ fn patterns_match_level_by_level() {
     check("/a/a*b*c", "/a/acb", false);
     check("/a/a*a", "/a/a", false);
     check("/a/*a*a*", "/a/aa", true);
+}
+
+#[test]
+fn a_path_has_the_rules_of_one_entry() {
+    let rule = |path: &str, name: Option<&str>| {
+        let terms = Terms { name: name.map(Into::into), ..Terms::default() };
+        Rule { path: path.into(), terms: Arc::new(terms) }
+    };
+    let rules = RuleSet::new(vec![
+        rule("/a/*", Some("x")),
+        rule("/a/b", Some("page")),
+        rule("/a/*", Some("y")),
+        rule("/a/b", Some("warn")),
+        rule("/c", None),
+    ]);
+    let check = |path: &str, expected: &[Option<&str>]| {
+        let found = rules.for_path(path).expect("rules");
+        assert_eq!(
+            found.iter().map(|rule| rule.terms.name.as_deref()).collect::<Vec<_>>(),
+            expected,
+            "{path}"
+        );
+    };
+    check("/a/b", &[Some("page"), Some("warn")]);
+    check("/a/c", &[Some("x"), Some("y")]);
+    check("/c", &[None]);
+    assert_eq!(rules.len(), 3);
+    let key = |path: &str, name: Option<&str>| AlertKey { path: path.into(), name: name.map(Into::into) };
+    assert!(rules.rule(&key("/a/b", Some("warn"))).is_some());
+    assert!(rules.rule(&key("/a/b", Some("x"))).is_none() && rules.rule(&key("/a/b", None)).is_none());
+}
+
+#[test]
+fn rules_of_one_path_need_what_each_needs_and_are_compared_as_a_whole() {
+    let rule = |name: &str, specs: Specs| {
+        let terms = Terms { name: Some(name.into()), specs, ..Terms::default() };
+        Rule { path: "/a".into(), terms: Arc::new(terms) }
+    };
+    let data = || Specs { data: Some(DataSpec::Equals("on".into())), ..Specs::default() };
+    let of = |rules: Vec<Rule>| RuleSet::new(rules).for_path("/a").expect("rules").clone();
+    let both = of(vec![rule("few", at_least(1)), rule("off", data())]);
+    assert_eq!(both.needs(), Needs { children: true, data: true });
+    assert!(both.judge_like(&of(vec![rule("few", at_least(1)), rule("off", data())])));
+    assert!(!both.judge_like(&of(vec![rule("few", at_least(1))])));
+    assert!(!both.judge_like(&of(vec![rule("few", at_least(2)), rule("off", data())])));
+    assert!(!both.judge_like(&of(vec![rule("none", at_least(1)), rule("off", data())])));
 }
 
 #[test]

@@ -6,5 +6,6 @@ mod mail;
 mod mail_server_down;
 mod many_receivers;
 mod messages;
+mod named;
 mod storm;
 mod who_is_told;
