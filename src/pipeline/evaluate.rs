@@ -43,7 +43,9 @@ pub fn evaluate(
             recv(at(deadline)) -> _ => {}
             recv(alive) -> _ => {}
         }
+        let heard = out.len();
         evaluator.tick(now(), &mut out);
+        publisher.changed |= out.len() > heard;
         for message in out.drain(..) {
             log_output(&message);
             // Fails only while the daemon ends.
