@@ -72,8 +72,9 @@ fn report(compliance: &Compliance) -> Answer {
     let ok = count(|state| matches!(state, PathState::Ok));
     let error = count(|state| matches!(state, PathState::Error(_)));
     let unknown = count(|state| matches!(state, PathState::Unknown(_)));
-    let is_bad =
-        |path: &&PathStatus| matches!(path.state, PathState::Error(_)) && path.severity >= Severity::Error;
+    let is_bad = |path: &&PathStatus| {
+        matches!(path.state, PathState::Error(_)) && path.particulars().severity >= Severity::Error
+    };
     let (word, code) = match (paths.iter().copied().any(|path| is_bad(&path)), unknown, error) {
         (true, _, _) => ("CRITICAL", CRITICAL),
         (false, 1.., _) => ("UNKNOWN", UNKNOWN),

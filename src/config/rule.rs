@@ -11,7 +11,7 @@ use super::json;
 use super::located::{Located, shown};
 use super::map::{DEFAULTS_KEYS, Map, RULE_KEYS};
 use super::validator::Validator;
-use crate::model::judge::{Bounds, DataSpec, Include, Matcher, Specs, Wanted};
+use crate::model::judge::{Bounds, By, DataSpec, DropSpec, Include, Matcher, Specs, Wanted};
 use crate::model::ledger::RECEIVERS_MAX;
 use crate::model::path;
 use crate::model::receiver::{ReceiverId, Smtp};
@@ -56,12 +56,13 @@ pub(super) struct Body {
 struct Children {
     bounds: Option<Bounds>,
     include: Option<Include>,
+    drop: Option<DropSpec>,
 }
 
 impl Body {
     /// What a rule says, where `defaults` says what this does not.
     fn terms(self, defaults: &Self) -> Terms {
-        let Children { bounds, include } =
+        let Children { bounds, include, drop } =
             self.children.or_else(|| defaults.children.clone()).unwrap_or_default();
         Terms {
             name: self.name.flatten(),
@@ -69,6 +70,7 @@ impl Body {
             specs: Specs {
                 children: bounds,
                 include,
+                drop,
                 exists: self.exists.or(defaults.exists),
                 data: self.data.or_else(|| defaults.data.clone()),
             },
@@ -217,12 +219,42 @@ impl Validator<'_> {
     fn children(&mut self, at: &Located<'_, '_>) -> Option<Children> {
         let Value::Map(_) = at.value() else {
             let bounds = self.count(at).map(|min| Bounds::Range { min: Some(min), max: None });
-            return Some(Children { bounds, include: None });
+            return Some(Children { bounds, ..Children::default() });
         };
-        let map = self.map(*at, "`children`", &["min", "max", "equals", "include"])?;
+        let map = self.map(*at, "`children`", &["min", "max", "equals", "include", "drop"])?;
         let include = map.get("include").map(|at| self.include(&at));
-        let bounds = self.bounds(at, &map, include.is_some());
-        Some(Children { bounds, include: include.flatten() })
+        let drop = map.get("drop").map(|at| self.drop(&at));
+        let bounds = self.bounds(at, &map, include.is_some() || drop.is_some());
+        Some(Children { bounds, include: include.flatten(), drop: drop.flatten() })
+    }
+
+    /// How far the number of children may fall.
+    fn drop(&mut self, at: &Located<'_, '_>) -> Option<DropSpec> {
+        let map = self.map(*at, "`drop`", &["by", "within"])?;
+        let (by, within) = (map.get("by"), map.get("within"));
+        if by.is_none() || within.is_none() {
+            self.lacks(&map, "`by` and `within`");
+        }
+        let by = by.and_then(|at| self.drop_by(&at));
+        let within = within.and_then(|at| {
+            let within = self.duration(&at)?;
+            if within < Duration::from_secs(1) {
+                self.error(&at, "must be at least 1s");
+            }
+            Some(within)
+        });
+        Some(DropSpec { by: by?, within: within? })
+    }
+
+    fn drop_by(&mut self, at: &Located<'_, '_>) -> Option<By> {
+        let Value::Text(text) = at.value() else { return self.count(at).map(By::Count) };
+        let percent = text.strip_suffix('%').and_then(|number| number.trim_end().parse().ok());
+        let percent = percent.filter(|percent| (1..100).contains(percent));
+        if percent.is_none() {
+            let found = shown(text, 60);
+            self.error(at, format!("must be a number of children, or 1% to 99%, found \"{found}\""));
+        }
+        percent.map(By::Percent)
     }
 
     fn bounds(&mut self, at: &Located<'_, '_>, map: &Map<'_, '_>, is_optional: bool) -> Option<Bounds> {
@@ -231,7 +263,7 @@ impl Validator<'_> {
         match (min, max, equals) {
             (None, None, None) if is_optional => None,
             (None, None, None) => {
-                self.lacks(map, "`min`, `max`, `equals` or `include`");
+                self.lacks(map, "`min`, `max`, `equals`, `include` or `drop`");
                 None
             }
             (None, None, Some(equals)) => equals.map(Bounds::Equals),

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::model::alert_key::AlertKey;
 use crate::model::lease::LeaseStage;
 use crate::model::receiver::ReceiverId;
-use crate::model::severity::Severity;
 use crate::model::status::{
     Agent, AlertPhase, AlertStatus, Alerts, Cluster, Compliance, ConfigStatus, Connection, Grant, PathState,
     PathStatus, ReceiverStatus, Session, Silence, WatchStatus, is_alerting,
@@ -36,8 +35,7 @@ pub fn path(path: &str, state: PathState, children: u32) -> PathStatus {
         state,
         children: Some(children),
         since: moment(),
-        severity: Severity::default(),
-        rules: Box::default(),
+        particulars: None,
     }
 }
 

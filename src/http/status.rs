@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::model::alert_key::AlertKey;
 use crate::model::status::{
-    AlertPhase, Alerts, Cluster, Compliance, ConfigStatus, Connection, PathState, PathStatus, ReceiverStatus,
-    RuleStatus, Silence, WatchStatus,
+    AlertPhase, Alerts, Cluster, Compliance, ConfigStatus, Connection, Particulars, PathState, PathStatus,
+    ReceiverStatus, RuleStatus, Silence, WatchStatus,
 };
 
 use super::json::{self, Object};
@@ -168,21 +168,23 @@ fn path(object: &mut Object, status: &PathStatus, alerts: &Alerts, named: bool) 
     object.optional_number("children", status.children.map(u64::from));
     object.optional("incident", alert.and_then(|alert| alert.incident.as_deref()));
     message(object, &status.state);
+    let Particulars { most, severity, rules } = status.particulars();
+    most.iter().for_each(|most| object.number("most", (*most).into()));
     if named {
         object.string("path", &status.path);
     }
     object.string("rule", &status.rule);
-    if !status.rules.is_empty() {
-        object.object("rules", |o| rules(o, status, alerts));
+    if !rules.is_empty() {
+        object.object("rules", |o| by_rule(o, status, alerts));
     }
-    object.string("severity", status.severity.word());
+    object.string("severity", severity.word());
     object.time("since", status.since);
     object.string("state", state_word(&status.state));
 }
 
 /// A path with several rules has an alert for each.
-fn rules(object: &mut Object, status: &PathStatus, alerts: &Alerts) {
-    let mut rules: Vec<&RuleStatus> = status.rules.iter().collect();
+fn by_rule(object: &mut Object, status: &PathStatus, alerts: &Alerts) {
+    let mut rules: Vec<&RuleStatus> = status.particulars().rules.iter().collect();
     rules.sort_by(|a, b| a.name.cmp(&b.name));
     for rule in rules {
         let key = AlertKey { path: Arc::clone(&status.path), name: Some(Arc::clone(&rule.name)) };
@@ -191,6 +193,7 @@ fn rules(object: &mut Object, status: &PathStatus, alerts: &Alerts) {
             o.string("alert", alert.map_or("inactive", |alert| phase_word(alert.phase)));
             o.optional("incident", alert.and_then(|alert| alert.incident.as_deref()));
             message(o, &rule.state);
+            rule.most.into_iter().for_each(|most| o.number("most", most.into()));
             o.string("severity", rule.severity.word());
             o.time("since", rule.since);
             o.string("state", state_word(&rule.state));
@@ -334,12 +337,13 @@ mod tests {
             severity,
             state,
             since: status.since,
+            most: None,
         };
-        status.rules = [
+        let rules = vec![
             rule("warn", Severity::Warning, status.state.clone()),
             rule("page", Severity::Critical, PathState::Ok),
-        ]
-        .into();
+        ];
+        status.particulars = Some(Box::new(Particulars { rules, ..Particulars::default() }));
         let mut alerts = (*view.alerts).clone();
         let firing = alerts.open.remove(&AlertKey::unnamed(Arc::clone(&status.path))).unwrap();
         alerts.open.insert(AlertKey { path: Arc::clone(&status.path), name: Some("warn".into()) }, firing);

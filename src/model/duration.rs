@@ -35,6 +35,19 @@ impl fmt::Display for DurationFault {
     }
 }
 
+/// As people write it: `1h30m`, with as few units as it takes.
+pub fn words(duration: Duration) -> String {
+    let mut left = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let mut words = String::new();
+    for (unit, length) in UNITS {
+        if left >= length {
+            words += &format!("{}{unit}", left / length);
+            left %= length;
+        }
+    }
+    if words.is_empty() { "0s".to_owned() } else { words }
+}
+
 /// Reads `90`, `0.5` (seconds), `10s`, `5m`, `1h30m`, `2d`: units from the longest to the shortest, each at
 /// most once.
 pub fn parse(text: &str) -> Result<Duration, DurationFault> {
@@ -78,6 +91,18 @@ fn bounded(duration: Duration) -> Result<Duration, DurationFault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_are_written_as_people_write_them() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(words(parse(text).expect("a duration")), expected);
+        };
+        for text in ["1h", "1h30m", "90ms", "2d", "1w2d3h4m5s", "0s"] {
+            check(text, text);
+        }
+        check("90m", "1h30m");
+        check("3600", "1h");
+    }
 
     #[test]
     fn durations_are_read() {

@@ -6,17 +6,16 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use super::alert_key::AlertKey;
 use super::children::{Children, Left};
-use super::judge::Verdict;
+use super::judge::{Course, DropSpec, History, Verdict, Violation};
 use super::message;
-use super::observation::Observation;
+use super::observation::{Adoption, Observation};
 use super::one_or_many::OneOrMany;
 use super::path::LONGEST;
 use super::reading::Reading;
 use super::rule::{Rule, RuleSet, Rules, beginning, is_place};
 use super::severity::Severity;
-use super::status::{Compliance, Histogram, PathState, PathStatus, RuleStatus};
+use super::status::{Compliance, Histogram, Particulars, PathState, PathStatus, RuleStatus};
 use super::time::Now;
 use super::transition::{EvaluatorOutput, Forgetting, State, Transition};
 
@@ -33,11 +32,13 @@ pub struct Evaluator {
     /// Places of globs that cannot be listed, and why.
     unlisted: BTreeMap<Arc<str>, Arc<str>>,
     /// Counts sessions, so that a judgement tells by a number whether it is of this one.
-    session: u64,
+    session: u32,
     /// Why there is no session, while there is none.
     down: Option<Arc<str>>,
     /// When vanished matches of globs are to be forgotten.
     forget: BTreeSet<(Instant, Arc<str>)>,
+    /// Paths of which a number of children has fallen, and when that is over.
+    falls: BTreeSet<(Instant, Arc<str>)>,
     /// How many paths that are named by a rule are fresh.
     fresh_named: usize,
     transitions: u64,
@@ -51,7 +52,7 @@ struct Path {
     /// How many children it had when it was read last, if that was read.
     children: Option<u32>,
     /// The session in which it was read last; 0 is never.
-    session: u64,
+    session: u32,
     /// Whether it was missing then.
     missing: bool,
     forget_at: Option<Instant>,
@@ -67,6 +68,20 @@ struct Judged {
     /// The children when it was last in spec, for a rule that tells somebody.
     compliant: Option<Children>,
     since: SystemTime,
+    /// For a rule that asks how far the number of children may fall.
+    numbers: Option<Box<Numbers>>,
+}
+
+/// How the number of children has gone, and what else the last reading showed: a fall ends without another.
+#[derive(Debug, Default)]
+struct Numbers {
+    history: History,
+    /// What was told of it last.
+    course: Option<Course>,
+    missing: bool,
+    children: Children,
+    /// How else the path is out of spec.
+    violations: Vec<Violation>,
 }
 
 /// The last judgement, and whether there is one.
@@ -90,6 +105,17 @@ struct Seen<'a> {
     now: Now,
 }
 
+/// What is told beside a judgement.
+#[derive(Clone, Copy, Debug)]
+struct Told<'a> {
+    path: &'a Arc<str>,
+    /// Whether it is of the first reading of this session.
+    first: bool,
+    /// Whether the match of a glob is gone.
+    vanished: bool,
+    children: Option<u32>,
+}
+
 impl Evaluator {
     /// With these rules in force from the first moment: nothing of them is known yet.
     pub fn new(rules: Arc<RuleSet>, now: Now) -> Self {
@@ -101,6 +127,7 @@ impl Evaluator {
             session: 0,
             down: None,
             forget: BTreeSet::new(),
+            falls: BTreeSet::new(),
             fresh_named: 0,
             transitions: 0,
             latency: Histogram::default(),
@@ -126,6 +153,7 @@ impl Evaluator {
                 self.expanded.clear();
                 self.unlisted.clear();
                 self.fresh_named = 0;
+                self.lose_sight(now);
                 out.push(EvaluatorOutput::Stale);
             }
             Observation::Read { path, reading, delay } => {
@@ -134,7 +162,7 @@ impl Evaluator {
                 }
                 self.judge(path, &reading, now, out);
             }
-            Observation::Adopted { key, since } => self.adopt(&key, since, now),
+            Observation::Adopted(adoption) => self.adopt(&adoption, now, out),
             Observation::Expanded { glob } => {
                 self.judge_vanished(&glob, now, out);
                 self.expanded.insert(glob);
@@ -153,8 +181,11 @@ impl Evaluator {
         }
     }
 
-    /// Forgets the vanished matches whose time has come.
+    /// Forgets the vanished matches whose time has come, and ends the falls that have lasted long enough.
     pub fn tick(&mut self, now: Now, out: &mut Vec<EvaluatorOutput>) {
+        while self.falls.first().is_some_and(|(at, _)| *at <= now.mono) {
+            self.falls.pop_first().into_iter().for_each(|(_, path)| self.judge_fallen(&path, now, out));
+        }
         while let Some((at, path)) = self.forget.first().cloned() {
             if at > now.mono {
                 return;
@@ -165,7 +196,7 @@ impl Evaluator {
 
     /// When `tick` has something to do next.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.forget.first().map(|(at, _)| *at)
+        self.forget.first().into_iter().chain(self.falls.first()).map(|(at, _)| *at).min()
     }
 
     /// Whether every rule has been read on the session that is up.
@@ -247,13 +278,42 @@ impl Evaluator {
         }
     }
 
-    fn adopt(&mut self, key: &AlertKey, since: SystemTime, now: Now) {
+    fn adopt(&mut self, adoption: &Adoption, now: Now, out: &mut Vec<EvaluatorOutput>) {
+        let Adoption { key, since, base } = adoption;
         let Some(rules) = self.rules.for_path(&key.path) else { return };
         let known = self.paths.entry(Arc::clone(&key.path)).or_insert_with(|| Path::new(rules, now));
-        let mut judged = known.rules.iter_mut().filter(|judged| judged.judgement == Judgement::None);
-        if let Some(judged) = judged.find(|judged| judged.rule.terms.name == key.name) {
-            judged.since = since;
+        let Some(judged) = known.rules.iter_mut().find(|judged| judged.rule.terms.name == key.name) else {
+            return;
+        };
+        if judged.judgement == Judgement::None {
+            judged.since = *since;
         }
+        if let (Some(base), Some(numbers)) = (base, &mut judged.numbers) {
+            numbers.history.adopt(*base, now);
+            self.judge_fallen(&key.path, now, out);
+        }
+    }
+
+    /// Time has passed since the path was read, or more is known of the time before.
+    fn judge_fallen(&mut self, path: &Arc<str>, now: Now, out: &mut Vec<EvaluatorOutput>) {
+        let (session, is_up) = (self.session, self.down.is_none());
+        let Some(known) = self.paths.get_mut(path).filter(|known| is_up && known.session == session) else {
+            return;
+        };
+        let (before, mut changed) = (known.fall_ends(), false);
+        for judged in known.rules.iter_mut() {
+            changed |= judged.look_again(path, now, out);
+        }
+        self.transitions += u64::from(changed);
+        reschedule(&mut self.falls, path, before, known.fall_ends());
+    }
+
+    /// How many children any path has is not known from now on.
+    fn lose_sight(&mut self, now: Now) {
+        for judged in self.paths.values_mut().flat_map(|known| known.rules.iter_mut()) {
+            judged.lose_sight(now);
+        }
+        self.falls.clear();
     }
 
     /// All matches of a glob were read in this session, so a match of before that was not is gone.
@@ -294,7 +354,10 @@ impl Evaluator {
         };
         let session = self.session;
         if let Some(known) = self.paths.get_mut(&path) {
-            known.rules.iter_mut().for_each(|judged| judged.unreadable = Some(Arc::clone(&reason)));
+            for judged in known.rules.iter_mut() {
+                judged.unreadable = Some(Arc::clone(&reason));
+                judged.lose_sight(now);
+            }
             known.session = session;
             schedule(&mut self.forget, &path, known, now);
             out.extend(known.stale(&path));
@@ -355,11 +418,12 @@ impl Evaluator {
             Reading::Missing | Reading::Present { .. } => count(reading),
         };
         let seen = Seen { path: &path, reading, first, vanished, now };
-        let mut changed = false;
+        let (before, mut changed) = (known.fall_ends(), false);
         for judged in known.rules.iter_mut() {
             changed |= judged.observe(seen, out);
         }
         self.transitions += u64::from(changed);
+        reschedule(&mut self.falls, &path, before, known.fall_ends());
     }
 
     fn forget_path(&mut self, path: Arc<str>, why: Forgetting, out: &mut Vec<EvaluatorOutput>) {
@@ -374,16 +438,14 @@ impl Evaluator {
 
     fn status(&self, path: &Arc<str>, known: &Path) -> PathStatus {
         let states = known.rules.map(|judged| self.state(known, judged));
-        let rules = known.rules.iter().zip(states.iter());
-        let rules = rules.filter_map(|(judged, state)| judged.status(state.clone()));
+        let particulars = known.particulars(&states);
         PathStatus {
             path: Arc::clone(path),
             rule: Arc::clone(&known.rules.first().rule.path),
             since: known.since(&states),
-            severity: known.severity(&states),
             state: sum(&states),
             children: known.children,
-            rules: rules.collect(),
+            particulars: (particulars != Particulars::default()).then(|| Box::new(particulars)),
         }
     }
 
@@ -422,8 +484,7 @@ impl Evaluator {
             state,
             children: Some(matches),
             since: SystemTime::UNIX_EPOCH,
-            severity: Severity::default(),
-            rules: Box::default(),
+            particulars: None,
         }
     }
 }
@@ -466,9 +527,19 @@ impl Path {
         self.rules = rules.map(|rule| {
             let mut before = self.rules.iter().filter(|judged| judged.rule.terms.name == rule.terms.name);
             let before = before.next().unwrap_or(self.rules.first());
-            Judged { compliant: before.compliant.clone(), ..Judged::new(rule, since(before)) }
+            let mut judged =
+                Judged { compliant: before.compliant.clone(), ..Judged::new(rule, since(before)) };
+            if let (Some(before), Some(numbers)) = (&before.numbers, &mut judged.numbers) {
+                numbers.history = before.history.clone();
+            }
+            judged
         });
         (self.children, self.session) = (None, 0);
+    }
+
+    /// When the next fall of a number of its children is over.
+    fn fall_ends(&self) -> Option<Instant> {
+        self.rules.iter().filter_map(Judged::fall_ends).min()
     }
 
     /// What was told of its alerts does not hold any more.
@@ -482,6 +553,13 @@ impl Path {
         why: Forgetting,
     ) -> impl Iterator<Item = EvaluatorOutput> + 'a {
         self.rules.iter().map(move |judged| EvaluatorOutput::Forgotten(judged.rule.key(path), why))
+    }
+
+    fn particulars(&self, states: &OneOrMany<PathState>) -> Particulars {
+        let rules = self.rules.iter().zip(states.iter());
+        let rules: Vec<_> = rules.filter_map(|(judged, state)| judged.status(state.clone())).collect();
+        let most = if rules.is_empty() { self.rules.first().most() } else { None };
+        Particulars { most, severity: self.severity(states), rules }
     }
 
     /// How bad it is, given how its rules see it; or how bad it would be, if it is not out of spec.
@@ -504,40 +582,118 @@ impl Path {
 
 impl Judged {
     fn new(rule: &Arc<Rule>, since: SystemTime) -> Self {
-        Self { rule: Arc::clone(rule), judgement: Judgement::None, unreadable: None, compliant: None, since }
+        Self {
+            rule: Arc::clone(rule),
+            judgement: Judgement::None,
+            unreadable: None,
+            compliant: None,
+            since,
+            numbers: rule.terms.specs.drop.map(|_| Box::default()),
+        }
     }
 
     /// Judges a reading. Returns whether the path has changed from in spec to out of it, or back.
     fn observe(&mut self, seen: Seen<'_>, out: &mut Vec<EvaluatorOutput>) -> bool {
-        let key = self.rule.key(seen.path);
-        let judgement = match verdict(&self.rule, seen.reading) {
-            Verdict::Ok => Judgement::Ok,
-            Verdict::Violated(violations) => Judgement::Error(message::violations(&violations).into()),
+        let mut violations = match verdict(&self.rule, seen.reading) {
+            Verdict::Ok => Vec::new(),
+            Verdict::Violated(violations) => violations,
             Verdict::Unreadable(reason) => {
+                self.lose_sight(seen.now);
                 if self.unreadable.replace(reason).is_none() {
                     self.since = seen.now.wall;
                 }
-                out.push(EvaluatorOutput::StaleAlert(key));
+                out.push(EvaluatorOutput::StaleAlert(self.rule.key(seen.path)));
                 return false;
             }
         };
-        let left = self.note_children(seen.reading, judgement != Judgement::Ok);
+        let none = Children::default();
+        let children = children(seen.reading).unwrap_or(&none);
+        if let (Some(spec), Some(numbers)) = (&self.rule.terms.specs.drop, &mut self.numbers) {
+            numbers.history.see(children.count(), spec, seen.now);
+            numbers.missing = *seen.reading == Reading::Missing;
+            (numbers.children, numbers.violations) = (children.clone(), violations.clone());
+            violations.extend(numbers.violation(spec));
+        }
+        let Seen { path, first, vanished, now, .. } = seen;
+        let told = Told { path, first, vanished, children: count(seen.reading) };
+        self.conclude(&violations, children, told, now, out)
+    }
+
+    /// Judges the last reading again, as time has passed.
+    fn look_again(&mut self, path: &Arc<str>, now: Now, out: &mut Vec<EvaluatorOutput>) -> bool {
+        let is_judged = self.unreadable.is_none() && self.judgement != Judgement::None;
+        let (Some(spec), Some(numbers)) = (&self.rule.terms.specs.drop, &mut self.numbers) else {
+            return false;
+        };
+        if !is_judged {
+            return false;
+        }
+        numbers.history.pass(spec, now);
+        let mut violations = numbers.violations.clone();
+        violations.extend(numbers.violation(spec));
+        let children = numbers.children.clone();
+        let told = Told { path, first: false, vanished: false, children: Some(children.count()) };
+        self.conclude(&violations, &children, told, now, out)
+    }
+
+    /// Notes what the path is by now, and tells of it if that is news.
+    fn conclude(
+        &mut self,
+        violations: &[Violation],
+        children: &Children,
+        told: Told<'_>,
+        now: Now,
+        out: &mut Vec<EvaluatorOutput>,
+    ) -> bool {
+        let judgement = match violations {
+            [] => Judgement::Ok,
+            all => Judgement::Error(message::violations(all).into()),
+        };
+        let left = self.note_children(children, judgement != Judgement::Ok);
         let was = std::mem::replace(&mut self.judgement, judgement.clone());
         let readable_again = self.unreadable.take().is_some();
         let changed = discriminant(&was) != discriminant(&judgement);
         let is_known = was != Judgement::None;
-        if changed && (is_known || judgement == Judgement::Ok || !seen.vanished) {
-            self.since = seen.now.wall;
+        if changed && (is_known || judgement == Judgement::Ok || !told.vanished) {
+            self.since = now.wall;
         }
-        if seen.first || readable_again || was != judgement {
+        let (course, has_gone) = self.note_course(changed && judgement != Judgement::Ok);
+        if told.first || readable_again || was != judgement || has_gone {
             let state = match judgement {
                 Judgement::None | Judgement::Ok => State::Ok,
                 Judgement::Error(message) => State::Error { message, left },
             };
-            let (rule, children) = (Arc::clone(&self.rule), count(seen.reading));
-            out.push(EvaluatorOutput::Transition(Transition { key, rule, state, children }));
+            let (key, rule, children) = (self.rule.key(told.path), Arc::clone(&self.rule), told.children);
+            out.push(EvaluatorOutput::Transition(Transition { key, rule, state, children, course }));
         }
         changed && is_known
+    }
+
+    /// How the number of children has gone, and whether that is news. A violation that begins for another reason has
+    /// nothing to do with how a fall ended before.
+    fn note_course(&mut self, begins: bool) -> (Option<Course>, bool) {
+        let Some(numbers) = &mut self.numbers else { return (None, false) };
+        if begins && numbers.history.fallen_from().is_none() {
+            numbers.history.forget_end();
+        }
+        let course = numbers.history.course();
+        let before = std::mem::replace(&mut numbers.course, course.clone());
+        let has_gone = before != course;
+        (course, has_gone)
+    }
+
+    fn lose_sight(&mut self, now: Now) {
+        if let (Some(spec), Some(numbers)) = (&self.rule.terms.specs.drop, &mut self.numbers) {
+            numbers.history.lose_sight(spec, now);
+        }
+    }
+
+    fn fall_ends(&self) -> Option<Instant> {
+        self.numbers.as_ref()?.history.deadline(self.rule.terms.specs.drop.as_ref()?)
+    }
+
+    fn most(&self) -> Option<u32> {
+        self.numbers.as_ref()?.history.most()
     }
 
     /// How the path stands by it, if it was read in this session.
@@ -553,16 +709,17 @@ impl Judged {
 
     fn status(&self, state: PathState) -> Option<RuleStatus> {
         let name = self.rule.terms.name.clone()?;
-        Some(RuleStatus { name, severity: self.rule.terms.severity, state, since: self.since })
+        Some(RuleStatus {
+            name,
+            severity: self.rule.terms.severity,
+            state,
+            since: self.since,
+            most: self.most(),
+        })
     }
 
     /// Remembers the children of a path that is in spec; of one that is not, tells which of them left.
-    fn note_children(&mut self, reading: &Reading, violated: bool) -> Left {
-        let none = Children::default();
-        let children = match reading {
-            Reading::Present { children: Some(children), .. } => children,
-            Reading::Present { children: None, .. } | Reading::Missing | Reading::Unreadable(_) => &none,
-        };
+    fn note_children(&mut self, children: &Children, violated: bool) -> Left {
         if violated {
             return self
                 .compliant
@@ -571,6 +728,14 @@ impl Judged {
         }
         self.compliant = (!self.rule.terms.receivers.is_empty()).then(|| children.clone());
         Left::default()
+    }
+}
+
+impl Numbers {
+    /// The violation by the number of children having fallen, if it has.
+    fn violation(&self, spec: &DropSpec) -> Option<Violation> {
+        let most = self.history.fallen_from()?;
+        Some(Violation::Dropped { found: self.children.count(), most, spec: *spec, missing: self.missing })
     }
 }
 
@@ -611,6 +776,19 @@ fn schedule(forget: &mut BTreeSet<(Instant, Arc<str>)>, path: &Arc<str>, known: 
     forget.insert((at, Arc::clone(path)));
 }
 
+/// Has a path judged again when a fall of the number of its children is over, once.
+fn reschedule(
+    falls: &mut BTreeSet<(Instant, Arc<str>)>,
+    path: &Arc<str>,
+    before: Option<Instant>,
+    at: Option<Instant>,
+) {
+    if let Some(before) = before {
+        falls.remove(&(before, Arc::clone(path)));
+    }
+    falls.extend(at.map(|at| (at, Arc::clone(path))));
+}
+
 fn unschedule(forget: &mut BTreeSet<(Instant, Arc<str>)>, path: &Arc<str>, known: &mut Path) {
     if let Some(at) = known.forget_at.take() {
         forget.remove(&(at, Arc::clone(path)));
@@ -631,15 +809,19 @@ fn verdict(rule: &Rule, reading: &Reading) -> Verdict {
 }
 
 fn vanished(rule: &Rule) -> Verdict {
-    if rule.terms.specs.is_empty() {
-        Verdict::Ok
-    } else {
-        Verdict::Violated(vec![super::judge::Violation::Missing])
-    }
+    if rule.terms.specs.is_empty() { Verdict::Ok } else { Verdict::Violated(vec![Violation::Missing]) }
 }
 
 fn unlisted_words(place: &str, reason: &str) -> Arc<str> {
     format!("{place} cannot be listed: {reason}").into()
+}
+
+/// The children that a reading shows, if they were read.
+fn children(reading: &Reading) -> Option<&Children> {
+    match reading {
+        Reading::Present { children, .. } => children.as_ref(),
+        Reading::Missing | Reading::Unreadable(_) => None,
+    }
 }
 
 fn count(reading: &Reading) -> Option<u32> {

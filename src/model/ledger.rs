@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::alert_key::AlertKey;
+use super::judge::Base;
+use super::observation::Adoption;
 use super::receiver::ReceiverId;
 
 /// The longest stored entry, in bytes. A server ends the session of who sends it more than 1 MB at once (its
@@ -37,6 +39,10 @@ pub struct Entry<R = Progress> {
     pub message: Arc<str>,
     /// How far each receiver is.
     pub receivers: SmallMap<ReceiverId, R>,
+    /// What the number of children is measured by, if it has fallen: so that no restart and no takeover ends that.
+    pub base: Option<Base>,
+    /// How a fall ended, in words.
+    pub ending: Option<Arc<str>>,
     /// How many violations ended before a receiver heard of them at all and were merged into this one.
     pub missed: u32,
     /// Fields of the stored JSON that this version does not know, as they were; empty if there are none.
@@ -55,9 +61,19 @@ impl<R> Entry<R> {
             until: self.until,
             receivers: receivers.collect(),
             message: Arc::clone(&self.message),
+            base: self.base,
+            ending: self.ending.clone(),
             missed: self.missed,
             extra: self.extra.clone(),
         }
+    }
+}
+
+impl Entry {
+    /// What the watching side has to know of it.
+    pub fn adoption(&self) -> Adoption {
+        let base = self.base.filter(|_| self.until.is_none());
+        Adoption { key: self.key.clone(), since: self.since, base }
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use super::alert_key::AlertKey;
 use super::children::Left;
+use super::duration;
 use super::judge::Violation;
 
 /// What one receiver is told in one message: one item, or a digest of many.
@@ -113,6 +114,11 @@ pub fn violation(violation: &Violation) -> String {
         Violation::TooMany { found, max } => format!("Found children ({found}) more than maximum ({max})"),
         Violation::NotEqual { found, equals, missing } => {
             format!("Found children ({found}) not equal to ({equals}){}", mark(*missing))
+        }
+        Violation::Dropped { found, most, spec, missing } => {
+            let (by, within) = (spec.by, duration::words(spec.within));
+            let mark = mark(*missing);
+            format!("Found children ({found}) more than {by} below {most}, the most within {within}{mark}")
         }
         Violation::Missing => "Path does not exist".to_owned(),
         Violation::Exists => "Path exists and must not".to_owned(),

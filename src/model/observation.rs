@@ -4,8 +4,20 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::alert_key::AlertKey;
+use super::judge::Base;
 use super::reading::Reading;
 use super::rule::RuleSet;
+
+/// An incident that is open, as the ledger tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adoption {
+    /// The alert.
+    pub key: AlertKey,
+    /// When its path fell out of spec.
+    pub since: SystemTime,
+    /// What the number of children is measured by, if that has fallen.
+    pub base: Option<Base>,
+}
 
 /// What the watching side tells the evaluator, in the order in which it became known.
 #[derive(Clone, Debug)]
@@ -25,13 +37,8 @@ pub enum Observation {
         /// From the watch event to this reading.
         delay: Option<Duration>,
     },
-    /// A path that a glob matches has an open incident from before: it stands as vanished until it is seen.
-    Adopted {
-        /// The alert of the incident.
-        key: AlertKey,
-        /// When it fell out of spec.
-        since: SystemTime,
-    },
+    /// An alert has an open incident from before. A path that a glob matches stands as vanished until it is seen.
+    Adopted(Adoption),
     /// The places where a glob can match were listed in this session, but for those that cannot be, and each match was
     /// `Read`.
     Expanded {

@@ -40,14 +40,31 @@ pub struct PathStatus {
     pub children: Option<u32>,
     /// Since when it stands so.
     pub since: SystemTime,
+    /// What else there is to say of it; nothing of most paths, of which there may be a hundred thousand.
+    pub particulars: Option<Box<Particulars>>,
+}
+
+/// What there is to say of some paths.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Particulars {
+    /// The most children that its rule, if that has no name, has seen within its time, if it asks for that.
+    pub most: Option<u32>,
     /// How bad it is: by those of its rules by which it is out of spec, or else how bad it would be.
     pub severity: Severity,
     /// How it stands by each of its rules, in the order of the configuration; empty if its rule has no name.
-    pub rules: Box<[RuleStatus]>,
+    pub rules: Vec<RuleStatus>,
+}
+
+impl PathStatus {
+    /// What else there is to say of it.
+    pub fn particulars(&self) -> &Particulars {
+        const NONE: &Particulars = &Particulars { most: None, severity: Severity::Error, rules: Vec::new() };
+        self.particulars.as_deref().unwrap_or(NONE)
+    }
 }
 
 /// How a path stands by one of several rules.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleStatus {
     /// The rule's name.
     pub name: Arc<str>,
@@ -57,6 +74,8 @@ pub struct RuleStatus {
     pub state: PathState,
     /// Since when it stands so.
     pub since: SystemTime,
+    /// The most children that it has seen within its time, if it asks for that.
+    pub most: Option<u32>,
 }
 
 /// How a path stands.

@@ -21,6 +21,13 @@ impl Now {
         Self { mono: self.mono + duration, wall: self.wall + duration }
     }
 
+    /// The moment of an earlier monotonic one, on both clocks.
+    #[must_use]
+    pub fn before(self, mono: Instant) -> Self {
+        let age = self.mono.saturating_duration_since(mono);
+        Self { mono, wall: self.wall.checked_sub(age).unwrap_or(self.wall) }
+    }
+
     /// The monotonic moment that corresponds to a wall-clock time; now, for a time in the future.
     ///
     /// Serves to go on with a timer that another agent started: it told the wall-clock time.

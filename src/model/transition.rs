@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::alert_key::AlertKey;
 use super::children::Left;
+use super::judge::Course;
 use super::rule::{Rule, RuleSet};
 
 /// One path was judged by one rule. Told when the judgement or its words change, and at the first reading of each session,
@@ -18,6 +19,8 @@ pub struct Transition {
     pub state: State,
     /// How many children it has, if that was read.
     pub children: Option<u32>,
+    /// How their number has gone, if the rule asks for that.
+    pub course: Option<Course>,
 }
 
 /// A judgement of a path. There is none for a path that cannot be read: nothing is told of it, and what the

@@ -12,6 +12,7 @@ use zookeeper::{Acl, CreateMode, ZkError};
 use super::client::{Answer, Client, describe};
 use super::names::{self, Places};
 use crate::model::alert_key::AlertKey;
+use crate::model::judge::Base;
 use crate::model::ledger::{Change, ENTRY_MAX, Entry, Mark, Past, Progress, Stored, Write, Written};
 use crate::model::receiver::ReceiverId;
 use crate::published::Reader;
@@ -88,6 +89,10 @@ struct Json {
     until: Option<u64>,
     message: Arc<str>,
     receivers: BTreeMap<Arc<str>, JsonProgress>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    drop: Option<JsonBase>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ending: Option<Arc<str>>,
     #[serde(default)]
     missed: u32,
     #[serde(flatten)]
@@ -119,6 +124,13 @@ fn unknown(text: &str) -> Unknown {
 fn text(unknown: &Unknown) -> Box<str> {
     // A map with string keys always has a JSON form.
     if unknown.is_empty() { "".into() } else { serde_json::to_string(unknown).unwrap_or_default().into() }
+}
+
+/// What the number of children is measured by; the time in milliseconds since 1970.
+#[derive(Serialize, Deserialize)]
+struct JsonBase {
+    most: u32,
+    fell: u64,
 }
 
 /// A violation that is over; times in milliseconds since 1970.
@@ -159,6 +171,8 @@ fn encode(entry: &Entry) -> Vec<u8> {
         until: entry.until.map(millis),
         message: Arc::clone(&entry.message),
         receivers: receivers.collect(),
+        drop: entry.base.map(|Base { most, fell }| JsonBase { most, fell: millis(fell) }),
+        ending: entry.ending.clone(),
         missed: entry.missed,
         extra: unknown(&entry.extra),
     };
@@ -223,6 +237,8 @@ fn decode(key: &AlertKey, bytes: &[u8]) -> Option<Entry> {
         until: json.until.map(time),
         message: json.message,
         receivers: receivers.collect(),
+        base: json.drop.map(|JsonBase { most, fell }| Base { most, fell: time(fell) }),
+        ending: json.ending,
         missed: json.missed,
         extra: text(&json.extra),
     })
@@ -437,6 +453,8 @@ mod tests {
             until: Some(time(1_700_000_001_000)),
             message: "Found children (0) less than minimum (1)".into(),
             receivers: [(ReceiverId("r".into()), progress)].into(),
+            base: Some(Base { most: 10, fell: time(1_700_000_000_100) }),
+            ending: Some("The count is back within 30% of 10".into()),
             missed: 2,
             extra: r#"{"later":[1]}"#.into(),
         }
@@ -445,7 +463,7 @@ mod tests {
     #[test]
     fn entries_survive_storage_with_fields_of_later_versions() {
         assert_eq!(decode(&AlertKey::unnamed("/x"), &encode(&entry())), Some(entry()));
-        let plain = Entry { until: None, extra: "".into(), ..entry() };
+        let plain = Entry { until: None, base: None, ending: None, extra: "".into(), ..entry() };
         assert_eq!(decode(&AlertKey::unnamed("/x"), &encode(&plain)), Some(plain));
     }
 

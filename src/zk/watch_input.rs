@@ -1,12 +1,12 @@
 //! What comes to the watch thread.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use zookeeper::ZkError;
 
 use super::client::Client;
-use crate::model::alert_key::AlertKey;
+use crate::model::observation::Adoption;
 use crate::model::reading::Reading;
 use crate::model::rule::RuleSet;
 
@@ -43,8 +43,8 @@ pub enum WatchInput {
     },
     /// New rules.
     Rules(Arc<RuleSet>),
-    /// Alerts with open incidents, and since when.
-    Adopt(Vec<(AlertKey, SystemTime)>),
+    /// Open incidents.
+    Adopt(Vec<Adoption>),
     /// The next event of this znode is a fence: all that rang before it has to be told, then the barrier.
     Fence {
         /// The generation it holds for.

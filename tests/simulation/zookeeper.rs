@@ -58,7 +58,7 @@ pub enum Request {
     /// The write before the ledger is read.
     Fence,
     /// A change of the ledger: the write's id, the alert, the change.
-    Ledger(u64, AlertKey, Change),
+    Ledger(u64, AlertKey, Box<Change>),
     /// The end of the session.
     Close,
 }
@@ -184,7 +184,7 @@ impl ZooKeeper {
                 self.commit(now, |state| state.locks.retain(|_, lock| !sessions.contains(&lock.session)));
                 Answer::Done
             }
-            Request::Ledger(id, key, change) => Answer::Written(id, self.write(key, change, now)),
+            Request::Ledger(id, key, change) => Answer::Written(id, self.write(key, *change, now)),
             Request::Close => {
                 self.close(session, now);
                 Answer::Done

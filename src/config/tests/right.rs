@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::model::judge::{Bounds, DataSpec, Include, Specs, Verdict};
+use crate::model::judge::{Bounds, By, DataSpec, DropSpec, Include, Specs, Verdict};
 use crate::model::message;
 use crate::model::reading::Reading;
 use crate::model::receiver::{
@@ -82,6 +82,24 @@ fn a_path_can_have_several_rules_with_names() {
     ];
     assert_eq!(found, expected);
     assert_eq!(config.rules[1].terms.receivers, [], "each says by itself who hears");
+}
+
+#[test]
+fn how_far_a_number_may_fall_is_a_share_or_a_count() {
+    let specs = |text: &str| rule(&good(text), "/a").terms.specs.clone();
+    let hour = Duration::from_secs(3600);
+    let found = specs("/a: {children: {min: 3, drop: {by: 30%, within: 1h}}}");
+    assert_eq!(found.children, Some(Bounds::Range { min: Some(3), max: None }));
+    assert_eq!(found.drop, Some(DropSpec { by: By::Percent(30), within: hour }));
+    let found = specs("/a: {children: {drop: {by: 2, within: 3600}}}");
+    assert_eq!((found.children, found.drop), (None, Some(DropSpec { by: By::Count(2), within: hour })));
+    let found = specs("defaults: {children: {drop: {by: 2, within: 1h}}}\n/a: {children: 1}");
+    assert_eq!(found.drop, None, "a rule's own key replaces the default's whole");
+    let digest = |text: &str| good(text).digest;
+    assert_ne!(
+        digest("/a: {children: {drop: {by: 2, within: 1h}}}"),
+        digest("/a: {children: {drop: {by: 2%, within: 1h}}}")
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::shared::Shared;
 use super::storm::Storms;
 use super::unreported::Episode;
 use crate::model::alert_key::AlertKey;
+use crate::model::judge::Course;
 use crate::model::ledger::{Entry, Mark, Past};
 use crate::model::receiver::ReceiverId;
 use crate::model::time::Now;
@@ -41,6 +42,8 @@ impl Incident {
             since: since.wall,
             until: None,
             message,
+            base: None,
+            ending: None,
             missed: 0,
             extra: "".into(),
         };
@@ -174,12 +177,29 @@ impl Incident {
             entry.receivers.insert_new(receiver.clone(), || Delivery::new(&id));
         }
         (entry.incident, entry.since, entry.until, entry.message) = (id, since.wall, None, message);
+        (entry.base, entry.ending) = (None, None);
         self.began = since.mono;
         entry.missed = entry.missed.saturating_add(missed);
         self.notices.clear();
         for delivery in entry.receivers.values_mut() {
             (delivery.notices_told, delivery.reminded) = (0, 0);
         }
+    }
+
+    /// How the number of children has gone. Returns whether the ledger has to hear of it.
+    pub fn note_course(&mut self, course: Option<&Course>) -> bool {
+        let entry = &mut self.entry;
+        let (base, ending) = match course {
+            None => return false,
+            Some(Course::Fallen(base)) => (Some(*base), None),
+            // What it was measured by is of no use any more.
+            Some(Course::Ended(words)) => (None, Some(Arc::clone(words))),
+        };
+        let changed = (entry.base, &entry.ending) != (base, &ending) && entry.until.is_none();
+        if changed {
+            (entry.base, entry.ending) = (base, ending);
+        }
+        changed
     }
 
     /// The path is back in spec. By another agent's clock, or by one that stepped, that may be before its beginning.
@@ -279,8 +299,10 @@ impl Incident {
                 self.entry.missed
             )
         });
+        let ending = self.entry.ending.iter().filter(|_| self.is_over() && !delivery.is_behind(self.id()));
+        let ending = ending.map(|words| words.to_string());
         let others = self.notices.iter().filter(|(other, _)| other != receiver);
-        missed.into_iter().chain(others.map(|(_, words)| words.to_string())).collect()
+        missed.into_iter().chain(ending).chain(others.map(|(_, words)| words.to_string())).collect()
     }
 
     /// The message, beginning and end of the incident that a receiver has to hear of.

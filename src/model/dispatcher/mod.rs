@@ -70,7 +70,7 @@ use self::leadership::Leadership;
 use self::paths::Paths;
 use self::queue::{Opening, Queue};
 use self::shared::Shared;
-use self::tracked::Tracked;
+use self::tracked::{Seen, Tracked};
 use self::turn::Turn;
 use super::alert_key::AlertKey;
 use super::ledger::Written;
@@ -191,7 +191,7 @@ impl Dispatcher {
 
     fn on_transition(&mut self, transition: Transition, now: Now) {
         let Self { paths, shared, .. } = self;
-        let Transition { key, rule, state, children } = transition;
+        let Transition { key, rule, state, children, course } = transition;
         if state == State::Ok && paths.get(&key).is_none() {
             paths.compliant.insert(key);
             return;
@@ -199,7 +199,7 @@ impl Dispatcher {
         paths.track(&key, &rule, now);
         paths.change(&key, shared, |tracked, shared| {
             tracked.rule = rule;
-            tracked.on_judgement(state, children, shared, now);
+            tracked.on_judgement(Seen { state, children, course }, shared, now);
         });
     }
 

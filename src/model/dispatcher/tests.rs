@@ -1,5 +1,6 @@
 //! What the dispatcher tells, and when.
 
+mod drop;
 mod named;
 mod owed;
 mod protocol;
@@ -190,6 +191,8 @@ fn a_takeover_tells_what_was_not_surely_told() {
             until: over.then_some(world.now.wall),
             message: "bad".into(),
             receivers: [(id("a"), progress)].into(),
+            base: None,
+            ending: None,
             missed: 0,
             extra: "".into(),
         };

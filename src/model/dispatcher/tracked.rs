@@ -14,6 +14,7 @@ use super::unreported::Episode;
 use crate::model::alert::{Alert, Change, Phase};
 use crate::model::alert_key::AlertKey;
 use crate::model::children::Left;
+use crate::model::judge::Course;
 use crate::model::ledger::{Entry, Mark, Written};
 use crate::model::message::{Item, Kind};
 use crate::model::receiver::{Outcome, ReceiverId};
@@ -21,6 +22,14 @@ use crate::model::rule::Rule;
 use crate::model::status::AlertStatus;
 use crate::model::time::Now;
 use crate::model::transition::State;
+
+/// What is told of a judgement.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub state: State,
+    pub children: Option<u32>,
+    pub course: Option<Course>,
+}
 
 #[derive(Debug)]
 pub(super) struct Tracked {
@@ -31,6 +40,8 @@ pub(super) struct Tracked {
     message: Arc<str>,
     left: Left,
     children: Option<u32>,
+    /// How their number has gone.
+    course: Option<Course>,
     /// The state of the ledger's listing when the violation began.
     ledger_revision: Option<u64>,
     /// Under a lease: the incident that somebody has yet to hear of, be it open or over. Without one: what this
@@ -56,6 +67,7 @@ impl Tracked {
             message: "".into(),
             left: Left::default(),
             children: None,
+            course: None,
             ledger_revision: None,
             incident: None,
             sync: EntrySync::default(),
@@ -84,9 +96,10 @@ impl Tracked {
     // What is seen of the path.
 
     /// The path was judged.
-    pub fn on_judgement(&mut self, state: State, children: Option<u32>, shared: &mut Shared, now: Now) {
-        self.children = children;
-        let change = match state {
+    pub fn on_judgement(&mut self, seen: Seen, shared: &mut Shared, now: Now) {
+        (self.children, self.course) = (seen.children, seen.course);
+        self.note_course();
+        let change = match seen.state {
             State::Error { message, left } => {
                 if self.alert.is_inactive() {
                     self.ledger_revision = shared.unreported.ledger_revision();
@@ -97,6 +110,12 @@ impl Tracked {
             State::Ok => self.alert.complied(self.open_since(shared), &self.rule, now),
         };
         self.on_change(change, shared, now);
+    }
+
+    /// Has the entry say what the number of children is measured by.
+    fn note_course(&mut self) {
+        let incident = self.incident.as_mut().filter(|incident| !incident.is_over());
+        self.sync.wanted |= incident.is_some_and(|incident| incident.note_course(self.course.as_ref()));
     }
 
     /// When the open incident began, if one is open and this agent leads.
@@ -172,6 +191,7 @@ impl Tracked {
             None => self.incident = Some(Incident::new(&self.key, id, since, message, receivers)),
             Some(incident) => incident.reopen(id, since, message, receivers),
         }
+        self.note_course();
     }
 
     /// A new violation begins while a storm that this path was part of goes on with others: their end will be told
@@ -607,6 +627,7 @@ impl Tracked {
             message: Arc::clone(&self.message),
             left: std::mem::take(&mut self.left),
             children: self.children,
+            course: self.course.take(),
             ledger_revision: self.ledger_revision,
             incident,
             forget_at: self.forget_at.take(),

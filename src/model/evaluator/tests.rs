@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::*;
-use crate::model::judge::{Bounds, Specs};
+use crate::model::alert_key::AlertKey;
+use crate::model::judge::{Base, Bounds, By, Specs};
 use crate::model::receiver::ReceiverId;
 use crate::model::rule::Terms;
 
@@ -138,7 +139,8 @@ fn each_rule_of_a_path_judges_by_itself() {
         "error: Found children (1) less than minimum (3); Found children (1) less than minimum (2)"
     );
     let status = story.evaluator.snapshot().paths.remove(0);
-    let rules: Vec<_> = status.rules.iter().map(|rule| (&*rule.name, rule.state == PathState::Ok)).collect();
+    let rules: Vec<_> =
+        status.particulars().rules.iter().map(|rule| (&*rule.name, rule.state == PathState::Ok)).collect();
     assert_eq!(rules, [("warn", false), ("page", false)]);
     assert_eq!(story.read("/a", Reading::Unreadable("no".into())), ["/a@warn stale", "/a@page stale"]);
     assert_eq!(story.shown("/a"), "unknown: no");
@@ -152,7 +154,7 @@ fn a_path_is_as_bad_as_the_worst_rule_that_it_is_out_of_spec_by() {
     };
     let mut story =
         Story::of(vec![severe("warn", 3, Severity::Warning), severe("page", 2, Severity::Critical)]);
-    let severity = |story: &Story| story.evaluator.snapshot().paths.remove(0).severity;
+    let severity = |story: &Story| story.evaluator.snapshot().paths[0].particulars().severity;
     story.tell(Observation::Up);
     assert_eq!(severity(&story), Severity::Critical, "it would be as bad as that");
     story.read("/a", present(&["x", "y"]));
@@ -192,6 +194,133 @@ fn a_vanished_match_goes_with_all_its_alerts_when_the_longest_time_has_passed() 
     assert_eq!(story.read("/s/a", Reading::Missing).len(), 2);
     assert!(story.pass(HOUR + HOUR / 2).is_empty());
     assert_eq!(story.pass(HOUR / 2), ["/s/a@warn forgotten", "/s/a@page forgotten"]);
+}
+
+fn may_fall(path: &str, min: Option<u32>) -> Rule {
+    let bounds = min.map(|min| Bounds::Range { min: Some(min), max: None });
+    let drop = Some(DropSpec { by: By::Percent(30), within: HOUR });
+    rule(path, Specs { children: bounds, drop, ..Specs::default() })
+}
+
+fn so_many(count: usize) -> Reading {
+    Reading::Present {
+        children: Some(Children::new((0..count).map(|n| n.to_string()).collect())),
+        data: None,
+    }
+}
+
+/// How the number of children has gone, as it was told last.
+fn course(story: &mut Story, observation: Observation) -> Option<Course> {
+    let mut out = Vec::new();
+    story.evaluator.observe(observation, story.now, &mut out);
+    out.into_iter().find_map(|output| {
+        let EvaluatorOutput::Transition(transition) = output else { return None };
+        transition.course
+    })
+}
+
+const FALLEN: &str = "Found children (6) more than 30% below 10, the most within 1h";
+
+#[test]
+fn a_number_that_falls_too_far_is_out_of_spec_until_its_time_has_passed() {
+    let mut story = Story::of(vec![may_fall("/a", None)]);
+    story.tell(Observation::Up);
+    assert_eq!(story.read("/a", so_many(10)), ["/a ok"]);
+    assert_eq!(story.shown("/a"), "ok");
+    assert!(story.evaluator.next_deadline().is_none());
+    assert_eq!(story.read("/a", so_many(6)), [format!(r#"/a {FALLEN} left ["6", "7", "8", "9"]"#)]);
+    assert_eq!(story.shown("/a"), format!("error: {FALLEN}"));
+    assert_eq!(story.evaluator.snapshot().paths[0].particulars().most, Some(10));
+    assert!(story.pass(HOUR - Duration::from_secs(1)).is_empty());
+    assert_eq!(story.evaluator.next_deadline(), Some(story.now.mono + Duration::from_secs(1)));
+    assert_eq!(story.pass(Duration::from_secs(1)), ["/a ok"]);
+    assert!(story.evaluator.next_deadline().is_none());
+    assert_eq!(story.evaluator.snapshot().paths[0].particulars().most, Some(6));
+    // What is in spec by now is what the next that leaves is told of.
+    assert_eq!(story.read("/a", so_many(4)).len(), 1);
+    assert_eq!(story.read("/a", so_many(5)), ["/a ok"], "it is back within 30% of 6");
+    assert_eq!(story.evaluator.next_deadline(), None);
+}
+
+#[test]
+fn the_other_specs_of_the_rule_hold_on_while_a_fall_passes() {
+    let mut story = Story::of(vec![may_fall("/a", Some(8))]);
+    story.tell(Observation::Up);
+    story.read("/a", so_many(10));
+    let few = "Found children (6) less than minimum (8)";
+    assert!(story.read("/a", so_many(6))[0].starts_with(&format!("/a {few}; {FALLEN} left")));
+    assert!(story.pass(HOUR)[0].starts_with(&format!("/a {few} left")));
+    assert_eq!(story.read("/a", Reading::Missing).len(), 1);
+    assert!(story.shown("/a").ends_with("more than 30% below 6, the most within 1h: path does not exist"));
+}
+
+#[test]
+fn how_a_fall_ended_is_told() {
+    let mut story = Story::of(vec![may_fall("/a", None)]);
+    let read = |count| Observation::Read { path: "/a".into(), reading: so_many(count), delay: None };
+    story.tell(Observation::Up);
+    assert_eq!(course(&mut story, read(10)), None);
+    let fallen = Course::Fallen(Base { most: 10, fell: story.now.wall });
+    assert_eq!(course(&mut story, read(6)), Some(fallen));
+    let back = Course::Ended("The count is back within 30% of 10".into());
+    assert_eq!(course(&mut story, read(9)), Some(back));
+}
+
+#[test]
+fn a_fall_lasts_through_time_in_which_nothing_is_known() {
+    let mut story = Story::of(vec![may_fall("/a", None)]);
+    story.tell(Observation::Up);
+    story.read("/a", so_many(10));
+    story.read("/a", so_many(6));
+    story.tell(lost());
+    assert!(story.evaluator.next_deadline().is_none() && story.pass(HOUR / 2).is_empty());
+    story.tell(Observation::Up);
+    assert_eq!(story.read("/a", so_many(6)).len(), 1);
+    assert_eq!(story.shown("/a"), format!("error: {FALLEN}"));
+    assert_eq!(story.pass(HOUR / 2), ["/a ok"]);
+    // Nothing was seen for longer than that.
+    story.read("/a", so_many(10));
+    story.tell(lost());
+    story.pass(HOUR);
+    story.tell(Observation::Up);
+    assert_eq!(story.read("/a", so_many(1)), ["/a ok"]);
+}
+
+#[test]
+fn an_agent_that_did_not_see_a_fall_measures_by_what_the_ledger_says() {
+    let adopt = |story: &Story, ago: Duration| {
+        let base = Some(Base { most: 10, fell: story.now.wall - ago });
+        Observation::Adopted(Adoption { key: AlertKey::unnamed("/a"), since: story.now.wall - ago, base })
+    };
+    let mut story = Story::of(vec![may_fall("/a", None)]);
+    story.tell(Observation::Up);
+    assert_eq!(story.read("/a", so_many(6)), ["/a ok"]);
+    let told = adopt(&story, HOUR / 2);
+    assert_eq!(story.tell(told), [format!("/a {FALLEN} left []")]);
+    assert_eq!(story.pass(HOUR / 2), ["/a ok"]);
+    // It may hear of it before it has read the path.
+    let mut story = Story::of(vec![may_fall("/a", None)]);
+    story.tell(Observation::Up);
+    let told = adopt(&story, HOUR / 2);
+    assert!(story.tell(told).is_empty());
+    assert_eq!(story.read("/a", so_many(6)), [format!("/a {FALLEN} left []")]);
+    // By now it is over.
+    let mut story = Story::of(vec![may_fall("/a", None)]);
+    story.tell(Observation::Up);
+    story.read("/a", so_many(6));
+    let told = adopt(&story, HOUR);
+    assert!(story.tell(told).is_empty() || story.shown("/a") == "ok");
+}
+
+#[test]
+fn a_reload_keeps_what_a_number_is_measured_by() {
+    let mut story = Story::of(vec![may_fall("/a", None)]);
+    story.tell(Observation::Up);
+    story.read("/a", so_many(10));
+    story.read("/a", so_many(6));
+    story.tell(Observation::Rules(Arc::new(RuleSet::new(vec![may_fall("/a", Some(1))]))));
+    assert_eq!(story.read("/a", so_many(6)).len(), 1);
+    assert_eq!(story.shown("/a"), format!("error: {FALLEN}"));
 }
 
 #[test]
@@ -271,7 +400,7 @@ fn a_match_that_another_agent_saw_is_adopted() {
     let mut story = Story::of(vec![at_least("/s/*", 1)]);
     story.tell(Observation::Up);
     let since = story.now.wall - Duration::from_secs(600);
-    story.tell(Observation::Adopted { key: AlertKey::unnamed("/s/a"), since });
+    story.tell(Observation::Adopted(Adoption { key: AlertKey::unnamed("/s/a"), since, base: None }));
     assert_eq!(story.read("/s/a", Reading::Missing).len(), 1);
     assert!(story.pass(HOUR - Duration::from_secs(601)).is_empty());
     assert_eq!(story.pass(Duration::from_secs(1)), ["/s/a forgotten"]);
@@ -528,7 +657,11 @@ fn a_path_that_never_was_is_no_vanished_match_of_a_glob_that_takes_it_over() {
 fn a_path_is_in_its_state_since_it_was_found_in_it() {
     let mut story = Story::of(vec![at_least("/a", 1), at_least("/s/*", 0)]);
     let adopted = story.now.wall - HOUR;
-    story.tell(Observation::Adopted { key: AlertKey::unnamed("/s/gone"), since: adopted });
+    story.tell(Observation::Adopted(Adoption {
+        key: AlertKey::unnamed("/s/gone"),
+        since: adopted,
+        base: None,
+    }));
     story.tell(Observation::Up);
     story.pass(HOUR / 2);
     story.read("/a", Reading::Missing);

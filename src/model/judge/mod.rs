@@ -2,6 +2,7 @@
 
 mod bounds;
 mod data;
+mod drop;
 mod include;
 mod json;
 mod matcher;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 pub use self::bounds::Bounds;
 pub use self::data::DataSpec;
+pub use self::drop::{Base, By, Course, DropSpec, History};
 pub use self::include::Include;
 pub use self::json::{Find, Found, JsonSpec, Wanted};
 pub use self::matcher::Matcher;
@@ -25,6 +27,9 @@ pub struct Specs {
     pub children: Option<Bounds>,
     /// Which children have to be there.
     pub include: Option<Include>,
+    /// How far the number of children may be below the most that was seen lately. That is not in a reading: see
+    /// [`History`].
+    pub drop: Option<DropSpec>,
     /// Whether the path has to exist.
     pub exists: Option<bool>,
     /// What the data has to be.
@@ -62,16 +67,21 @@ pub enum Verdict {
 impl Specs {
     /// Whether nothing is asked: such a rule is watched and shown, and never alerts.
     pub fn is_empty(&self) -> bool {
-        self.children.is_none() && self.include.is_none() && self.exists.is_none() && self.data.is_none()
+        self.children.is_none()
+            && self.include.is_none()
+            && self.drop.is_none()
+            && self.exists.is_none()
+            && self.data.is_none()
     }
 
     /// What has to be read to judge this. A rule without a spec still counts children, for `/status`.
     pub fn needs(&self) -> Needs {
-        let children = self.children.is_some() || self.include.is_some() || self.is_empty();
+        let asked = self.children.is_some() || self.include.is_some() || self.drop.is_some();
+        let children = asked || self.is_empty();
         Needs { children, data: self.data.is_some() }
     }
 
-    /// Judges one reading.
+    /// Judges one reading, by all that a reading alone can tell.
     pub fn judge(&self, reading: &Reading) -> Verdict {
         let (missing, children, data) = match reading {
             Reading::Unreadable(reason) => return Verdict::Unreadable(Arc::clone(reason)),

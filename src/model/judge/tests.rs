@@ -5,7 +5,7 @@ use crate::model::children::Children;
 use crate::model::message;
 
 fn specs(children: Option<Bounds>, exists: Option<bool>, data: Option<DataSpec>) -> Specs {
-    Specs { children, exists, data, include: None }
+    Specs { children, exists, data, ..Specs::default() }
 }
 
 fn range(min: Option<u32>, max: Option<u32>) -> Specs {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::drop::DropSpec;
+
 /// One way of being out of spec; [`crate::model::message`] has the words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Violation {
@@ -27,6 +29,17 @@ pub enum Violation {
         found: u32,
         /// How many there must be.
         equals: u32,
+        /// Whether the path itself is missing.
+        missing: bool,
+    },
+    /// Too far below the most that was seen lately.
+    Dropped {
+        /// How many there are.
+        found: u32,
+        /// The most that there were.
+        most: u32,
+        /// What is asked.
+        spec: DropSpec,
         /// Whether the path itself is missing.
         missing: bool,
     },

@@ -59,11 +59,10 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use super::alert_key::AlertKey;
 use super::children::Children;
-use super::observation::Observation;
+use super::observation::{Adoption, Observation};
 use super::reading::Reading;
 use super::rule::RuleSet;
 use super::status::WatchStatus;
@@ -100,9 +99,8 @@ pub enum Input {
     },
     /// The rules are these from now on.
     Rules(Arc<RuleSet>),
-    /// Alerts with open incidents and since when: those of paths that a glob matches are watched although they may be gone from
-    /// the listings.
-    Adopt(Vec<(AlertKey, SystemTime)>),
+    /// Open incidents: paths that a glob matches are watched although they may be gone from the listings.
+    Adopt(Vec<Adoption>),
     /// The next event of this znode is a fence: all that rang before it has to be told, then the barrier.
     Fence {
         /// The znode.
@@ -449,13 +447,16 @@ impl Watches {
         self.globs_due = self.is_up.then_some(seq);
     }
 
-    fn adopt(&mut self, alerts: Vec<(AlertKey, SystemTime)>) {
+    fn adopt(&mut self, incidents: Vec<Adoption>) {
         let seq = self.debts.next();
-        for (key, since) in alerts {
-            let Some(to_be_read) = self.table.adopt(&key) else { continue };
-            let path = Arc::clone(&key.path);
-            self.observe(Observation::Adopted { key, since });
-            if to_be_read {
+        for adoption in incidents {
+            let to_be_read = self.table.adopt(&adoption.key);
+            if to_be_read.is_none() && adoption.base.is_none() {
+                continue;
+            }
+            let path = Arc::clone(&adoption.key.path);
+            self.observe(Observation::Adopted(adoption));
+            if to_be_read == Some(true) {
                 self.ask(&path, seq, None);
             }
         }

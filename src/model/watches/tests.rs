@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::verification::GRACE;
 use super::*;
 use crate::clock;
+use crate::model::alert_key::AlertKey;
 use crate::model::judge::{Bounds, DataSpec, Specs};
 use crate::model::rule::{Rule, Terms};
 
@@ -117,7 +118,7 @@ fn words(observation: &Observation) -> Option<String> {
             };
             format!("{path} {what}{}", delay.map_or(String::new(), |delay| format!(" after {delay:?}")))
         }
-        Observation::Adopted { key, .. } => format!("{key} adopted"),
+        Observation::Adopted(adoption) => format!("{} adopted", adoption.key),
         Observation::Expanded { glob } => format!("{glob} expanded"),
         Observation::Unlisted { place, reason } => format!("{place} unlisted: {reason}"),
         Observation::Listed { place } => format!("{place} listed"),
@@ -369,7 +370,8 @@ fn adopted_paths_are_watched_if_a_glob_matches_them() {
     let mut story = Story::of(vec![rule("/g/*", some_children()), rule("/a", some_children())]);
     story.up();
     let since = std::time::SystemTime::UNIX_EPOCH;
-    let paths = ["/g/m", "/a", "/other"].map(|path| (AlertKey::unnamed(path), since));
+    let paths =
+        ["/g/m", "/a", "/other"].map(|path| Adoption { key: AlertKey::unnamed(path), since, base: None });
     assert_eq!(story.hear(Input::Adopt(paths.into())), ["/g/m adopted"]);
     assert_eq!(story.asked(), ["/a", "/g", "/g/m"]);
 }
@@ -382,7 +384,7 @@ fn an_adopted_path_that_is_missing_is_told_of_though_a_listing_leads_there() {
     story.answer("/s/a/i", Some(Reading::Missing));
     story.answer("/s/b/i", present(&[]));
     let since = std::time::SystemTime::UNIX_EPOCH;
-    let paths = ["/s/a/i", "/s/b/i"].map(|path| (AlertKey::unnamed(path), since));
+    let paths = ["/s/a/i", "/s/b/i"].map(|path| Adoption { key: AlertKey::unnamed(path), since, base: None });
     assert_eq!(story.hear(Input::Adopt(paths.into())), ["/s/a/i adopted", "/s/b/i adopted"]);
     assert_eq!(story.asked(), ["/s/a/i"]);
     assert_eq!(story.answer("/s/a/i", Some(Reading::Missing)), ["/s/a/i missing"]);

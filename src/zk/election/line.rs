@@ -246,7 +246,7 @@ impl Election {
         }
         let loaded = ledger::load(&session.client, &self.places)?;
         self.read_silences(session)?;
-        let adopted = loaded.entries.iter().map(|stored| (stored.entry.key.clone(), stored.entry.since));
+        let adopted = loaded.entries.iter().map(|stored| stored.entry.adoption());
         self.outlets.watch.send(WatchInput::Adopt(adopted.collect())).ok();
         self.barrier += 1;
         let generation = session.client.generation();

@@ -3,6 +3,7 @@
 mod chaos;
 mod degraded;
 mod disturbances;
+mod drop;
 mod named;
 mod nobody_leads;
 mod one_sends;

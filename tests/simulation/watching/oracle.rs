@@ -8,7 +8,7 @@ use zk_monitor::model::alert_key::AlertKey;
 use zk_monitor::model::children::Children;
 use zk_monitor::model::judge::{Needs, Verdict};
 use zk_monitor::model::message;
-use zk_monitor::model::observation::Observation;
+use zk_monitor::model::observation::{Adoption, Observation};
 use zk_monitor::model::reading::Reading;
 use zk_monitor::model::rule::{Rule, RuleSet, Rules, glob_matches};
 use zk_monitor::model::status::{Compliance, PathState, PathStatus};
@@ -56,9 +56,9 @@ impl Oracle {
     }
 
     /// Paths with open incidents, which some agent saw exist.
-    pub fn adopts(&mut self, alerts: &[(AlertKey, std::time::SystemTime)]) {
+    pub fn adopts(&mut self, incidents: &[Adoption]) {
         let rules = Arc::clone(&self.rules);
-        let matches = alerts.iter().map(|(key, _)| &key.path);
+        let matches = incidents.iter().map(|adoption| &adoption.key.path);
         let matches = matches.filter(|path| rules.for_path(path).is_some_and(|rules| rules.is_glob()));
         self.adopted.extend(matches.cloned());
     }
@@ -230,7 +230,7 @@ impl Oracle {
             return Ok(());
         }
         let expected: Vec<_> = rules.iter().map(|rule| state_by(rule, &reading)).collect();
-        let states: Vec<_> = match &shown.rules[..] {
+        let states: Vec<_> = match &shown.particulars().rules[..] {
             [] => vec![&shown.state],
             all => all.iter().map(|rule| &rule.state).collect(),
         };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use zk_monitor::model::evaluator::Evaluator;
+use zk_monitor::model::observation::Adoption;
 use zk_monitor::model::rule::RuleSet;
 use zk_monitor::model::time::Now;
 use zk_monitor::model::watches::Input;
@@ -208,8 +209,10 @@ impl Run {
         self.barrier += 1;
         self.oracle.fenced(self.barrier, server, self.now);
         let since = self.moment().wall;
-        let adopted: Vec<_> =
-            adopted(count).flat_map(|path| self.oracle.alerts(&path)).map(|key| (key, since)).collect();
+        let adopted: Vec<_> = adopted(count)
+            .flat_map(|path| self.oracle.alerts(&path))
+            .map(|key| Adoption { key, since, base: None })
+            .collect();
         self.oracle.adopts(&adopted);
         self.client.input(Input::Adopt(adopted), self.now, &mut self.random);
         let path: Arc<str> = format!("/lock/{}", self.barrier).into();

@@ -43,7 +43,7 @@ impl World {
             match effect {
                 Effect::Write(write) => {
                     if self.agents[agent].holds(write.epoch, self.now) {
-                        self.send(agent, Request::Ledger(write.id, write.key, write.change), 0);
+                        self.send(agent, Request::Ledger(write.id, write.key, Box::new(write.change)), 0);
                     } else {
                         // The answer comes from the shell, not within the call that asked for the write.
                         let session = self.agents[agent].client.as_ref().map_or(0, |client| client.session);

@@ -361,16 +361,21 @@ impl World {
 
 fn brief(request: &Request) -> String {
     match request {
-        Request::Ledger(_, key, Change::Create(entry) | Change::Set(entry, _)) => {
-            let marks: Vec<_> = entry
-                .receivers
-                .iter()
-                .map(|(id, p)| format!("{id} {} {:?}/{:?}", p.incident, p.firing, p.resolved))
-                .collect();
-            format!("write {key} {} epoch {} {}", entry.incident, entry.epoch, marks.join(", "))
-        }
-        Request::Ledger(_, key, Change::Delete(_)) => format!("delete {key}"),
+        Request::Ledger(_, key, change) => brief_write(key, change),
         Request::Touch | Request::Read => "heartbeat".to_owned(),
         Request::Lock | Request::RemoveLocks(_) | Request::Fence | Request::Close => format!("{request:?}"),
     }
+}
+
+fn brief_write(key: &AlertKey, change: &Change) -> String {
+    let entry = match change {
+        Change::Create(entry) | Change::Set(entry, _) => entry,
+        Change::Delete(_) => return format!("delete {key}"),
+    };
+    let marks: Vec<_> = entry
+        .receivers
+        .iter()
+        .map(|(id, p)| format!("{id} {} {:?}/{:?}", p.incident, p.firing, p.resolved))
+        .collect();
+    format!("write {key} {} epoch {} {}", entry.incident, entry.epoch, marks.join(", "))
 }

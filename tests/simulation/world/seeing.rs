@@ -95,7 +95,7 @@ impl World {
     /// What a takeover asks of the watching side.
     pub(super) fn fence(&mut self, agent: usize, takeover: &Takeover) {
         let entries = takeover.entries.iter();
-        let adopted = entries.map(|stored| (stored.entry.key.clone(), stored.entry.since)).collect();
+        let adopted = entries.map(|stored| stored.entry.adoption()).collect();
         self.watch(agent, WatchInput::Adopt(adopted));
         let path: Arc<str> = format!("/lock/{}", takeover.epoch).into();
         self.watch(agent, WatchInput::Fence { path: Arc::clone(&path), barrier: takeover.barrier });

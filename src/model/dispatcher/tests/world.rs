@@ -121,7 +121,13 @@ impl World {
         let (path, name) = path.split_once('@').map_or((path, None), |(path, name)| (path, Some(name)));
         let key = AlertKey { path: path.into(), name: name.map(Into::into) };
         let rule = Arc::clone(self.rules.rule(&key).expect("a rule"));
-        self.judged(EvaluatorOutput::Transition(Transition { key, rule, state, children: None }));
+        self.judged(EvaluatorOutput::Transition(Transition {
+            key,
+            rule,
+            state,
+            children: None,
+            course: None,
+        }));
     }
 
     pub fn error(&mut self, path: &str) {
