@@ -44,13 +44,50 @@ pub fn left(left: &Left) -> String {
     text
 }
 
-/// The subject of a mail. An alert and its recovery have the same, so that mailers put them in one thread.
+/// The subject of a mail, which tells the state: what needs no hand is not to wake anybody. Mailers put an alert and its
+/// recovery in one thread by other headers.
 pub fn subject(notification: &Notification) -> String {
     match notification.items.as_slice() {
-        [item] if item.kind == Kind::Test => format!("[TEST] Warning! {} has an alert!", item.path),
-        [item] => format!("Warning! {} has an alert!", item.path),
-        [item, ..] if notification.paths() == 1 => format!("Warning! {} has alerts!", item.path),
-        _ => format!("Warning! {} paths of {} have alerts!", notification.paths(), notification.cluster),
+        [item] => match item.kind {
+            Kind::Test => format!("[TEST] Warning! {} has an alert!", item.path),
+            Kind::Firing | Kind::Notice => format!("Warning! {} has an alert!", item.path),
+            Kind::Reminder(_) | Kind::Refresh => format!("Reminder: {} has an alert!", item.path),
+            Kind::Resolved | Kind::Late => format!("OK: {} is in spec again", item.path),
+        },
+        items => {
+            let is_reminder = |item: &Item| matches!(item.kind, Kind::Reminder(_) | Kind::Refresh);
+            let summary = summary(notification);
+            match (items.iter().any(|item| item.kind.is_firing()), items.iter().all(is_reminder)) {
+                (false, _) => format!("OK: {summary}"),
+                (true, true) => format!("Reminder: {summary}!"),
+                (true, false) if items.iter().all(|item| item.kind.is_firing()) => {
+                    format!("Warning! {summary}!")
+                }
+                (true, false) => format!("Warning! {summary}"),
+            }
+        }
+    }
+}
+
+/// How many paths have alerts, and how many are in spec again. One with several rules can be among both.
+fn summary(notification: &Notification) -> String {
+    let cluster = &notification.cluster;
+    let paths = |is_firing: bool| -> HashSet<&str> {
+        let items = notification.items.iter().filter(|item| item.kind.is_firing() == is_firing);
+        items.map(|item| &*item.path).collect()
+    };
+    let (firing, over) = (paths(true), paths(false));
+    let only = |paths: &HashSet<&str>| match (paths.len(), paths.iter().next()) {
+        (1, Some(path)) => (*path).to_owned(),
+        (count, _) => format!("{count} paths of {cluster}"),
+    };
+    let are = |count: usize| if count == 1 { "is" } else { "are" };
+    match (firing.len(), over.len()) {
+        (0, again) => format!("{} {} in spec again", only(&over), are(again)),
+        (1, 0) => format!("{} has alerts", only(&firing)),
+        (_, 0) => format!("{} have alerts", only(&firing)),
+        (1, again) => format!("{} has an alert, {again} {} in spec again", only(&firing), are(again)),
+        (_, again) => format!("{} have alerts, {again} {} in spec again", only(&firing), are(again)),
     }
 }
 
@@ -103,10 +140,7 @@ fn field(text: &mut String, label: &str, value: &str) {
 
 /// All items, each in a few lines.
 fn digest(notification: &Notification) -> String {
-    let mut text = match notification.items.as_slice() {
-        [item, ..] if notification.paths() == 1 => format!("{} has alerts:\n\n", item.path),
-        _ => format!("{} paths of {} have alerts:\n\n", notification.paths(), notification.cluster),
-    };
+    let mut text = format!("{}:\n\n", summary(notification));
     for item in &notification.items {
         paragraph(&mut text, item);
     }
@@ -226,9 +260,20 @@ mod tests {
     fn subjects() {
         let check = |items, expected| assert_eq!(subject(&notification(items)), expected);
         check(vec![item("/p", Kind::Firing)], "Warning! /p has an alert!");
-        check(vec![item("/p", Kind::Resolved)], "Warning! /p has an alert!");
+        check(vec![item("/p", Kind::Notice)], "Warning! /p has an alert!");
+        check(vec![item("/p", Kind::Reminder(2))], "Reminder: /p has an alert!");
+        check(vec![item("/p", Kind::Resolved)], "OK: /p is in spec again");
+        check(vec![item("/p", Kind::Late)], "OK: /p is in spec again");
         check(vec![item("/p", Kind::Test)], "[TEST] Warning! /p has an alert!");
-        check(vec![item("/p", Kind::Firing), item("/q", Kind::Firing)], "Warning! 2 paths of c have alerts!");
+        let many = |kinds: &[Kind]| -> Vec<Item> {
+            kinds.iter().zip(["/p", "/q", "/r", "/s"]).map(|(kind, path)| item(path, *kind)).collect()
+        };
+        check(many(&[Kind::Firing, Kind::Reminder(1)]), "Warning! 2 paths of c have alerts!");
+        check(many(&[Kind::Reminder(1), Kind::Reminder(3)]), "Reminder: 2 paths of c have alerts!");
+        check(many(&[Kind::Resolved, Kind::Late]), "OK: 2 paths of c are in spec again");
+        let mixed = [Kind::Firing, Kind::Resolved, Kind::Firing, Kind::Late];
+        check(many(&mixed), "Warning! 2 paths of c have alerts, 2 are in spec again");
+        check(many(&mixed[..2]), "Warning! /p has an alert, 1 is in spec again");
     }
 
     #[test]

@@ -163,7 +163,7 @@ fn a_silence_holds_alerts_back_until_it_ends() {
     client.create("/services/a/x", "");
     sink.wait_for(2);
     throughout(Duration::from_secs(1), "silent", || sink.mails().len() == 2);
-    assert_eq!(subjects(&sink)[1], "Warning! /services/a has an alert!");
+    assert_eq!(subjects(&sink)[1], "OK: /services/a is in spec again");
 
     let ended = run(["-z", space.address(), "--unsilence", &id]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);

@@ -94,11 +94,17 @@ fn what_follows_an_alert_names_it() {
     let of = |kind| mail(&notification(vec![item("/services/foo", kind)]));
     let alert = header(&of(Kind::Firing), "Message-ID");
     let mut ids = vec![alert.clone()];
-    for kind in [Kind::Reminder(1), Kind::Reminder(2), Kind::Resolved, Kind::Notice] {
+    let subjects = [
+        (Kind::Reminder(1), "Reminder: /services/foo has an alert!"),
+        (Kind::Reminder(2), "Reminder: /services/foo has an alert!"),
+        (Kind::Resolved, "OK: /services/foo is in spec again"),
+        (Kind::Notice, "Warning! /services/foo has an alert!"),
+    ];
+    for (kind, subject) in subjects {
         let mail = of(kind);
         assert_eq!(header(&mail, "In-Reply-To"), alert, "{kind:?}");
         assert_eq!(header(&mail, "References"), alert, "{kind:?}");
-        assert_eq!(header(&mail, "Subject"), header(&of(Kind::Firing), "Subject"));
+        assert_eq!(header(&mail, "Subject").as_deref(), Some(subject));
         ids.push(header(&mail, "Message-ID"));
     }
     ids.sort();

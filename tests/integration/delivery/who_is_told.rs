@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::common::{Answer, Daemon, HttpSink, SOON, SmtpSink, eventually, shared, throughout};
 
 const SUBJECT: &str = "Warning! /services/foo has an alert!";
+const RECOVERED: &str = "OK: /services/foo is in spec again";
 
 /// Long enough for a mail that should not have been sent to arrive.
 const QUIET: Duration = Duration::from_secs(3);
@@ -27,7 +28,7 @@ fn each_address_gets_an_alert_and_a_recovery_in_one_thread() {
     for address in ["you@home.com", "other@home.com"] {
         let mine: Vec<_> = mails.iter().filter(|mail| mail.to == [address]).collect();
         let [alert, recovery] = mine[..] else { panic!("{address}: {} mails", mine.len()) };
-        assert_eq!((alert.subject(), recovery.subject()), (SUBJECT, SUBJECT));
+        assert_eq!((alert.subject(), recovery.subject()), (SUBJECT, RECOVERED));
         assert_eq!(recovery.header("In-Reply-To"), alert.header("Message-ID"));
         assert!(
             alert.header("Message-ID").is_some()
@@ -103,7 +104,7 @@ fn a_receiver_that_was_down_for_the_whole_incident_hears_of_both_ends() {
     daemon.wait_for("/services/foo", true);
     sink.up();
     let late = sink.wait_for(1).remove(0);
-    assert_eq!(late.subject(), SUBJECT);
+    assert_eq!(late.subject(), RECOVERED);
     throughout(QUIET, "one message for both ends", || sink.mails().len() == 1);
 }
 
