@@ -1,10 +1,11 @@
 //! A number of children that falls: who did not see it fall measures it by what the ledger says.
 
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::common::{Daemon, HttpSink, Space, shared, throughout};
+use crate::common::{Daemon, HttpSink, SOON, Space, eventually, shared, throughout};
 
 const FALLEN: &str = "Found children (6) more than 30% below 10, the most within 1h";
 
@@ -62,6 +63,42 @@ fn a_fall_outlives_every_agent_that_saw_it() {
     assert_eq!(end["annotations"]["incident"], alert["annotations"]["incident"]);
     assert_eq!(end["annotations"]["notes"], "The count is back within 30% of 10");
     space.wait_for_children("/zk_monitor/zkmonitor/alerts", 0);
+}
+
+/// The ends of each incident that was told.
+fn told(sink: &HttpSink) -> BTreeMap<String, BTreeSet<String>> {
+    let mut told = BTreeMap::<_, BTreeSet<String>>::new();
+    for request in sink.requests("/hook") {
+        let alert = request.json()["alerts"][0].clone();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        told.entry(text(&alert["annotations"]["incident"])).or_default().insert(text(&alert["status"]));
+    }
+    told
+}
+
+#[test]
+fn a_leader_killed_at_any_point_of_a_fall_changes_nothing() {
+    let (space, sink) = (shared(), HttpSink::start());
+    pool(&space);
+    let yaml = yaml(&sink, "1h");
+    let first = start(&space, &yaml);
+    first.wait_until_it_leads();
+    let mut agents = vec![first, start(&space, &yaml)];
+    let mut client = space.client();
+    for (round, after) in (1..).zip([0, 5, 30, 300]) {
+        client.delete_many(&children(6..10));
+        let fell = Instant::now();
+        eventually(SOON, "the time to kill", || fell.elapsed() >= Duration::from_millis(after));
+        agents.remove(0).kill();
+        agents[0].wait_until_it_leads();
+        agents.push(start(&space, &yaml));
+        eventually(SOON, "the alert", || told(&sink).len() == round);
+        client.create_many(&children(6..10));
+        space.wait_for_children("/zk_monitor/zkmonitor/alerts", 0);
+        let told = told(&sink);
+        assert_eq!(told.len(), round, "one incident a fall, killed after {after} ms: {told:?}");
+        assert!(told.values().all(|ends| ends.contains("resolved")), "killed after {after} ms: {told:?}");
+    }
 }
 
 #[test]
