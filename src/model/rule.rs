@@ -1,7 +1,9 @@
 //! Rules: which znodes are watched, what must hold of them, and who hears when it does not.
 
+use std::borrow::Borrow;
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -149,7 +151,7 @@ pub fn level_matches(pattern: &str, name: &str) -> bool {
 /// All rules of one configuration, and which of them a concrete path belongs to.
 #[derive(Debug, Default)]
 pub struct RuleSet {
-    exact: HashMap<Arc<str>, Rules>,
+    exact: HashSet<ByPath>,
     /// The longest first, of those the one with fewer stars, then by name, so that the first match is the one that counts.
     globs: Vec<Rules>,
     /// The places of globs in that order, by what they begin with and how many levels they have: with a thousand globs
@@ -163,7 +165,7 @@ impl RuleSet {
     pub fn new(rules: Vec<Rule>) -> Self {
         let (globs, exact): (Vec<_>, Vec<_>) =
             rules.into_iter().map(Arc::new).partition(|rule| rule.is_glob());
-        let mut globs: Vec<_> = by_path(globs).into_values().collect();
+        let mut globs: Vec<_> = by_path(globs).into_iter().map(|found| found.0).collect();
         let stars = |rules: &Rules| rules.path().matches('*').count();
         globs.sort_by_key(|rules| (Reverse(rules.path().len()), stars(rules), Arc::clone(rules.path())));
         let mut by_beginning = HashMap::<_, Vec<usize>>::new();
@@ -176,7 +178,7 @@ impl RuleSet {
 
     /// The rules that a concrete path belongs to: those that name it, else those of the longest glob.
     pub fn for_path(&self, path: &str) -> Option<&Rules> {
-        self.exact.get(path).or_else(|| self.glob_for(path))
+        self.exact.get(path).map(|found| &found.0).or_else(|| self.glob_for(path))
     }
 
     /// The rule of an alert.
@@ -199,7 +201,7 @@ impl RuleSet {
 
     /// The rules that name one path each, in no order.
     pub fn exact(&self) -> impl Iterator<Item = &Rules> {
-        self.exact.values()
+        self.exact.iter().map(|found| &found.0)
     }
 
     /// The globs, the longest first.
@@ -218,23 +220,44 @@ impl RuleSet {
     }
 }
 
-fn by_path(rules: Vec<Arc<Rule>>) -> HashMap<Arc<str>, Rules> {
-    let mut all = HashMap::<Arc<str>, Rules>::with_capacity(rules.len());
+/// Rules that are found by their path, which they hold themselves: a key beside them would take as much room again.
+#[derive(Debug)]
+struct ByPath(Rules);
+
+impl Borrow<str> for ByPath {
+    fn borrow(&self) -> &str {
+        self.0.path()
+    }
+}
+
+impl PartialEq for ByPath {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.path() == other.0.path()
+    }
+}
+
+impl Eq for ByPath {}
+
+/// As its path's, by which it is looked for.
+impl Hash for ByPath {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self.0.path()).hash(state);
+    }
+}
+
+fn by_path(rules: Vec<Arc<Rule>>) -> HashSet<ByPath> {
+    let mut all = HashSet::<ByPath>::with_capacity(rules.len());
     for rule in rules {
-        let path = Arc::clone(&rule.path);
-        let others = all.remove(&path).filter(|others| {
+        let others = all.take(&*rule.path).map(|found| found.0).filter(|others| {
             let has_name = |rule: &Arc<Rule>| rule.terms.name.is_some();
             has_name(&rule)
                 && others.iter().all(has_name)
                 && others.named(rule.terms.name.as_deref()).is_none()
         });
-        all.insert(
-            path,
-            match others {
-                Some(others) => others.with(rule),
-                None => Rules::One(rule),
-            },
-        );
+        all.insert(ByPath(match others {
+            Some(others) => others.with(rule),
+            None => Rules::One(rule),
+        }));
     }
     all
 }

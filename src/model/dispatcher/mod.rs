@@ -40,6 +40,7 @@
 //! that outranks an `ambiguous` in the ledger.
 
 mod batch;
+mod compliant;
 mod delivery;
 mod entry_sync;
 mod heirs;
@@ -147,7 +148,6 @@ impl Dispatcher {
             }
             EvaluatorOutput::Stale => {
                 paths.compliant.clear();
-                paths.compliant.shrink_to_fit();
                 shared.unreported.stop_watching();
                 paths.change_each(shared, |tracked, _| tracked.alert.stale());
             }

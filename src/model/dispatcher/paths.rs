@@ -1,10 +1,11 @@
 //! All alerts of paths that are not simply in spec, and when each has something to do.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::compliant::Compliant;
 use super::incident::Incident;
 use super::shared::Shared;
 use super::tracked::Tracked;
@@ -16,7 +17,7 @@ use crate::model::time::Now;
 pub(super) struct Paths {
     tracked: BTreeMap<AlertKey, Tracked>,
     /// Alerts that are not tracked, of paths that were judged in spec, and not doubted since.
-    pub compliant: HashSet<AlertKey>,
+    pub compliant: Compliant,
     /// When each alert has something to do, soonest first.
     alarms: BTreeSet<(Instant, AlertKey)>,
 }
