@@ -219,6 +219,15 @@ fn values_within_json_are_found_as_the_pointer_says() {
     check("json: /port, equals: 1", data, "ok");
     check("json: /port, equals: '1'", data, "Found data at /port (1) not equal to \"1\"");
     check("json: /port, matches: '^[0-9]$'", data, "ok");
+    check("json: /port, equals: 1.0", data, "ok");
+    check("json: /n, equals: 1", br#"{"n": 1.0}"#, "ok");
+    check("json: /n, equals: 1", br#"{"n": 10e-1}"#, "ok");
+    check("json: /n, equals: 0", br#"{"n": -0.0}"#, "ok");
+    check("json: /n, equals: 1.5", br#"{"n": 15e-1}"#, "ok");
+    check("json: /n, equals: 1", br#"{"n": 1.5}"#, "Found data at /n (1.5) not equal to 1");
+    check("json: /n, matches: '^1$'", br#"{"n": 1.0}"#, "ok");
+    check("json: /n, equals: 1e300", br#"{"n": 1e300}"#, "ok");
+    check("json: /n, equals: 9007199254740993", br#"{"n": 9007199254740993}"#, "ok");
     check("json: /hosts/0/up, equals: true", data, "ok");
     check("json: /hosts/1/up, equals: true", data, "Found no data at /hosts/1/up");
     check("json: /none, equals: ~", data, "ok");
