@@ -132,9 +132,9 @@ pub fn violation(violation: &Violation) -> String {
         Violation::DataMismatch { found, pattern } => {
             format!("Found data ({}) not matching ({pattern})", data(found.as_deref()))
         }
-        Violation::Lacking { named, more } => {
+        Violation::Lacking { named, more, missing } => {
             let and = if *more > 0 { format!(" and {more} more") } else { String::new() };
-            format!("Missing children: {}{and}", named.join(", "))
+            format!("Missing children: {}{and}{}", named.join(", "), mark(*missing))
         }
         Violation::NoJson => "Found data that is not JSON".to_owned(),
         Violation::NoValue { pointer, missing } => {

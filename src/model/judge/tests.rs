@@ -94,10 +94,12 @@ fn children_that_have_to_be_there_are_named() {
     check(&many, &["x"], &format!("Missing children: {ten} and 3 more"));
     check(&many[..10], &["x"], &format!("Missing children: {ten}"));
     let one = Some(Include(["a".into()].into()));
+    let alone = Specs { include: one.clone(), ..Specs::default() };
+    assert_eq!(verdict(&alone, &Reading::Missing), "Missing children: a: path does not exist");
     let both = Specs { include: one, children: Some(Bounds::Equals(2)), ..Specs::default() };
     assert_eq!(
         verdict(&both, &Reading::Missing),
-        "Found children (0) not equal to (2): path does not exist; Missing children: a"
+        "Found children (0) not equal to (2): path does not exist; Missing children: a: path does not exist"
     );
 }
 

@@ -67,6 +67,8 @@ pub enum Violation {
         named: Vec<Arc<str>>,
         /// How many there are beside those.
         more: usize,
+        /// Whether the path itself is missing.
+        missing: bool,
     },
     /// The data has to be JSON.
     NoJson,
