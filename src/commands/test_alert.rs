@@ -129,6 +129,7 @@ fn notification(options: &Options, path: &str, meant: &[Arc<Rule>]) -> Notificat
         until: None,
         children: None,
         left: Left::default(),
+        counted: None,
         description: None,
         notes: Vec::new(),
     };

@@ -74,6 +74,9 @@ fn feed_rule(hash: &mut Hash, rule: &Rule) {
     if let Some(include) = &rule.terms.specs.include {
         hash.feed_debug(("include", &include.0));
     }
+    if !rule.terms.specs.counting.is_plain() {
+        hash.feed_debug(&rule.terms.specs.counting);
+    }
     hash.feed_debug(rule.terms.specs.exists);
     match &rule.terms.specs.data {
         None => hash.feed("any data"),

@@ -15,7 +15,7 @@ pub(super) fn spec(pointer: Arc<str>, wanted: Wanted) -> DataSpec {
 }
 
 /// Finds what stands at a place of JSON data.
-fn finder(pointer: &Arc<str>) -> Find {
+pub(super) fn finder(pointer: &Arc<str>) -> Find {
     let pointer = Arc::clone(pointer);
     Arc::new(move |data: &[u8]| {
         let Ok(document) = serde_json::from_slice::<Json>(data) else { return Found::NoJson };

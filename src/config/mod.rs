@@ -5,6 +5,7 @@
 
 mod address;
 mod alerter;
+mod counting;
 mod digest;
 mod document;
 mod endpoint;

@@ -11,7 +11,7 @@ use super::json;
 use super::located::{Located, shown};
 use super::map::{DEFAULTS_KEYS, Map, RULE_KEYS};
 use super::validator::Validator;
-use crate::model::judge::{Bounds, By, DataSpec, DropSpec, Include, Matcher, Specs, Wanted};
+use crate::model::judge::{Bounds, By, Counting, DataSpec, DropSpec, Include, Matcher, Specs, Wanted};
 use crate::model::ledger::RECEIVERS_MAX;
 use crate::model::path;
 use crate::model::receiver::{ReceiverId, Smtp};
@@ -57,12 +57,13 @@ struct Children {
     bounds: Option<Bounds>,
     include: Option<Include>,
     drop: Option<DropSpec>,
+    counting: Counting,
 }
 
 impl Body {
     /// What a rule says, where `defaults` says what this does not.
     fn terms(self, defaults: &Self) -> Terms {
-        let Children { bounds, include, drop } =
+        let Children { bounds, include, drop, counting } =
             self.children.or_else(|| defaults.children.clone()).unwrap_or_default();
         Terms {
             name: self.name.flatten(),
@@ -71,6 +72,7 @@ impl Body {
                 children: bounds,
                 include,
                 drop,
+                counting,
                 exists: self.exists.or(defaults.exists),
                 data: self.data.or_else(|| defaults.data.clone()),
             },
@@ -221,11 +223,15 @@ impl Validator<'_> {
             let bounds = self.count(at).map(|min| Bounds::Range { min: Some(min), max: None });
             return Some(Children { bounds, ..Children::default() });
         };
-        let map = self.map(*at, "`children`", &["min", "max", "equals", "include", "drop"])?;
+        let keys = ["min", "max", "equals", "include", "drop", "where", "distinct"];
+        let map = self.map(*at, "`children`", &keys)?;
         let include = map.get("include").map(|at| self.include(&at));
         let drop = map.get("drop").map(|at| self.drop(&at));
-        let bounds = self.bounds(at, &map, include.is_some() || drop.is_some());
-        Some(Children { bounds, include: include.flatten(), drop: drop.flatten() })
+        let has_bound = ["min", "max", "equals", "drop"].iter().any(|key| map.get(key).is_some());
+        let counting = self.counting(&map, has_bound);
+        let is_optional = include.is_some() || drop.is_some() || !counting.is_plain();
+        let bounds = self.bounds(at, &map, is_optional);
+        Some(Children { bounds, include: include.flatten(), drop: drop.flatten(), counting })
     }
 
     /// How far the number of children may fall.
@@ -306,7 +312,7 @@ impl Validator<'_> {
         Some(Include(names))
     }
 
-    fn data(&mut self, at: &Located<'_, '_>) -> Option<DataSpec> {
+    pub(super) fn data(&mut self, at: &Located<'_, '_>) -> Option<DataSpec> {
         let Value::Map(_) = at.value() else {
             self.wrong_type(at, "a map with `equals` or `matches`");
             return None;
@@ -346,7 +352,7 @@ impl Validator<'_> {
         Some(DataSpec::Equals(text.into()))
     }
 
-    fn expression(&mut self, at: &Located<'_, '_>) -> Option<(Arc<str>, Matcher)> {
+    pub(super) fn expression(&mut self, at: &Located<'_, '_>) -> Option<(Arc<str>, Matcher)> {
         let pattern = self.text(at)?;
         if pattern.len() > MAX_PATTERN {
             self.error(at, format!("must be at most {MAX_PATTERN} bytes long"));

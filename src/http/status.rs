@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::alert_key::AlertKey;
+use crate::model::children::Counted;
 use crate::model::status::{
     AlertPhase, Alerts, Cluster, Compliance, ConfigStatus, Connection, Particulars, PathState, PathStatus,
     ReceiverStatus, RuleStatus, Silence, WatchStatus,
@@ -166,9 +167,10 @@ fn path(object: &mut Object, status: &PathStatus, alerts: &Alerts, named: bool) 
     let alert = alerts.open.get(&AlertKey::unnamed(Arc::clone(&status.path)));
     object.string("alert", phase.map_or("inactive", phase_word));
     object.optional_number("children", status.children.map(u64::from));
+    let Particulars { most, counted, severity, rules } = status.particulars();
+    counted.iter().for_each(|counted| what_counts(object, counted));
     object.optional("incident", alert.and_then(|alert| alert.incident.as_deref()));
     message(object, &status.state);
-    let Particulars { most, severity, rules } = status.particulars();
     most.iter().for_each(|most| object.number("most", (*most).into()));
     if named {
         object.string("path", &status.path);
@@ -191,6 +193,7 @@ fn by_rule(object: &mut Object, status: &PathStatus, alerts: &Alerts) {
         let alert = alerts.open.get(&key);
         object.object(&rule.name, |o| {
             o.string("alert", alert.map_or("inactive", |alert| phase_word(alert.phase)));
+            rule.counted.iter().for_each(|counted| what_counts(o, counted));
             o.optional("incident", alert.and_then(|alert| alert.incident.as_deref()));
             message(o, &rule.state);
             rule.most.into_iter().for_each(|most| o.number("most", most.into()));
@@ -199,6 +202,18 @@ fn by_rule(object: &mut Object, status: &PathStatus, alerts: &Alerts) {
             o.string("state", state_word(&rule.state));
         });
     }
+}
+
+fn what_counts(object: &mut Object, counted: &Counted) {
+    object.number("counted", counted.counted.into());
+    object.array("ignored", |array| {
+        for ignored in &counted.ignored {
+            array.object(|o| {
+                o.string("name", &ignored.name);
+                o.string("reason", &ignored.reason);
+            });
+        }
+    });
 }
 
 fn message(object: &mut Object, state: &PathState) {
@@ -338,6 +353,7 @@ mod tests {
             state,
             since: status.since,
             most: None,
+            counted: None,
         };
         let rules = vec![
             rule("warn", Severity::Warning, status.state.clone()),

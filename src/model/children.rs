@@ -60,6 +60,26 @@ impl Left {
     }
 }
 
+/// What was counted of a znode's children.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// How many count.
+    pub counted: u32,
+    /// Of how many.
+    pub of: u32,
+    /// Some of the others: at most ten.
+    pub ignored: Box<[Ignored]>,
+}
+
+/// A child that does not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ignored {
+    /// Its name.
+    pub name: Box<str>,
+    /// Why it does not count, in words.
+    pub reason: Box<str>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

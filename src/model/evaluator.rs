@@ -6,8 +6,8 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use super::children::{Children, Left};
-use super::judge::{Course, DropSpec, History, Verdict, Violation};
+use super::children::{Children, Counted, Left};
+use super::judge::{Assessment, Course, DropSpec, History, Verdict, Violation};
 use super::message;
 use super::observation::{Adoption, Observation};
 use super::one_or_many::OneOrMany;
@@ -68,6 +68,8 @@ struct Judged {
     /// The children when it was last in spec, for a rule that tells somebody.
     compliant: Option<Children>,
     since: SystemTime,
+    /// What counted of its children when it was judged last, if not each counts.
+    counted: Option<Arc<Counted>>,
     /// For a rule that asks how far the number of children may fall.
     numbers: Option<Box<Numbers>>,
 }
@@ -80,6 +82,8 @@ struct Numbers {
     course: Option<Course>,
     missing: bool,
     children: Children,
+    /// How many of them count.
+    found: u32,
     /// How else the path is out of spec.
     violations: Vec<Violation>,
 }
@@ -558,8 +562,9 @@ impl Path {
     fn particulars(&self, states: &OneOrMany<PathState>) -> Particulars {
         let rules = self.rules.iter().zip(states.iter());
         let rules: Vec<_> = rules.filter_map(|(judged, state)| judged.status(state.clone())).collect();
-        let most = if rules.is_empty() { self.rules.first().most() } else { None };
-        Particulars { most, severity: self.severity(states), rules }
+        let only = Some(self.rules.first()).filter(|_| rules.is_empty());
+        let (most, counted) = (only.and_then(Judged::most), only.and_then(|only| only.counted.clone()));
+        Particulars { most, counted, severity: self.severity(states), rules }
     }
 
     /// How bad it is, given how its rules see it; or how bad it would be, if it is not out of spec.
@@ -588,13 +593,15 @@ impl Judged {
             unreadable: None,
             compliant: None,
             since,
+            counted: None,
             numbers: rule.terms.specs.drop.map(|_| Box::default()),
         }
     }
 
     /// Judges a reading. Returns whether the path has changed from in spec to out of it, or back.
     fn observe(&mut self, seen: Seen<'_>, out: &mut Vec<EvaluatorOutput>) -> bool {
-        let mut violations = match verdict(&self.rule, seen.reading) {
+        let Assessment { verdict, tally } = verdict(&self.rule, seen.reading);
+        let mut violations = match verdict {
             Verdict::Ok => Vec::new(),
             Verdict::Violated(violations) => violations,
             Verdict::Unreadable(reason) => {
@@ -606,10 +613,12 @@ impl Judged {
                 return false;
             }
         };
+        self.counted = tally.as_ref().map(|tally| Arc::new(message::counted(tally)));
         let none = Children::default();
         let children = children(seen.reading).unwrap_or(&none);
         if let (Some(spec), Some(numbers)) = (&self.rule.terms.specs.drop, &mut self.numbers) {
-            numbers.history.see(children.count(), spec, seen.now);
+            numbers.found = tally.as_ref().map_or(children.count(), |tally| tally.counted);
+            numbers.history.see(numbers.found, spec, seen.now);
             numbers.missing = *seen.reading == Reading::Missing;
             (numbers.children, numbers.violations) = (children.clone(), violations.clone());
             violations.extend(numbers.violation(spec));
@@ -661,7 +670,7 @@ impl Judged {
         if told.first || readable_again || was != judgement || has_gone {
             let state = match judgement {
                 Judgement::None | Judgement::Ok => State::Ok,
-                Judgement::Error(message) => State::Error { message, left },
+                Judgement::Error(message) => State::Error { message, left, counted: self.counted.clone() },
             };
             let (key, rule, children) = (self.rule.key(told.path), Arc::clone(&self.rule), told.children);
             out.push(EvaluatorOutput::Transition(Transition { key, rule, state, children, course }));
@@ -715,6 +724,7 @@ impl Judged {
             state,
             since: self.since,
             most: self.most(),
+            counted: self.counted.clone(),
         })
     }
 
@@ -735,7 +745,7 @@ impl Numbers {
     /// The violation by the number of children having fallen, if it has.
     fn violation(&self, spec: &DropSpec) -> Option<Violation> {
         let most = self.history.fallen_from()?;
-        Some(Violation::Dropped { found: self.children.count(), most, spec: *spec, missing: self.missing })
+        Some(Violation::Dropped { found: self.found, most, spec: *spec, missing: self.missing })
     }
 }
 
@@ -797,15 +807,17 @@ fn unschedule(forget: &mut BTreeSet<(Instant, Arc<str>)>, path: &Arc<str>, known
 
 /// The verdict on one reading. A vanished match of a glob is out of spec whatever its rule asks, unless the rule
 /// asks for just that: that it was there is why it is watched.
-fn verdict(rule: &Rule, reading: &Reading) -> Verdict {
-    match rule.terms.specs.judge(reading) {
+fn verdict(rule: &Rule, reading: &Reading) -> Assessment {
+    let Assessment { verdict, tally } = rule.terms.specs.judge(reading);
+    let verdict = match verdict {
         Verdict::Ok
             if rule.is_glob() && *reading == Reading::Missing && rule.terms.specs.exists != Some(false) =>
         {
             vanished(rule)
         }
         verdict @ (Verdict::Ok | Verdict::Violated(_) | Verdict::Unreadable(_)) => verdict,
-    }
+    };
+    Assessment { verdict, tally }
 }
 
 fn vanished(rule: &Rule) -> Verdict {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::alert_key::AlertKey;
-use super::children::Left;
+use super::children::{Counted, Ignored, Left};
 use super::duration;
-use super::judge::Violation;
+use super::judge::{Tally, Violation, Why};
 
 /// What one receiver is told in one message: one item, or a digest of many.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +48,8 @@ pub struct Item {
     pub children: Option<u32>,
     /// Which children left since it was last in spec.
     pub left: Left,
+    /// What was counted of its children, if not each counts and it is out of spec.
+    pub counted: Option<Arc<Counted>>,
     /// The rule's description.
     pub description: Option<Arc<str>>,
     /// Notes for this receiver, such as that another one refused the alert.
@@ -69,8 +71,10 @@ impl Item {
         let notes: usize = self.notes.iter().map(String::len).sum();
         let left: usize = self.left.names.iter().map(|name| name.len() + 2).sum();
         let rule = self.rule.as_deref().map_or(0, str::len);
-        let words =
-            self.path.len() + rule + self.message.len() + self.incident.len() + description + notes + left;
+        let ignored = self.counted.iter().flat_map(|counted| &counted.ignored);
+        let ignored: usize = ignored.map(|ignored| ignored.name.len() + ignored.reason.len() + 16).sum();
+        let words = self.path.len() + rule + self.message.len() + self.incident.len();
+        let words = words + description + notes + left + ignored;
         FIELDS + 3 * words
     }
 }
@@ -108,12 +112,14 @@ impl Kind {
 pub fn violation(violation: &Violation) -> String {
     let mark = |missing: bool| if missing { ": path does not exist" } else { "" };
     match violation {
-        Violation::TooFew { found, min, missing } => {
-            format!("Found children ({found}) less than minimum ({min}){}", mark(*missing))
+        Violation::TooFew { found, of, min, missing } => {
+            format!("Found children ({}) less than minimum ({min}){}", count(*found, *of), mark(*missing))
         }
-        Violation::TooMany { found, max } => format!("Found children ({found}) more than maximum ({max})"),
-        Violation::NotEqual { found, equals, missing } => {
-            format!("Found children ({found}) not equal to ({equals}){}", mark(*missing))
+        Violation::TooMany { found, of, max } => {
+            format!("Found children ({}) more than maximum ({max})", count(*found, *of))
+        }
+        Violation::NotEqual { found, of, equals, missing } => {
+            format!("Found children ({}) not equal to ({equals}){}", count(*found, *of), mark(*missing))
         }
         Violation::Dropped { found, most, spec, missing } => {
             let (by, within) = (spec.by, duration::words(spec.within));
@@ -173,6 +179,37 @@ fn value(json: &str) -> String {
         }
     }
     if json.len() > SHOWN { format!("{text}… {} bytes", json.len()) } else { text }
+}
+
+/// How many there are: `2`, or `2 of 5`.
+fn count(found: u32, of: Option<u32>) -> String {
+    of.map_or_else(|| found.to_string(), |of| format!("{found} of {of}"))
+}
+
+/// What was counted, in words.
+pub fn counted(tally: &Tally) -> Counted {
+    let ignored = tally.ignored.iter();
+    let ignored = ignored.map(|(name, why)| Ignored { name: name.clone(), reason: reason(why).into() });
+    Counted { counted: tally.counted, of: tally.of, ignored: ignored.collect() }
+}
+
+/// Why a child does not count, in a line of its own.
+fn reason(why: &Why) -> String {
+    /// A pattern may be as long as a page.
+    const LONGEST: usize = 200;
+    let mut words = match why {
+        Why::Name(pattern) => format!("its name does not match {pattern}"),
+        Why::Persistent => "not ephemeral".to_owned(),
+        Why::Ephemeral => "ephemeral".to_owned(),
+        Why::Unreadable(reason) => reason.to_string(),
+        Why::Data(of) => violation(of),
+        Why::Same(pointer, other) => format!("the same {pointer} as {other}"),
+    };
+    if words.len() > LONGEST {
+        words.truncate(words.floor_char_boundary(LONGEST));
+        words.push('…');
+    }
+    words
 }
 
 /// Data in words: printable, and bounded.

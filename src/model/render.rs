@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::children::Left;
+use super::children::{Ignored, Left};
 use super::message::{Item, Kind, Notification};
 use super::rfc3339::rfc3339;
 
@@ -117,11 +117,15 @@ fn letter(item: &Item) -> String {
     if let Some(until) = item.until {
         field(&mut text, "Until", &rfc3339(until));
     }
-    if let Some(children) = item.children {
-        field(&mut text, "Children", &children.to_string());
+    if let Some(children) = children(item) {
+        field(&mut text, "Children", &children);
     }
     if item.left.count > 0 {
         field(&mut text, "Left", &left(&item.left));
+    }
+    if let Some(counted) = item.counted.as_ref().filter(|counted| !counted.ignored.is_empty()) {
+        let lines = counted.ignored.iter().map(|Ignored { name, reason }| format!("{name}: {reason}"));
+        field(&mut text, "Ignored", &lines.collect::<Vec<_>>().join("\n"));
     }
     if let Some(description) = &item.description {
         field(&mut text, "Description", description);
@@ -130,6 +134,14 @@ fn letter(item: &Item) -> String {
         field(&mut text, "Note", note);
     }
     text
+}
+
+/// How many children there are: `5`, or `2 of 5`.
+fn children(item: &Item) -> Option<String> {
+    match &item.counted {
+        Some(counted) => Some(format!("{} of {}", counted.counted, counted.of)),
+        None => item.children.map(|children| children.to_string()),
+    }
 }
 
 /// One labelled line; the lines that follow in a long value are indented below it.
@@ -162,7 +174,7 @@ fn paragraph(text: &mut String, item: &Item) {
 fn facts(item: &Item) -> String {
     let mut facts = vec![format!("since {}", rfc3339(item.since))];
     facts.extend(item.until.map(|until| format!("until {}", rfc3339(until))));
-    facts.extend(item.children.map(|children| format!("children: {children}")));
+    facts.extend(children(item).map(|children| format!("children: {children}")));
     if item.left.count > 0 {
         facts.push(format!("left: {}", left(&item.left)));
     }
@@ -235,6 +247,7 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
+    use crate::model::children::Counted;
 
     fn item(path: &str, kind: Kind) -> Item {
         Item {
@@ -247,6 +260,7 @@ mod tests {
             until: (!kind.is_firing()).then(|| UNIX_EPOCH + Duration::from_secs(1_401_553_285)),
             children: Some(0),
             left: Left { names: vec!["a".into(), "b".into()], count: 5 },
+            counted: None,
             description: None,
             notes: Vec::new(),
         }
@@ -254,6 +268,20 @@ mod tests {
 
     fn notification(items: Vec<Item>) -> Notification {
         Notification { cluster: "c".into(), agent: "host-1".into(), items }
+    }
+
+    #[test]
+    fn those_that_do_not_count_are_named() {
+        let ignored = |name: &str, reason: &str| Ignored { name: name.into(), reason: reason.into() };
+        let ignored = [ignored("web-3", "not ephemeral"), ignored("x", "its name does not match ^web-")];
+        let counted = Counted { counted: 2, of: 4, ignored: ignored.into() };
+        let item = Item { counted: Some(Arc::new(counted)), ..item("/a", Kind::Firing) };
+        let text = body(&notification(vec![item.clone()]));
+        let lines = "Children:    2 of 4\nLeft:        a, b and 3 more\n\
+                     Ignored:     web-3: not ephemeral\n             x: its name does not match ^web-\n";
+        assert!(text.contains(lines), "{text}");
+        let text = body(&notification(vec![item.clone(), item]));
+        assert!(text.contains("; children: 2 of 4; left: a, b and 3 more; incident i1"), "{text}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::alert_key::AlertKey;
+use super::children::Counted;
 use super::lease::LeaseStage;
 use super::receiver::ReceiverId;
 use super::rule::glob_matches;
@@ -49,6 +50,8 @@ pub struct PathStatus {
 pub struct Particulars {
     /// The most children that its rule, if that has no name, has seen within its time, if it asks for that.
     pub most: Option<u32>,
+    /// What that rule counted of its children, if not each counts.
+    pub counted: Option<Arc<Counted>>,
     /// How bad it is: by those of its rules by which it is out of spec, or else how bad it would be.
     pub severity: Severity,
     /// How it stands by each of its rules, in the order of the configuration; empty if its rule has no name.
@@ -58,7 +61,8 @@ pub struct Particulars {
 impl PathStatus {
     /// What else there is to say of it.
     pub fn particulars(&self) -> &Particulars {
-        const NONE: &Particulars = &Particulars { most: None, severity: Severity::Error, rules: Vec::new() };
+        const NONE: &Particulars =
+            &Particulars { most: None, counted: None, severity: Severity::Error, rules: Vec::new() };
         self.particulars.as_deref().unwrap_or(NONE)
     }
 }
@@ -76,6 +80,8 @@ pub struct RuleStatus {
     pub since: SystemTime,
     /// The most children that it has seen within its time, if it asks for that.
     pub most: Option<u32>,
+    /// What it counted of the children, if not each counts.
+    pub counted: Option<Arc<Counted>>,
 }
 
 /// How a path stands.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::alert_key::AlertKey;
-use super::children::Left;
+use super::children::{Counted, Left};
 use super::judge::Course;
 use super::rule::{Rule, RuleSet};
 
@@ -35,6 +35,8 @@ pub enum State {
         message: Arc<str>,
         /// Which children left since the path was last in spec.
         left: Left,
+        /// What was counted of its children, if not each counts.
+        counted: Option<Arc<Counted>>,
     },
 }
 

@@ -33,6 +33,7 @@ fn item(path: &str, kind: Kind) -> Item {
         until: (!kind.is_firing()).then(|| UNIX_EPOCH + Duration::from_secs(1_401_553_285)),
         children: Some(0),
         left: Left { names: vec!["a".into(), "b".into()], count: 2 },
+        counted: None,
         description: Some("Call Ada".into()),
         notes: Vec::new(),
     }

@@ -3,14 +3,15 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender, select_biased, unbounded};
-use zookeeper::ZkError;
+use zookeeper::{Stat, ZkError};
 
 use super::client::{Answer, Client, describe, is_over};
 use super::watch_input::WatchInput;
 use crate::model::children::Children;
-use crate::model::reading::Reading;
+use crate::model::reading::{ChildZnode, Reading, Written};
 use crate::model::watches::{Call, Reader, Reply, Request, Step, Wants};
 
 /// Calls under way at once. One thread arms 5,000 paths a second, 16 arm 16,000; more do not help.
@@ -90,16 +91,64 @@ fn read(client: &Client, path: &str, wants: Wants) -> Answer<Option<Reading>> {
 }
 
 fn make(client: &Client, path: &str, call: Call) -> Answer<Reply> {
+    let child = matches!(call, Call::ChildStat(_) | Call::ChildData(_));
     let answer = match call {
         Call::Children => client.children(path, true).map(|names| Reply::Children(Children::new(names))),
         Call::Data => client.data(path, true).map(|(data, _)| Reply::Data(data.into_boxed_slice())),
         Call::Exists => client.exists(path, true).map(|stat| stat.map_or(Reply::Missing, |_| Reply::Yes)),
         Call::Unwatch => client.unwatch(path).map(|()| Reply::Yes),
+        Call::ChildStat(name) => client
+            .exists(&below(path, &name), false)
+            .map(|stat| stat.map_or(Reply::Missing, |stat| Reply::Child(znode(&stat, None)))),
+        Call::ChildData(name) => client
+            .data(&below(path, &name), true)
+            .map(|(data, stat)| Reply::Child(znode(&stat, Some(data.into_boxed_slice())))),
     };
+    let what = if child { "it" } else { "this path" };
     match answer {
         Err(ZkError::NoNode) => Ok(Reply::Missing),
-        Err(ZkError::NoAuth) => Ok(Reply::Refused("not authorised to read this path".into())),
+        Err(ZkError::NoAuth) => Ok(Reply::Refused(format!("not authorised to read {what}").into())),
         Err(e) if !is_over(e) => Ok(Reply::Refused(format!("cannot be read: {}", describe(e)).into())),
         other => other,
+    }
+}
+
+fn below(path: &str, name: &str) -> String {
+    format!("{}/{name}", path.trim_end_matches('/'))
+}
+
+fn znode(stat: &Stat, data: Option<Box<[u8]>>) -> ChildZnode {
+    let at = SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(stat.mtime).unwrap_or_default());
+    ChildZnode {
+        ephemeral: is_ephemeral(stat.ephemeral_owner),
+        written: data.map(|data| Written { at, data }),
+    }
+}
+
+/// Whether the owner of a znode is a session. Servers since 3.5 also mark containers and znodes that expire there.
+fn is_ephemeral(owner: i64) -> bool {
+    const CONTAINER: i64 = i64::MIN;
+    const EXPIRES: u8 = 0xFF;
+    owner != 0 && owner != CONTAINER && owner.to_be_bytes()[0] != EXPIRES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_session_makes_a_znode_ephemeral() {
+        let check =
+            |owner: u64, expected| assert_eq!(is_ephemeral(owner.cast_signed()), expected, "{owner:#x}");
+        check(0, false);
+        check(0x0100_0000_0000_0001, true);
+        check(0xFE00_0000_0000_0001, true);
+        check(0x8000_0000_0000_0000, false);
+        check(0xFF00_0000_0000_EA60, false);
+    }
+
+    #[test]
+    fn the_root_has_children_too() {
+        assert_eq!([below("/", "a"), below("/a", "b")], ["/a", "/a/b"]);
     }
 }

@@ -18,10 +18,11 @@ const MINUTES: Duration = Duration::from_secs(300);
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let all: [(&str, fn()); 6] = [
+    let all: [(&str, fn()); 7] = [
         ("arming", arming),
         ("latency", latency),
         ("memory", memory),
+        ("children", children),
         ("idle", idle),
         ("storm", storm),
         ("http", http::http),
@@ -137,6 +138,53 @@ fn memory() {
         let ready = daemon.rss_kb();
         daemon.get("/status");
         println!("{count} paths: {} MB, after a /status {} MB", ready / 1024, daemon.rss_kb() / 1024);
+    }
+}
+
+/// A thousand paths of which all twenty children are read: until all is, one change of one child, and what that takes.
+fn children() {
+    const PATHS: usize = 1_000;
+    const EACH: usize = 20;
+    const ROUNDS: usize = 200;
+    let paths: Vec<String> = (0..PATHS).map(|n| format!("/bench/path-{n:04}")).collect();
+    let server = ZooKeeper::with(&[], &["-Xmx1g"]);
+    let mut client = server.client();
+    client.create("/bench", "");
+    client.create_many(&paths);
+    for child in 0..EACH {
+        client.create_many(&paths.iter().map(|path| format!("{path}/c{child}")).collect::<Vec<_>>());
+    }
+    let sink = SmtpSink::start();
+    let spec = format!("{{min: {EACH}, where: {{ephemeral: false, data: {{equals: ''}}}}}}");
+    let mut yaml = "group_wait: 0\n".to_owned();
+    for (number, path) in paths.iter().enumerate() {
+        let alerter = if number == 0 { ", alerter: {email: you@home.com}" } else { "" };
+        writeln!(yaml, "{path}: {{children: {spec}{alerter}}}").unwrap();
+    }
+    let start = Instant::now();
+    let daemon = Daemon::with(&server.address(), &yaml).smtp(sink.port()).start();
+    until_ready(&daemon);
+    println!("{PATHS} paths of {EACH} children: read in {:.2?}", start.elapsed());
+    println!("{} MB, after a /status {} MB", daemon.rss_kb() / 1024, {
+        daemon.get("/status?detail=1");
+        daemon.rss_kb() / 1024
+    });
+    daemon.wait_until_it_leads();
+    let mut told = Vec::new();
+    for round in 0..ROUNDS {
+        common::throughout(floor::APART, "at rest", || true);
+        let start = Instant::now();
+        client.set(&format!("{}/c7", paths[0]), if round % 2 == 0 { "off" } else { "" });
+        told.push(told_at(&sink, round + 1) - start);
+    }
+    for (name, share) in [("p50", 50), ("p99", 99)] {
+        println!("{name} from a child's change to the mail: {:.2?}", percentile(&mut told, share));
+    }
+    // From the event to the reading of all its children, which is what is theirs of that.
+    for line in
+        daemon.get("/metrics").body.lines().filter(|line| line.starts_with("zk_monitor_watch_latency"))
+    {
+        println!("{line}");
     }
 }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::model::judge::{Bounds, By, DataSpec, DropSpec, Include, Specs, Verdict};
+use crate::model::judge::{Bounds, By, DataSpec, DropSpec, Found, Include, Specs, Verdict};
 use crate::model::message;
-use crate::model::reading::Reading;
+use crate::model::reading::{EachRead, Reading};
 use crate::model::receiver::{
     Alertmanager, Email, HipChat, PagerDuty, Receiver, ReceiverId, Secret, Settings, Slack, SmtpTls, Webhook,
 };
@@ -201,11 +201,38 @@ fn specs_are_read() {
 }
 
 #[test]
+fn what_is_counted_is_read() {
+    let counting = |spec: &str| {
+        rule(&good(&format!("/a: {{children: {{min: 1, {spec}}}}}")), "/a").terms.specs.counting.clone()
+    };
+    let all = counting("where: {name: '^web-', ephemeral: true, data: {json: /up, equals: true}}");
+    let name = all.only.name.as_ref().expect("an expression");
+    assert_eq!([&b"web-1"[..], b"a-web-1"].map(|name_| (name.run)(name_)), [true, false]);
+    assert!(all.only.ephemeral == Some(true) && matches!(all.only.data, Some(DataSpec::Json(_))));
+    assert!(all.distinct.is_none());
+    let distinct = counting("distinct: {json: /host}").distinct.expect("a pointer");
+    let value = |data: &[u8]| match (distinct.run)(data) {
+        Found::Value { json, .. } => json.into_string(),
+        other @ (Found::NoJson | Found::Nothing) => format!("{other:?}"),
+    };
+    let values = [&br#"{"host": 1}"#[..], br#"{"host": "1"}"#, b"[]", b"x"].map(value);
+    assert_eq!(values, ["1", "\"1\"", "Nothing", "NoJson"]);
+    // What was written alike is the same, and what was not is another configuration.
+    assert_eq!(counting("where: {name: '^a'}"), counting("where: {name: '^a'}"));
+    assert_ne!(counting("where: {name: '^a'}"), counting("where: {name: '^b'}"));
+    let digests =
+        ["", ", where: {name: a}", ", where: {name: b}", ", distinct: {json: /a}", ", distinct: {json: /b}"]
+            .map(|spec| good(&format!("/a: {{children: {{min: 1{spec}}}}}")).digest);
+    let different: std::collections::BTreeSet<_> = digests.iter().collect();
+    assert_eq!(different.len(), digests.len());
+}
+
+#[test]
 fn values_within_json_are_found_as_the_pointer_says() {
     let check = |spec: &str, data: &[u8], expected: &str| {
         let config = good(&format!("/a: {{data: {{{spec}}}}}"));
-        let reading = Reading::Present { children: None, data: Some(data.into()) };
-        let words = match rule(&config, "/a").terms.specs.judge(&reading) {
+        let reading = Reading::Present { children: None, each: EachRead::Unasked, data: Some(data.into()) };
+        let words = match rule(&config, "/a").terms.specs.judge(&reading).verdict {
             Verdict::Ok => "ok".to_owned(),
             Verdict::Violated(violations) => message::violations(&violations),
             Verdict::Unreadable(reason) => reason.to_string(),

@@ -13,7 +13,7 @@ use super::shared::Shared;
 use super::unreported::Episode;
 use crate::model::alert::{Alert, Change, Phase};
 use crate::model::alert_key::AlertKey;
-use crate::model::children::Left;
+use crate::model::children::{Counted, Left};
 use crate::model::judge::Course;
 use crate::model::ledger::{Entry, Mark, Written};
 use crate::model::message::{Item, Kind};
@@ -39,6 +39,7 @@ pub(super) struct Tracked {
     /// The violation in words, as it is now or was last.
     message: Arc<str>,
     left: Left,
+    counted: Option<Arc<Counted>>,
     children: Option<u32>,
     /// How their number has gone.
     course: Option<Course>,
@@ -66,6 +67,7 @@ impl Tracked {
             alert: Alert::default(),
             message: "".into(),
             left: Left::default(),
+            counted: None,
             children: None,
             course: None,
             ledger_revision: None,
@@ -100,11 +102,11 @@ impl Tracked {
         (self.children, self.course) = (seen.children, seen.course);
         self.note_course();
         let change = match seen.state {
-            State::Error { message, left } => {
+            State::Error { message, left, counted } => {
                 if self.alert.is_inactive() {
                     self.ledger_revision = shared.unreported.ledger_revision();
                 }
-                (self.message, self.left) = (message, left);
+                (self.message, self.left, self.counted) = (message, left, counted);
                 self.alert.violated(&self.rule, now)
             }
             State::Ok => self.alert.complied(self.open_since(shared), &self.rule, now),
@@ -392,6 +394,7 @@ impl Tracked {
             until: until.filter(|_| !kind.is_firing()),
             children: self.children,
             left: self.left.clone(),
+            counted: self.counted.clone().filter(|_| kind.is_firing()),
             description: self.rule.terms.description.clone(),
             notes: incident.notes(receiver, delivery),
         })

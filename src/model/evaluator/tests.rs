@@ -4,7 +4,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::*;
 use crate::model::alert_key::AlertKey;
-use crate::model::judge::{Base, Bounds, By, Specs};
+use crate::model::children::Ignored;
+use crate::model::judge::{Base, Bounds, By, Compiled, Counting, Specs, Where};
+use crate::model::reading::{ChildReading, ChildZnode, EachRead};
 use crate::model::receiver::ReceiverId;
 use crate::model::rule::Terms;
 
@@ -22,7 +24,7 @@ fn at_least(path: &str, min: u32) -> Rule {
 
 fn present(names: &[&str]) -> Reading {
     let names = names.iter().map(|name| (*name).to_owned()).collect();
-    Reading::Present { children: Some(Children::new(names)), data: None }
+    Reading::Present { children: Some(Children::new(names)), each: EachRead::Unasked, data: None }
 }
 
 struct Story {
@@ -77,7 +79,9 @@ fn words(judged: &EvaluatorOutput) -> String {
         EvaluatorOutput::Rules(_) => "rules".to_owned(),
         EvaluatorOutput::Transition(transition) => match &transition.state {
             State::Ok => format!("{} ok", transition.key),
-            State::Error { message, left } => format!("{} {message} left {:?}", transition.key, left.names),
+            State::Error { message, left, .. } => {
+                format!("{} {message} left {:?}", transition.key, left.names)
+            }
         },
         EvaluatorOutput::Forgotten(path, _) => format!("{path} forgotten"),
         EvaluatorOutput::Stale => "stale".to_owned(),
@@ -204,6 +208,7 @@ fn may_fall(path: &str, min: Option<u32>) -> Rule {
 
 fn so_many(count: usize) -> Reading {
     Reading::Present {
+        each: EachRead::Unasked,
         children: Some(Children::new((0..count).map(|n| n.to_string()).collect())),
         data: None,
     }
@@ -684,4 +689,53 @@ fn a_path_is_in_its_state_since_it_was_found_in_it() {
 fn since(story: &Story) -> Vec<(String, SystemTime)> {
     let paths = story.evaluator.snapshot().paths;
     paths.iter().map(|status| (status.path.to_string(), status.since)).collect()
+}
+
+#[test]
+fn what_was_counted_is_shown() {
+    let only = Where { ephemeral: Some(true), ..Where::default() };
+    let specs = Specs {
+        children: Some(Bounds::Range { min: Some(2), max: None }),
+        counting: Counting { only, distinct: None },
+        ..Specs::default()
+    };
+    let mut story = Story::of(vec![rule("/a", specs)]);
+    story.tell(Observation::Up);
+    let child = |name: &str, ephemeral| ChildReading {
+        name: name.into(),
+        znode: Ok(ChildZnode { ephemeral, written: None }),
+    };
+    let read = |owned| Reading::Present {
+        children: Some(Children::new(vec!["x".to_owned(), "y".to_owned()])),
+        each: EachRead::Read([child("x", true), child("y", owned)].into()),
+        data: None,
+    };
+    story.read("/a", read(true));
+    let counted =
+        |story: &Story| story.evaluator.snapshot().paths[0].particulars().counted.as_deref().cloned();
+    let all = Counted { counted: 2, of: 2, ignored: Box::default() };
+    assert_eq!((story.shown("/a"), counted(&story)), ("ok".to_owned(), Some(all)));
+    story.read("/a", read(false));
+    let ignored = Ignored { name: "y".into(), reason: "not ephemeral".into() };
+    let one = Counted { counted: 1, of: 2, ignored: [ignored].into() };
+    assert_eq!(counted(&story), Some(one));
+    assert_eq!(story.shown("/a"), "error: Found children (1 of 2) less than minimum (2)");
+}
+
+#[test]
+fn a_fall_is_one_of_those_that_count() {
+    let only = Where {
+        name: Some(Compiled { source: "^w".into(), run: Arc::new(|name| name[0] == b'w') }),
+        ..Where::default()
+    };
+    let specs = Specs {
+        drop: Some(DropSpec { by: By::Count(1), within: HOUR }),
+        counting: Counting { only, distinct: None },
+        ..Specs::default()
+    };
+    let mut story = Story::of(vec![rule("/a", specs)]);
+    story.tell(Observation::Up);
+    assert_eq!(story.read("/a", present(&["w1", "w2", "w3", "x"])), ["/a ok"]);
+    story.read("/a", present(&["w1", "x", "y", "z"]));
+    assert_eq!(story.shown("/a"), "error: Found children (1) more than 1 below 3, the most within 1h");
 }

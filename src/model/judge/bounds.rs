@@ -17,13 +17,16 @@ pub enum Bounds {
 }
 
 impl Bounds {
-    pub(super) fn judge(self, found: u32, missing: bool) -> Option<Violation> {
+    /// `of` is how many there are, if not all were counted.
+    pub(super) fn judge(self, found: u32, of: Option<u32>, missing: bool) -> Option<Violation> {
         match self {
             Self::Range { min: Some(min), .. } if found < min => {
-                Some(Violation::TooFew { found, min, missing })
+                Some(Violation::TooFew { found, of, min, missing })
             }
-            Self::Range { max: Some(max), .. } if found > max => Some(Violation::TooMany { found, max }),
-            Self::Equals(equals) if found != equals => Some(Violation::NotEqual { found, equals, missing }),
+            Self::Range { max: Some(max), .. } if found > max => Some(Violation::TooMany { found, of, max }),
+            Self::Equals(equals) if found != equals => {
+                Some(Violation::NotEqual { found, of, equals, missing })
+            }
             Self::Range { .. } | Self::Equals(_) => None,
         }
     }

@@ -1,24 +1,30 @@
 //! Specs: what must hold of one path, and the judgement of its readings. One file is one kind of spec.
 
 mod bounds;
+mod children;
+mod compiled;
 mod data;
 mod drop;
 mod include;
 mod json;
 mod matcher;
+mod needs;
 mod violation;
 
 use std::sync::Arc;
 
 pub use self::bounds::Bounds;
+pub use self::children::{Counting, Tally, Where, Why};
+pub use self::compiled::Compiled;
 pub use self::data::DataSpec;
 pub use self::drop::{Base, By, Course, DropSpec, History};
 pub use self::include::Include;
 pub use self::json::{Find, Found, JsonSpec, Wanted};
 pub use self::matcher::Matcher;
+pub use self::needs::{EachChild, Needs};
 pub use self::violation::Violation;
 use super::children::Children;
-use super::reading::Reading;
+use super::reading::{EachRead, Reading};
 
 /// What must hold of one path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -30,27 +36,21 @@ pub struct Specs {
     /// How far the number of children may be below the most that was seen lately. That is not in a reading: see
     /// [`History`].
     pub drop: Option<DropSpec>,
+    /// Which of them are counted.
+    pub counting: Counting,
     /// Whether the path has to exist.
     pub exists: Option<bool>,
     /// What the data has to be.
     pub data: Option<DataSpec>,
 }
 
-/// What has to be read of a znode to judge a rule.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Needs {
-    /// The list of children.
-    pub children: bool,
-    /// The data.
-    pub data: bool,
-}
-
-impl Needs {
-    /// What serves both.
-    #[must_use]
-    pub fn with(self, other: Self) -> Self {
-        Self { children: self.children || other.children, data: self.data || other.data }
-    }
+/// The judgement of one reading, and how it came about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assessment {
+    /// The judgement.
+    pub verdict: Verdict,
+    /// What was counted, if not each child is.
+    pub tally: Option<Tally>,
 }
 
 /// The judgement of one reading. Nothing is said of a path that cannot be read.
@@ -78,27 +78,52 @@ impl Specs {
     pub fn needs(&self) -> Needs {
         let asked = self.children.is_some() || self.include.is_some() || self.drop.is_some();
         let children = asked || self.is_empty();
-        Needs { children, data: self.data.is_some() }
+        Needs { children, each_child: self.counting.each_child(), data: self.data.is_some() }
     }
 
     /// Judges one reading, by all that a reading alone can tell.
-    pub fn judge(&self, reading: &Reading) -> Verdict {
-        let (missing, children, data) = match reading {
-            Reading::Unreadable(reason) => return Verdict::Unreadable(Arc::clone(reason)),
-            Reading::Missing => (true, None, None),
-            Reading::Present { children, data } => (false, children.as_ref(), data.as_deref()),
-        };
-        let count = children.map_or(0, Children::count);
+    pub fn judge(&self, reading: &Reading) -> Assessment {
+        let unreadable = |reason| Assessment { verdict: Verdict::Unreadable(reason), tally: None };
+        match reading {
+            Reading::Unreadable(reason) => unreadable(Arc::clone(reason)),
+            Reading::Missing => self.judge_parts(None, None, None),
+            Reading::Present { each: EachRead::TooMany, .. }
+                if self.counting.each_child() != EachChild::Nothing =>
+            {
+                unreadable("too many children to read".into())
+            }
+            Reading::Present { children, each, data } => {
+                let none = Children::default();
+                let children = children.as_ref().unwrap_or(&none);
+                let tally = (!self.counting.is_plain()).then(|| self.counting.tally(children, each));
+                self.judge_parts(Some(children), tally, data.as_deref())
+            }
+        }
+    }
+
+    /// Judges what is there: `children` is `None` if nothing is.
+    fn judge_parts(
+        &self,
+        children: Option<&Children>,
+        tally: Option<Tally>,
+        data: Option<&[u8]>,
+    ) -> Assessment {
+        let missing = children.is_none();
         let mut violations = Vec::new();
         match self.exists {
             Some(true) if missing => violations.push(Violation::Missing),
             Some(false) if !missing => violations.push(Violation::Exists),
             Some(_) | None => {}
         }
-        violations.extend(self.children.and_then(|bounds| bounds.judge(count, missing)));
+        let (found, of) = match &tally {
+            Some(tally) => (tally.counted, Some(tally.of)),
+            None => (children.map_or(0, Children::count), None),
+        };
+        violations.extend(self.children.and_then(|bounds| bounds.judge(found, of, missing)));
         violations.extend(self.include.as_ref().and_then(|include| include.judge(children)));
         violations.extend(self.data.as_ref().and_then(|spec| spec.judge(data)));
-        if violations.is_empty() { Verdict::Ok } else { Verdict::Violated(violations) }
+        let verdict = if violations.is_empty() { Verdict::Ok } else { Verdict::Violated(violations) };
+        Assessment { verdict, tally }
     }
 }
 

@@ -1,8 +1,11 @@
 //! Tables of readings and verdicts.
 
+use std::time::SystemTime;
+
 use super::*;
-use crate::model::children::Children;
+use crate::model::children::Ignored;
 use crate::model::message;
+use crate::model::reading::{ChildReading, ChildZnode, Written};
 
 fn specs(children: Option<Bounds>, exists: Option<bool>, data: Option<DataSpec>) -> Specs {
     Specs { children, exists, data, ..Specs::default() }
@@ -14,7 +17,11 @@ fn range(min: Option<u32>, max: Option<u32>) -> Specs {
 
 fn present(count: usize, data: &[u8]) -> Reading {
     let names = (0..count).map(|n| n.to_string()).collect();
-    Reading::Present { children: Some(Children::new(names)), data: Some(data.into()) }
+    Reading::Present {
+        children: Some(Children::new(names)),
+        each: EachRead::Unasked,
+        data: Some(data.into()),
+    }
 }
 
 #[test]
@@ -67,7 +74,7 @@ fn specs_judge_readings() {
 }
 
 fn verdict(specs: &Specs, reading: &Reading) -> String {
-    match specs.judge(reading) {
+    match specs.judge(reading).verdict {
         Verdict::Ok => "ok".to_owned(),
         Verdict::Violated(violations) => message::violations(&violations),
         Verdict::Unreadable(reason) => format!("unreadable: {reason}"),
@@ -81,7 +88,10 @@ fn children_that_have_to_be_there_are_named() {
         let specs = Specs { include, ..Specs::default() };
         assert!(specs.needs().children && !specs.is_empty());
         let children = Some(Children::new(there.iter().map(|name| (*name).to_owned()).collect()));
-        assert_eq!(verdict(&specs, &Reading::Present { children, data: None }), expected);
+        assert_eq!(
+            verdict(&specs, &Reading::Present { children, each: EachRead::Unasked, data: None }),
+            expected
+        );
     };
     check(&["web-1", "web-2"], &["web-2", "web-1", "web-3"], "ok");
     check(&["web-1", "web-2"], &["web-1", "web-20", "a"], "Missing children: web-2");
@@ -106,7 +116,7 @@ fn children_that_have_to_be_there_are_named() {
 /// Data is `value`, or `text:value`; the test's own idea of JSON.
 fn find(data: &[u8]) -> Found {
     match str::from_utf8(data) {
-        Err(_) => Found::NoJson,
+        Err(_) | Ok("\u{1}") => Found::NoJson,
         Ok("") => Found::Nothing,
         Ok(json) => Found::Value { json: json.into(), text: json.trim_matches('"').into() },
     }
@@ -118,8 +128,11 @@ fn values_within_data_are_judged() {
         let spec = JsonSpec { pointer: pointer.into(), find: Arc::new(find), wanted };
         let specs = Specs { data: Some(DataSpec::Json(spec)), ..Specs::default() };
         assert!(specs.needs().data);
-        let reading = data
-            .map_or(Reading::Missing, |data| Reading::Present { children: None, data: Some(data.into()) });
+        let reading = data.map_or(Reading::Missing, |data| Reading::Present {
+            children: None,
+            each: EachRead::Unasked,
+            data: Some(data.into()),
+        });
         assert_eq!(verdict(&specs, &reading), expected);
     };
     let up = || Wanted::Equals("\"UP\"".into());
@@ -157,4 +170,117 @@ fn specs_that_were_written_alike_are_the_same() {
         assert_ne!(DataSpec::Json(spec("/a", equals("1"))), DataSpec::Json(other));
     }
     assert_ne!(DataSpec::Json(spec("/a", equals("1"))), DataSpec::Equals("1".into()));
+}
+
+/// A child as the tables below write it: `web-1 e {"host":"a"}` is ephemeral, `p` is not, and `!` could not be read.
+fn child(line: &str) -> ChildReading {
+    let (name, rest) = line.split_once(' ').unwrap();
+    let (kind, data) = rest.split_once(' ').unwrap_or((rest, ""));
+    let written = Some(Written { at: SystemTime::UNIX_EPOCH, data: data.as_bytes().into() });
+    let znode = match kind {
+        "!" => Err("not authorised to read it".into()),
+        kind => Ok(ChildZnode { ephemeral: kind == "e", written }),
+    };
+    ChildReading { name: name.into(), znode }
+}
+
+fn read(lines: &[&str]) -> Reading {
+    let each: Box<[ChildReading]> = lines.iter().map(|line| child(line)).collect();
+    let names = each.iter().map(|child| child.name.to_string()).collect();
+    Reading::Present { children: Some(Children::new(names)), each: EachRead::Read(each), data: None }
+}
+
+fn named(prefix: &'static str) -> Option<Compiled<Matcher>> {
+    let run: Matcher = Arc::new(move |name| name.starts_with(prefix.as_bytes()));
+    Some(Compiled { source: format!("^{prefix}").into(), run })
+}
+
+fn distinct() -> Option<Compiled<Find>> {
+    Some(Compiled { source: "/host".into(), run: Arc::new(find) })
+}
+
+/// The words, and below them who was ignored and why.
+fn told(counting: &Counting, bounds: Bounds, reading: &Reading) -> String {
+    let specs = Specs { children: Some(bounds), counting: counting.clone(), ..Specs::default() };
+    let (mut words, tally) = (verdict(&specs, reading), specs.judge(reading).tally);
+    for Ignored { name, reason } in tally.iter().flat_map(|tally| message::counted(tally).ignored) {
+        words += &format!(" / {name}: {reason}");
+    }
+    words
+}
+
+#[test]
+fn only_those_count_of_which_all_holds() {
+    let check = |only: Where, lines: &[&str], expected: &str| {
+        let counting = Counting { only, distinct: None };
+        assert_eq!(told(&counting, Bounds::Range { min: Some(2), max: Some(2) }, &read(lines)), expected);
+    };
+    let all = Where::default;
+    let web = Where { name: named("web-"), ..all() };
+    check(all(), &["a p", "b e"], "ok");
+    check(web.clone(), &["web-1 p", "web-2 e", "x e"], "ok / x: its name does not match ^web-");
+    check(
+        web.clone(),
+        &["web-1 p", "x e"],
+        "Found children (1 of 2) less than minimum (2) / x: its name does not match ^web-",
+    );
+    check(web, &["web-1 p", "web-2 !", "web-3 p"], "Found children (3 of 3) more than maximum (2)");
+    let (ephemeral, persistent) = (Some(true), Some(false));
+    let few = "Found children (1 of 2) less than minimum (2)";
+    check(Where { ephemeral, ..all() }, &["a p", "b e"], &format!("{few} / a: not ephemeral"));
+    check(Where { ephemeral: persistent, ..all() }, &["a p", "b e"], &format!("{few} / b: ephemeral"));
+    check(Where { ephemeral, ..all() }, &["a !", "b e"], &format!("{few} / a: not authorised to read it"));
+    let on = Where { data: Some(DataSpec::Equals("on".into())), ..all() };
+    check(on.clone(), &["a p on", "b e on"], "ok");
+    check(on, &["a p on", "b e off"], &format!("{few} / b: Found data (off) not equal to (on)"));
+    let both = Where { name: named("b"), ephemeral, ..all() };
+    check(both, &["a e", "b p", "b2 e", "b3 e"], "ok / b: not ephemeral / a: its name does not match ^b");
+}
+
+#[test]
+fn equal_values_count_once() {
+    let check = |lines: &[&str], expected: &str| {
+        let counting =
+            Counting { only: Where { name: named("w"), ..Where::default() }, distinct: distinct() };
+        assert_eq!(told(&counting, Bounds::Equals(2), &read(lines)), expected);
+    };
+    check(&["w1 e 1", "w2 e \"1\""], "ok");
+    check(
+        &["w1 e a", "w2 e a", "x p b"],
+        "Found children (1 of 3) not equal to (2) / w2: the same /host as w1 / x: its name does not match ^w",
+    );
+    check(
+        &["w1 e a", "w2 e", "w3 e \u{1}"],
+        "Found children (1 of 3) not equal to (2) / w2: Found no data at /host / w3: Found data that is not JSON",
+    );
+    check(&[], "Found children (0 of 0) not equal to (2)");
+}
+
+#[test]
+fn what_cannot_be_counted_is_said() {
+    let counting = Counting { only: Where { ephemeral: Some(true), ..Where::default() }, distinct: None };
+    let check = |reading: Reading, expected: &str| {
+        let bounds = Bounds::Range { min: Some(1), max: None };
+        assert_eq!(told(&counting, bounds, &reading), expected);
+    };
+    check(Reading::Missing, "Found children (0) less than minimum (1): path does not exist");
+    let many = Reading::Present { children: None, each: EachRead::TooMany, data: None };
+    check(many, "unreadable: too many children to read");
+    let lines: Vec<String> = (0..30).map(|number| format!("c{number:02} p")).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let names = told(&counting, Bounds::Equals(1), &read(&lines)).matches(": not ephemeral").count();
+    assert_eq!(names, Tally::NAMES);
+}
+
+#[test]
+fn children_are_read_only_for_what_asks_for_it() {
+    let check = |only: Where, distinct, expected: EachChild| {
+        let specs = Specs { counting: Counting { only, distinct }, ..Specs::default() };
+        assert_eq!(specs.needs().each_child, expected);
+    };
+    let data = Some(DataSpec::Equals("on".into()));
+    check(Where { name: named("w"), ..Where::default() }, None, EachChild::Nothing);
+    check(Where { ephemeral: Some(false), ..Where::default() }, None, EachChild::Stat);
+    check(Where { data, ..Where::default() }, None, EachChild::Data);
+    check(Where::default(), distinct(), EachChild::Data);
 }

@@ -9,8 +9,10 @@ use super::drop::DropSpec;
 pub enum Violation {
     /// Fewer children than the minimum.
     TooFew {
-        /// How many there are.
+        /// How many there are that count.
         found: u32,
+        /// Of how many, if not each counts.
+        of: Option<u32>,
         /// How many there must be.
         min: u32,
         /// Whether the path itself is missing.
@@ -18,15 +20,19 @@ pub enum Violation {
     },
     /// More children than the maximum.
     TooMany {
-        /// How many there are.
+        /// How many there are that count.
         found: u32,
+        /// Of how many, if not each counts.
+        of: Option<u32>,
         /// How many there may be.
         max: u32,
     },
     /// Another number of children than the one wanted.
     NotEqual {
-        /// How many there are.
+        /// How many there are that count.
         found: u32,
+        /// Of how many, if not each counts.
+        of: Option<u32>,
         /// How many there must be.
         equals: u32,
         /// Whether the path itself is missing.

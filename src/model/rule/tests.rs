@@ -68,7 +68,7 @@ fn rules_of_one_path_need_what_each_needs_and_are_compared_as_a_whole() {
     let data = || Specs { data: Some(DataSpec::Equals("on".into())), ..Specs::default() };
     let of = |rules: Vec<Rule>| RuleSet::new(rules).for_path("/a").expect("rules").clone();
     let both = of(vec![rule("few", at_least(1)), rule("off", data())]);
-    assert_eq!(both.needs(), Needs { children: true, data: true });
+    assert_eq!(both.needs(), Needs { children: true, data: true, ..Needs::default() });
     assert!(both.judge_like(&of(vec![rule("few", at_least(1)), rule("off", data())])));
     assert!(!both.judge_like(&of(vec![rule("few", at_least(1))])));
     assert!(!both.judge_like(&of(vec![rule("few", at_least(2)), rule("off", data())])));

@@ -17,7 +17,7 @@
 //!
 //! | input | unread, armed | reading | to be read again |
 //! |---|---|---|---|
-//! | an event, or a listing that brought it | reading | to be read again | – |
+//! | an event of it or of a child that is read with it, or a listing that brought it | reading | to be read again | – |
 //! | an answer that says all that is wanted | – | armed | reading |
 //! | an answer that does not, or none because it came and went | – | reading | reading |
 //! | its verification is due | reading | – | – |
@@ -283,6 +283,10 @@ impl Watches {
         // Behind the fence if it is the fence's own znode, whose event tells nothing new of it.
         let seq = self.debts.next();
         self.ask(path, seq, Some(at));
+        if let Some(above) = self.table.reads(path) {
+            self.verification.explain(&above);
+            self.ask(&above, seq, Some(at));
+        }
     }
 
     /// Has a znode read, now or after the reading that is under way, for the input of that number.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::debts::{Debt, Debts};
 use super::globs::Site;
 use crate::model::children::Children;
-use crate::model::judge::Needs;
+use crate::model::judge::{EachChild, Needs};
 use crate::model::reading::Reading;
 
 /// A second, counted from the start; the first is 1.
@@ -19,6 +19,8 @@ pub(super) type Second = NonZeroU32;
 pub struct Wants {
     /// The children, and a watch on them.
     pub children: bool,
+    /// What to read of each of them.
+    pub each_child: EachChild,
     /// The data, and a watch on it.
     pub data: bool,
     /// What to do about its creation, if it is missing.
@@ -48,7 +50,8 @@ impl Wants {
             (Creation::Ignore | Creation::Unwatch, other) => other != Creation::Watch,
             (Creation::Dismiss, other) => other == Creation::Dismiss,
         };
-        (self.children || !other.children) && (self.data || !other.data) && creation
+        let parts = (self.children || !other.children) && (self.data || !other.data);
+        parts && self.each_child >= other.each_child && creation
     }
 }
 
@@ -151,14 +154,15 @@ pub(super) struct Noted {
 impl Node {
     /// What is wanted of it. Of an orphan it matters whether a listing would tell if it came back.
     pub(super) fn wants(&self, listing_tells: bool) -> Wants {
-        let Needs { children, data } = self.needs.unwrap_or_default();
+        let Needs { children, each_child, data } = self.needs.unwrap_or_default();
         let creation = match (self.is_orphan() && listing_tells, self.is_awaited, self.seen) {
             (false, _, _) => Creation::Watch,
             (true, true, Seen::Missing) => Creation::Dismiss,
             (true, true, _) => Creation::Unwatch,
             (true, false, _) => Creation::Ignore,
         };
-        Wants { children: children || self.unfolds.is_some(), data, creation }
+        let children = children || each_child != EachChild::Nothing || self.unfolds.is_some();
+        Wants { children, each_child, data, creation }
     }
 
     /// Whether its last reading says all that is wanted of it.
@@ -179,7 +183,7 @@ impl Node {
         reading.hash(&mut hasher);
         let digest = hasher.finish();
         let changed = self.seen == Seen::Nothing || digest != self.digest;
-        let same = (self.covered.children, self.covered.data) == (wants.children, wants.data);
+        let same = Wants { creation: wants.creation, ..self.covered } == wants;
         let moved = changed && same && matches!(self.seen, Seen::Missing | Seen::Present);
         (self.digest, self.covered, self.read_at) = (digest, wants, Some(second));
         self.seen = match reading {

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::node::{Creation, Wants};
 use crate::model::children::Children;
-use crate::model::reading::Reading;
+use crate::model::judge::EachChild;
+use crate::model::reading::{ChildReading, ChildZnode, EachRead, Reading};
 
 /// How often a znode that comes and goes between two calls is tried before others get their turn.
 const TRIES: u32 = 3;
 
 /// One call to ZooKeeper.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// The names of the children, leaving a watch on them.
     Children,
@@ -20,6 +21,10 @@ pub enum Call {
     Exists,
     /// Take back the watch for the creation.
     Unwatch,
+    /// Whether the child of this name exists, and what it is; no watch is left.
+    ChildStat(Box<str>),
+    /// The data of the child of this name, and what it is, leaving a watch on the data.
+    ChildData(Box<str>),
 }
 
 /// What a call was answered.
@@ -29,6 +34,8 @@ pub enum Reply {
     Children(Children),
     /// The data.
     Data(Box<[u8]>),
+    /// What a child is.
+    Child(ChildZnode),
     /// It exists, or what was asked for is done.
     Yes,
     /// There is no such znode.
@@ -53,6 +60,7 @@ pub struct Reader {
     wants: Wants,
     tries: u32,
     children: Option<Children>,
+    each: Each,
     data: Option<Box<[u8]>>,
     /// Whether the znode is known to be missing by a call that left no watch for its creation.
     missing: bool,
@@ -62,7 +70,7 @@ impl Reader {
     /// A reading for what is wanted.
     pub fn new(wants: Wants) -> Self {
         let missing = wants.creation == Creation::Dismiss;
-        Self { wants, tries: TRIES, children: None, data: None, missing }
+        Self { wants, tries: TRIES, children: None, each: Each::default(), data: None, missing }
     }
 
     /// The call to make now.
@@ -70,10 +78,14 @@ impl Reader {
         if self.missing {
             return if self.wants.creation == Creation::Watch { Call::Exists } else { Call::Unwatch };
         }
-        match (self.wants.children && self.children.is_none(), self.wants.data) {
-            (true, _) => Call::Children,
-            (false, true) => Call::Data,
-            (false, false) => Call::Exists,
+        if self.wants.children && self.children.is_none() {
+            return Call::Children;
+        }
+        match (self.each.ahead.last(), self.wants.each_child, self.wants.data) {
+            (Some(name), EachChild::Stat, _) => Call::ChildStat(name.clone()),
+            (Some(name), EachChild::Data, _) => Call::ChildData(name.clone()),
+            (Some(_), EachChild::Nothing, true) | (None, _, true) => Call::Data,
+            (Some(_), EachChild::Nothing, false) | (None, _, false) => Call::Exists,
         }
     }
 
@@ -82,24 +94,42 @@ impl Reader {
         match (self.call(), reply) {
             // A server that cannot take a watch back is no reason not to go on.
             (Call::Unwatch, _) => Step::Done(Some(Reading::Missing)),
+            (Call::ChildStat(_) | Call::ChildData(_), reply) => {
+                self.each.take(reply);
+                self.go_on()
+            }
             (_, Reply::Refused(reason)) => Step::Done(Some(Reading::Unreadable(reason))),
             (Call::Exists, Reply::Missing) => self.missing(true),
             (_, Reply::Missing) => self.missing(false),
             (Call::Exists, _) if self.missing => self.again(),
             (_, Reply::Children(children)) => {
+                if self.wants.each_child != EachChild::Nothing {
+                    self.each.begin(&children);
+                }
                 self.children = Some(children);
-                if self.wants.data { Step::Call(Call::Data) } else { self.done() }
+                self.go_on()
             }
             (_, Reply::Data(data)) => {
                 self.data = Some(data);
                 self.done()
             }
-            (_, Reply::Yes) => self.done(),
+            (_, Reply::Yes | Reply::Child(_)) => self.done(),
         }
     }
 
+    /// The children are listed, and some of them may be read: what is left to do.
+    fn go_on(&mut self) -> Step {
+        if self.wants.data || !self.each.ahead.is_empty() { Step::Call(self.call()) } else { self.done() }
+    }
+
     fn done(&mut self) -> Step {
-        Step::Done(Some(Reading::Present { children: self.children.take(), data: self.data.take() }))
+        let each = std::mem::take(&mut self.each);
+        let each = match (self.wants.each_child, each.too_many) {
+            (EachChild::Nothing, _) => EachRead::Unasked,
+            (_, true) => EachRead::TooMany,
+            (_, false) => EachRead::Read(each.read.into_boxed_slice()),
+        };
+        Step::Done(Some(Reading::Present { children: self.children.take(), each, data: self.data.take() }))
     }
 
     fn missing(&mut self, is_watched: bool) -> Step {
@@ -121,7 +151,50 @@ impl Reader {
         if self.tries == 0 {
             return Step::Done(None);
         }
-        (self.children, self.data, self.missing) = (None, None, false);
+        (self.children, self.each, self.data, self.missing) = (None, Each::default(), None, false);
         Step::Call(self.call())
+    }
+}
+
+/// The children of a znode that are being read.
+#[derive(Debug, Default)]
+struct Each {
+    /// Those that have to be read yet; the last is the next.
+    ahead: Vec<Box<str>>,
+    read: Vec<ChildReading>,
+    /// How many bytes their data has.
+    bytes: usize,
+    too_many: bool,
+}
+
+impl Each {
+    fn begin(&mut self, children: &Children) {
+        self.too_many = children.count() > EachRead::MOST;
+        if !self.too_many {
+            self.ahead = children.names().map(Box::from).collect();
+            self.ahead.reverse();
+        }
+    }
+
+    /// Takes the answer for the next child.
+    fn take(&mut self, reply: Reply) {
+        let Some(name) = self.ahead.pop() else { return };
+        let znode = match reply {
+            Reply::Child(znode) => self.keep(znode),
+            Reply::Refused(reason) => Err(reason),
+            // It went after it was listed, so it is not there.
+            Reply::Missing | Reply::Children(_) | Reply::Data(_) | Reply::Yes => return,
+        };
+        self.read.push(ChildReading { name, znode });
+    }
+
+    fn keep(&mut self, znode: ChildZnode) -> Result<ChildZnode, Arc<str>> {
+        let bytes = self.bytes + znode.written.as_ref().map_or(0, |written| written.data.len());
+        if bytes > EachRead::MOST_BYTES {
+            let most = EachRead::MOST_BYTES >> 20;
+            return Err(format!("the children before it hold {most} MiB, and no more is read").into());
+        }
+        self.bytes = bytes;
+        Ok(znode)
     }
 }

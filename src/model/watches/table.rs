@@ -8,6 +8,7 @@ use super::globs::{Globs, Site};
 use super::node::{Asked, Node, Seen};
 use crate::model::alert_key::AlertKey;
 use crate::model::children::Children;
+use crate::model::judge::EachChild;
 use crate::model::rule::{RuleSet, Rules};
 
 /// Which znodes are watched, and why.
@@ -209,6 +210,15 @@ impl Table {
     /// Whether an orphan that is missing may go: a listing tells if it comes back.
     pub(super) fn may_go(&self, path: &str) -> bool {
         self.nodes.get(path).is_some_and(Node::is_orphan) && self.listing_tells(path)
+    }
+
+    /// The znode that has to be read when a child of it rings: the one above, if its rule asks for what its children
+    /// hold.
+    pub(super) fn reads(&self, child: &str) -> Option<Arc<str>> {
+        let (above, _) = child.rsplit_once('/')?;
+        let (path, node) = self.nodes.get_key_value(if above.is_empty() { "/" } else { above })?;
+        let each_child = node.needs.map(|needs| needs.each_child);
+        (each_child == Some(EachChild::Data)).then(|| Arc::clone(path))
     }
 
     pub(super) fn remove(&mut self, path: &str) {

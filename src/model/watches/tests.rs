@@ -6,7 +6,8 @@ use super::verification::GRACE;
 use super::*;
 use crate::clock;
 use crate::model::alert_key::AlertKey;
-use crate::model::judge::{Bounds, DataSpec, Specs};
+use crate::model::judge::{Bounds, Counting, DataSpec, EachChild, Specs, Where};
+use crate::model::reading::{ChildReading, ChildZnode, EachRead, Written};
 use crate::model::rule::{Rule, Terms};
 
 const REREAD: Duration = Duration::from_secs(100);
@@ -25,7 +26,7 @@ fn some_children() -> Specs {
 
 fn present(names: &[&str]) -> Option<Reading> {
     let names = names.iter().map(|name| (*name).to_owned()).collect();
-    Some(Reading::Present { children: Some(Children::new(names)), data: None })
+    Some(Reading::Present { children: Some(Children::new(names)), each: EachRead::Unasked, data: None })
 }
 
 fn shut() -> Option<Reading> {
@@ -502,7 +503,7 @@ fn wants_cover_what_is_no_more_than_them() {
     check(Watch, [true, true, true, true]);
     check(Unwatch, [true, false, true, true]);
     check(Dismiss, [false, false, false, true]);
-    let parts = |children, data| Wants { children, data, creation: Ignore };
+    let parts = |children, data| Wants { children, data, creation: Ignore, ..Wants::default() };
     for (made, other, expected) in [
         ((true, true), (true, true), true),
         ((true, false), (true, true), false),
@@ -512,6 +513,11 @@ fn wants_cover_what_is_no_more_than_them() {
         ((true, false), (false, false), true),
     ] {
         assert_eq!(parts(made.0, made.1).cover(parts(other.0, other.1)), expected, "{made:?} {other:?}");
+    }
+    let all = [EachChild::Nothing, EachChild::Stat, EachChild::Data];
+    let each = |number: usize| Wants { each_child: all[number], ..parts(true, true) };
+    for (made, other) in (0..3).flat_map(|made| (0..3).map(move |other| (made, other))) {
+        assert_eq!(each(made).cover(each(other)), made >= other, "{made} {other}");
     }
 }
 
@@ -523,7 +529,7 @@ fn a_reading_makes_no_more_calls_than_it_needs() {
     let check = |wants: Wants, script: Vec<(Call, Reply)>, expected: Option<Reading>| {
         let mut reader = Reader::new(wants);
         let mut call = reader.call();
-        let calls: Vec<Call> = script.iter().map(|(call, _)| *call).collect();
+        let calls: Vec<Call> = script.iter().map(|(call, _)| call.clone()).collect();
         for (at, (wanted, reply)) in script.into_iter().enumerate() {
             assert_eq!(call, wanted, "{calls:?}");
             match reader.take(reply) {
@@ -536,10 +542,10 @@ fn a_reading_makes_no_more_calls_than_it_needs() {
         }
         panic!("there should be no further call: {calls:?}, {call:?}");
     };
-    let wants = |children, data, creation| Wants { children, data, creation };
+    let wants = |children, data, creation| Wants { children, data, creation, ..Wants::default() };
     let read = |children: bool, data: bool| {
         let children = children.then(Children::default);
-        Some(Reading::Present { children, data: data.then(|| Box::from(*b"x")) })
+        Some(Reading::Present { children, each: EachRead::Unasked, data: data.then(|| Box::from(*b"x")) })
     };
     use Call::{Children as List, Data, Exists, Unwatch};
     let missing = Some(Reading::Missing);
@@ -581,4 +587,106 @@ fn a_reading_makes_no_more_calls_than_it_needs() {
         blink().into_iter().chain(blink()).chain(blink()).collect(),
         None,
     );
+}
+
+/// Reads a znode with children; `answer` says what each of them is.
+fn read_each(wants: Wants, names: &[&str], mut answer: impl FnMut(&str) -> Reply) -> (Vec<Call>, Reading) {
+    let mut reader = Reader::new(wants);
+    let (mut call, mut calls) = (reader.call(), Vec::new());
+    loop {
+        calls.push(call.clone());
+        let reply = match &call {
+            Call::Children => {
+                Reply::Children(Children::new(names.iter().map(|name| (*name).to_owned()).collect()))
+            }
+            Call::Data => Reply::Data(Box::from(*b"x")),
+            Call::Exists | Call::Unwatch => Reply::Yes,
+            Call::ChildStat(name) | Call::ChildData(name) => answer(name),
+        };
+        match reader.take(reply) {
+            Step::Call(next) => call = next,
+            Step::Done(reading) => return (calls, reading.expect("a reading")),
+        }
+    }
+}
+
+fn owned(data: Option<&[u8]>) -> ChildZnode {
+    let at = std::time::SystemTime::UNIX_EPOCH;
+    ChildZnode { ephemeral: true, written: data.map(|data| Written { at, data: data.into() }) }
+}
+
+fn each_of(reading: &Reading) -> &EachRead {
+    let Reading::Present { each, .. } = reading else { panic!("{reading:?} is not there") };
+    each
+}
+
+#[test]
+fn children_are_read_one_after_the_other() {
+    let wants = |each_child, data| Wants { children: true, each_child, data, ..Wants::default() };
+    let child = |name: &str, znode| ChildReading { name: name.into(), znode };
+    let (calls, reading) =
+        read_each(wants(EachChild::Stat, true), &["b", "a"], |_| Reply::Child(owned(None)));
+    assert_eq!(calls, [Call::Children, Call::ChildStat("a".into()), Call::ChildStat("b".into()), Call::Data]);
+    let both = [child("a", Ok(owned(None))), child("b", Ok(owned(None)))];
+    assert_eq!(*each_of(&reading), EachRead::Read(both.into()));
+    // One that went after it was listed is not there, and one that may not be read is said to be so.
+    let (calls, reading) = read_each(wants(EachChild::Data, false), &["a", "b", "c"], |name| match name {
+        "a" => Reply::Missing,
+        "b" => Reply::Refused("no".into()),
+        _ => Reply::Child(owned(Some(b"x"))),
+    });
+    assert_eq!(calls.last(), Some(&Call::ChildData("c".into())));
+    let others = [child("b", Err("no".into())), child("c", Ok(owned(Some(b"x"))))];
+    assert_eq!(*each_of(&reading), EachRead::Read(others.into()));
+    let (_, reading) = read_each(wants(EachChild::Data, false), &[], |_| Reply::Missing);
+    assert_eq!(*each_of(&reading), EachRead::Read(Box::default()));
+}
+
+#[test]
+fn what_is_kept_of_children_is_bounded() {
+    let wants = Wants { children: true, each_child: EachChild::Data, ..Wants::default() };
+    let names: Vec<String> = (0..=EachRead::MOST).map(|number| format!("{number:05}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (calls, reading) = read_each(wants, &names, |_| Reply::Child(owned(Some(b""))));
+    assert_eq!((calls, each_of(&reading)), (vec![Call::Children], &EachRead::TooMany));
+    let (calls, reading) = read_each(wants, &names[1..], |_| Reply::Child(owned(Some(b""))));
+    assert_eq!(calls.len(), 1 + names.len() - 1);
+    assert!(matches!(each_of(&reading), EachRead::Read(read) if read.len() == names.len() - 1));
+    // A mebibyte is the most that a server takes.
+    let data = vec![b'x'; 1 << 20];
+    let (_, reading) = read_each(wants, &names[..20], |_| Reply::Child(owned(Some(&data))));
+    let EachRead::Read(read) = each_of(&reading) else { panic!("not read") };
+    let kept = read.iter().filter(|child| child.znode.is_ok()).count();
+    assert_eq!((read.len(), kept), (20, 16));
+    assert_eq!(read[16].znode, Err("the children before it hold 16 MiB, and no more is read".into()));
+}
+
+#[test]
+fn a_child_that_rings_has_its_parent_read() {
+    let only = Where { data: Some(DataSpec::Equals("on".into())), ..Where::default() };
+    let on = Specs { counting: Counting { only, distinct: None }, ..some_children() };
+    let only = Where { ephemeral: Some(true), ..Where::default() };
+    let owned = Specs { counting: Counting { only, distinct: None }, ..some_children() };
+    let mut story = Story::of(vec![rule("/p", on), rule("/q", owned), rule("/p/own", some_children())]);
+    story.up();
+    assert_eq!(
+        [story.wants("/p").each_child, story.wants("/q").each_child],
+        [EachChild::Data, EachChild::Stat]
+    );
+    for path in ["/p", "/q", "/p/own"] {
+        story.answer(path, present(&[]));
+    }
+    story.ring("/p/c");
+    assert_eq!(story.asked(), ["/p"]);
+    // One that rings while its parent is read has it read once more.
+    story.ring("/p/c");
+    story.answer("/p", present(&["c"]));
+    assert_eq!(story.asked(), ["/p"]);
+    story.answer("/p", present(&["c"]));
+    // What a child is does not change, and what is below it is not read.
+    story.ring("/q/c");
+    story.ring("/p/c/d");
+    assert!(story.asked().is_empty());
+    story.ring("/p/own");
+    assert_eq!(story.asked(), ["/p", "/p/own"]);
 }

@@ -5,6 +5,7 @@ mod addresses;
 mod changes;
 mod compliance;
 mod encrypted;
+mod instances;
 mod lost_server;
 mod not_zookeeper;
 mod outage;

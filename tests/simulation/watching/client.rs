@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use zk_monitor::model::observation::Observation;
-use zk_monitor::model::watches::{Call, Effect, Event, Input, Reader, Reply, Request, Step, Watches};
+use zk_monitor::model::watches::{Call, Effect, Event, Input, Reader, Reply, Request, Step, Wants, Watches};
 
 use super::tree::{Session, Tree, Trigger};
 use crate::random::Random;
@@ -41,6 +41,8 @@ pub struct Faults {
     pub first_wants: bool,
     /// A barrier does not wait.
     pub hasty_fence: bool,
+    /// The data of children is read without a watch.
+    pub child_unwatched: bool,
 }
 
 /// The client of one session after the other.
@@ -53,7 +55,7 @@ pub struct Client {
     readers: Vec<Option<(Request, Reader, u32)>>,
     waiting: VecDeque<Request>,
     verifying: VecDeque<Request>,
-    first_wants: std::collections::BTreeMap<Arc<str>, zk_monitor::model::watches::Wants>,
+    first_wants: std::collections::BTreeMap<Arc<str>, Wants>,
     /// When the last request arrives, the last frame comes back, the last event is told: none overtakes another.
     arrives: Millis,
     returns: Millis,
@@ -156,7 +158,15 @@ impl Client {
                     return;
                 };
                 let Some(server) = &mut self.server else { return };
+                let unwatched = if let Call::ChildData(name) = &call
+                    && self.faults.child_unwatched
+                {
+                    Some(format!("{path}/{name}"))
+                } else {
+                    None
+                };
                 let reply = server.answer(tree, &path, call, creation);
+                unwatched.iter().for_each(|child| server.forget(child));
                 self.returns = self.returns.max(now + random.between(0, 4));
                 self.hops.push((self.returns + slow(random), Hop::Reply(number, reply)));
             }
@@ -202,7 +212,8 @@ impl Client {
             let mut wants = request.wants;
             if self.faults.first_wants {
                 let first = self.first_wants.entry(Arc::clone(&request.path)).or_insert(wants);
-                (wants.children, wants.data) = (first.children, first.data);
+                *first = Wants { creation: wants.creation, ..*first };
+                wants = *first;
             }
             let reader = Reader::new(wants);
             let call = reader.call();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use zk_monitor::model::judge::{Bounds, DataSpec, Specs};
+use zk_monitor::model::judge::{Bounds, Counting, DataSpec, Specs, Where};
 use zk_monitor::model::rule::{Rule, RuleSet, Terms};
 
 use super::tree::{Op, Path};
@@ -35,7 +35,7 @@ pub enum What {
     Wait,
 }
 
-const MATCHES: [&str; 14] = [
+const MATCHES: [&str; 21] = [
     "/g/a",
     "/g/b",
     "/g/ab",
@@ -50,12 +50,19 @@ const MATCHES: [&str; 14] = [
     "/l/1",
     "/l/2",
     "/l/3",
+    "/k/1",
+    "/k/2",
+    "/k/3",
+    "/m/x/1",
+    "/m/x/2",
+    "/m/y/1",
+    "/m/y/2",
 ];
 const PLACES: [&str; 12] =
     ["/e", "/e/c", "/f", "/x", "/y", "/g", "/s", "/s/x", "/s/y", "/dd/p", "/dd", "/s/x/inst/1"];
 
 /// How many rules there are to choose from.
-pub const POOL: u32 = 16;
+pub const POOL: u32 = 20;
 
 /// What a rule of the pool asks of which path; some have a second one with it, or ask under a name.
 fn rule_of(number: u32, chosen: u32) -> (&'static str, Vec<(Option<&'static str>, Specs)>) {
@@ -69,6 +76,7 @@ fn rule_of(number: u32, chosen: u32) -> (&'static str, Vec<(Option<&'static str>
         8 if chosen & 1 != 0 => vec![(Some("none"), specs), (Some("data"), data)],
         8 => vec![(Some("none"), specs)],
         14 if chosen & 2 != 0 => vec![(Some("data"), data), (Some("gone"), specs)],
+        17 => vec![(Some("ok"), specs), (Some("gone"), exists)],
         _ => vec![(None, specs)],
     };
     (path, all)
@@ -79,6 +87,9 @@ fn specs_of(number: u32) -> (&'static str, Specs) {
     let none = Specs { children: Some(Bounds::Equals(0)), ..Specs::default() };
     let exists = |wanted| Specs { exists: Some(wanted), ..Specs::default() };
     let data = Specs { data: Some(DataSpec::Equals("ok".into())), ..Specs::default() };
+    let only = |only| Specs { counting: Counting { only, distinct: None }, ..children(Some(2), None) };
+    let ok = only(Where { data: data.data.clone(), ..Where::default() });
+    let owned = only(Where { ephemeral: Some(true), ..Where::default() });
     match number {
         0 => ("/e", children(Some(1), None)),
         1 => ("/f", data),
@@ -95,6 +106,11 @@ fn specs_of(number: u32) -> (&'static str, Specs) {
         12 => ("/l/*", Specs::default()),
         13 => ("/dd/p/*", exists(true)),
         14 => ("/s/x/inst", exists(true)),
+        // Of which the children are read, with rules of their own and without.
+        15 => ("/k", ok),
+        16 => ("/m/*", owned),
+        17 => ("/m/x", ok),
+        18 => ("/l", ok),
         _ => ("/g", Specs { data: data.data, ..children(Some(1), None) }),
     }
 }
@@ -129,9 +145,10 @@ fn chosen(random: &mut Random) -> u32 {
 fn op(random: &mut Random, acls: bool) -> Op {
     let path = place(random);
     match random.below(if acls { 12 } else { 10 }) {
-        0..=4 => Op::Create(path),
-        5..=8 => Op::Delete(path),
-        9 => Op::Set(path, if random.chance(50) { "ok" } else { "bad" }.into()),
+        0..=3 => Op::Create(path),
+        4 => Op::Own(path),
+        5..=7 => Op::Delete(path),
+        8 | 9 => Op::Set(path, if random.chance(50) { "ok" } else { "bad" }.into()),
         number => Op::Open(path, number == 10),
     }
 }
@@ -139,7 +156,8 @@ fn op(random: &mut Random, acls: bool) -> Op {
 /// Deleted and made again at once, the whole or one transaction after the other.
 fn renewal(random: &mut Random, at: Millis, all: &mut Vec<Happening>) {
     let path = place(random);
-    let ops = [Op::Delete(Path::clone(&path)), Op::Create(path)];
+    let create = if random.chance(30) { Op::Own } else { Op::Create };
+    let ops = [Op::Delete(Path::clone(&path)), create(path)];
     if random.chance(50) {
         all.push(Happening { at, what: What::Commit(ops.to_vec()) });
         return;
@@ -166,7 +184,7 @@ pub fn history(seed: u64) -> Vec<Happening> {
         let what = match random.below(60) {
             0 => What::Drop(random.between(0, 400)),
             1 | 2 => What::Reload(chosen(&mut random)),
-            3..=6 => What::Fence(if random.chance(30) { 14 } else { 0 }),
+            3..=6 => What::Fence(if random.chance(30) { 21 } else { 0 }),
             7 if random.chance(20) => What::Wait,
             8..=19 => {
                 renewal(&mut random, at.min(HORIZON), &mut all);

@@ -74,3 +74,8 @@ fn a_reading_of_less_than_is_wanted_is_found() {
 fn a_barrier_that_does_not_wait_is_found() {
     finds("a barrier does not wait for readings", Faults { hasty_fence: true, ..Faults::default() });
 }
+
+#[test]
+fn a_child_that_is_read_without_a_watch_is_found() {
+    finds("the data of a child is not watched", Faults { child_unwatched: true, ..Faults::default() });
+}

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use zk_monitor::model::alert_key::AlertKey;
 use zk_monitor::model::children::Children;
-use zk_monitor::model::judge::{Needs, Verdict};
+use zk_monitor::model::judge::{EachChild, Needs, Verdict};
 use zk_monitor::model::message;
 use zk_monitor::model::observation::{Adoption, Observation};
-use zk_monitor::model::reading::Reading;
+use zk_monitor::model::reading::{EachRead, Reading};
 use zk_monitor::model::rule::{Rule, RuleSet, Rules, glob_matches};
 use zk_monitor::model::status::{Compliance, PathState, PathStatus};
 use zk_monitor::model::transition::{EvaluatorOutput, State};
@@ -111,6 +111,7 @@ impl Oracle {
 
     /// Every path is told as it was at some moment since then, but where the server keeps events back.
     fn check_since(&mut self, promise: &str, from: Millis, blind: &BTreeSet<Path>) {
+        let shut = blind;
         let blind =
             |path: &str| blind.iter().any(|blind| path == &**blind || path.starts_with(&format!("{blind}/")));
         let mut paths: BTreeSet<Arc<str>> = self.told.keys().cloned().collect();
@@ -122,6 +123,9 @@ impl Oracle {
             let Some(rules) = self.rules.for_path(&path).filter(|_| !blind(&path)) else { continue };
             let told = self.told.get(&path);
             let needs = rules.needs();
+            if needs.each_child == EachChild::Data && shut.contains(&*format!("{path}/")) {
+                continue;
+            }
             let hidden = rules.is_glob() && self.since(from).any(|tree| is_hidden(tree, &path));
             let holds = match told {
                 Some(told) => self.was(told, &path, needs, from),
@@ -139,18 +143,37 @@ impl Oracle {
     fn was(&self, told: &Reading, path: &str, needs: Needs, from: Millis) -> bool {
         let any =
             |needs: Needs, told: &Reading| self.since(from).any(|tree| tree.reading(path, needs) == *told);
-        let Reading::Present { children, data } = told else {
+        let Reading::Present { children, each, data } = told else {
             // What cannot be read may be what a glob wants of it, and not its rule.
-            return any(needs, told) || any(Needs { children: true, data: false }, told);
+            return any(needs, told) || any(Needs { children: true, ..Needs::default() }, told);
         };
-        let part = |children: bool, data: bool| Needs { children, data };
+        let part = |children: bool, data: bool| Needs { children, data, ..Needs::default() };
         let alone = |children: Option<&Children>, data: Option<&[u8]>| Reading::Present {
             children: children.cloned(),
+            each: EachRead::Unasked,
             data: data.map(Into::into),
         };
         any(part(false, false), &alone(None, None))
             && (children.is_none() || any(part(true, false), &alone(children.as_ref(), None)))
             && (data.is_none() || any(part(false, true), &alone(None, data.as_deref())))
+            && self.were(children.as_ref(), each, path, needs.each_child, from)
+    }
+
+    /// Whether each child was at some moment as it was read, and each that was listed and not read was missing.
+    fn were(
+        &self,
+        children: Option<&Children>,
+        each: &EachRead,
+        path: &str,
+        asked: EachChild,
+        from: Millis,
+    ) -> bool {
+        let EachRead::Read(read) = each else { return asked == EachChild::Nothing };
+        children.into_iter().flat_map(Children::names).all(|name| {
+            let child = read.iter().find(|child| *child.name == *name).map(|child| &child.znode);
+            let path = format!("{path}/{name}");
+            self.since(from).any(|tree| tree.child(&path, asked).as_ref() == child)
+        })
     }
 
     pub fn judged(&mut self, output: &EvaluatorOutput) {
@@ -281,7 +304,7 @@ impl Oracle {
 fn state_by(rule: &Rule, reading: &Reading) -> PathState {
     let specs = &rule.terms.specs;
     let gone = rule.is_glob() && *reading == Reading::Missing && !specs.is_empty();
-    match specs.judge(reading) {
+    match specs.judge(reading).verdict {
         Verdict::Ok if gone && specs.exists != Some(false) => PathState::Error("Path does not exist".into()),
         Verdict::Ok => PathState::Ok,
         Verdict::Violated(violations) => PathState::Error(message::violations(&violations).into()),

@@ -14,7 +14,8 @@ fn judged(world: &mut World, state: State, course: Option<Course>) {
 
 fn fall(world: &mut World, most: u32) {
     let base = Base { most, fell: world.now.wall };
-    let state = State::Error { message: format!("below {most}").into(), left: Left::default() };
+    let state =
+        State::Error { message: format!("below {most}").into(), left: Left::default(), counted: None };
     judged(world, state, Some(Course::Fallen(base)));
 }
 

@@ -131,7 +131,7 @@ impl World {
     }
 
     pub fn error(&mut self, path: &str) {
-        self.transition(path, State::Error { message: "bad".into(), left: Left::default() });
+        self.transition(path, State::Error { message: "bad".into(), left: Left::default(), counted: None });
     }
 
     pub fn ok(&mut self, path: &str) {
