@@ -1,9 +1,6 @@
 //! Which children are counted.
 
-use std::sync::Arc;
-
 use super::document::Value;
-use super::json;
 use super::located::Located;
 use super::map::Map;
 use super::validator::Validator;
@@ -36,7 +33,7 @@ impl Validator<'_> {
             return None;
         }
         Some(Where {
-            name: name.and_then(|at| self.expression(&at)).map(|(source, run)| Compiled { source, run }),
+            name: name.and_then(|at| self.expression(&at)),
             ephemeral: ephemeral.and_then(|at| self.boolean(&at)),
             data: data.and_then(|at| self.data(&at)),
         })
@@ -52,7 +49,6 @@ impl Validator<'_> {
             self.lacks(&map, "`json`");
             return None;
         };
-        let source = self.json_pointer(&at)?;
-        Some(Compiled { run: json::finder(&source), source: Arc::clone(&source) })
+        self.json_pointer(&at)
     }
 }

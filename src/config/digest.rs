@@ -81,7 +81,7 @@ fn feed_rule(hash: &mut Hash, rule: &Rule) {
     match &rule.terms.specs.data {
         None => hash.feed("any data"),
         Some(DataSpec::Equals(text)) => hash.feed_debug(("equals", text)),
-        Some(DataSpec::Matches { pattern, .. }) => hash.feed_debug(("matches", pattern)),
+        Some(DataSpec::Matches(pattern)) => hash.feed_debug(("matches", &pattern.source)),
         Some(DataSpec::Json(spec)) => hash.feed_debug(spec),
     }
     let times = [

@@ -7,23 +7,19 @@ use serde_json::{Number, Value as Json};
 use super::document::Value;
 use super::located::Located;
 use super::validator::Validator;
-use crate::model::judge::{DataSpec, Find, Found, JsonSpec, Wanted};
-
-/// What the value at this place of JSON data has to be.
-pub(super) fn spec(pointer: Arc<str>, wanted: Wanted) -> DataSpec {
-    DataSpec::Json(JsonSpec { find: finder(&pointer), pointer, wanted })
-}
+use crate::model::judge::{Compiled, Find, Found};
 
 /// Finds what stands at a place of JSON data.
-pub(super) fn finder(pointer: &Arc<str>) -> Find {
-    let pointer = Arc::clone(pointer);
-    Arc::new(move |data: &[u8]| {
+fn finder(pointer: Arc<str>) -> Compiled<Find> {
+    let source = Arc::clone(&pointer);
+    let run = Arc::new(move |data: &[u8]| {
         let Ok(document) = serde_json::from_slice::<Json>(data) else { return Found::NoJson };
         let Some(value) = document.pointer(&pointer) else { return Found::Nothing };
         let json = one_way(value.clone()).to_string().into_boxed_str();
         let text = value.as_str().map_or_else(|| json.clone(), Into::into);
         Found::Value { json, text }
-    })
+    });
+    Compiled { source, run }
 }
 
 /// With each whole number written without fraction and exponent: `1`, `1.0` and `10e-1` are one value. Keys are sorted
@@ -44,8 +40,8 @@ fn one_way(value: Json) -> Json {
 }
 
 impl Validator<'_> {
-    /// A JSON Pointer (RFC 6901). It stands in messages, so that it has to fit a line.
-    pub(super) fn json_pointer(&mut self, at: &Located<'_, '_>) -> Option<Arc<str>> {
+    /// A JSON Pointer (RFC 6901), and what finds the value there. It stands in messages, so that it has to fit a line.
+    pub(super) fn json_pointer(&mut self, at: &Located<'_, '_>) -> Option<Compiled<Find>> {
         let is_empty_text = matches!(at.value(), Value::Text(text) if text.is_empty());
         let pointer = if is_empty_text { "" } else { self.line(at)? };
         let is_bad = |rest: &str| !rest.starts_with(['0', '1']);
@@ -57,7 +53,7 @@ impl Validator<'_> {
                 "must be a JSON Pointer, in which \"~\" is written ~0, and \"/\" within a name ~1",
             );
         } else {
-            return Some(pointer.into());
+            return Some(finder(pointer.into()));
         }
         None
     }

@@ -7,11 +7,12 @@ use std::time::Duration;
 use regex_lite::Regex;
 
 use super::document::{Node, Value};
-use super::json;
 use super::located::{Located, shown};
 use super::map::{DEFAULTS_KEYS, Map, RULE_KEYS};
 use super::validator::Validator;
-use crate::model::judge::{Bounds, By, Counting, DataSpec, DropSpec, Include, Matcher, Specs, Wanted};
+use crate::model::judge::{
+    Bounds, By, Compiled, Counting, DataSpec, DropSpec, Include, JsonSpec, Matcher, Specs, Wanted,
+};
 use crate::model::ledger::RECEIVERS_MAX;
 use crate::model::path;
 use crate::model::receiver::{ReceiverId, Smtp};
@@ -318,27 +319,23 @@ impl Validator<'_> {
             return None;
         };
         let map = self.map(*at, "`data`", &["equals", "matches", "json"])?;
-        let pointer = map.get("json").map(|at| self.json_pointer(&at));
-        match (map.get("equals"), map.get("matches")) {
-            (Some(equals), None) => match pointer {
-                None => self.data_equals(&equals),
-                Some(pointer) => {
-                    let json = self.json_value(&equals)?;
-                    Some(json::spec(pointer?, Wanted::Equals(json)))
-                }
-            },
-            (None, Some(matches)) => {
-                let (pattern, matcher) = self.expression(&matches)?;
-                match pointer {
-                    None => Some(DataSpec::Matches { pattern, matcher }),
-                    Some(pointer) => Some(json::spec(pointer?, Wanted::Matches { pattern, matcher })),
-                }
+        let place = map.get("json").map(|at| self.json_pointer(&at));
+        match (map.get("equals"), map.get("matches"), place) {
+            (Some(equals), None, None) => self.data_equals(&equals),
+            (None, Some(matches), None) => self.expression(&matches).map(DataSpec::Matches),
+            (Some(equals), None, Some(place)) => {
+                let wanted = Wanted::Equals(self.json_value(&equals)?);
+                Some(DataSpec::Json(JsonSpec { place: place?, wanted }))
             }
-            (Some(_), Some(_)) => {
+            (None, Some(matches), Some(place)) => {
+                let wanted = Wanted::Matches(self.expression(&matches)?);
+                Some(DataSpec::Json(JsonSpec { place: place?, wanted }))
+            }
+            (Some(_), Some(_), _) => {
                 self.error(at, "has both `equals` and `matches`: one of them is too much");
                 None
             }
-            (None, None) => {
+            (None, None, _) => {
                 self.lacks(&map, "`equals` or `matches`");
                 None
             }
@@ -352,7 +349,7 @@ impl Validator<'_> {
         Some(DataSpec::Equals(text.into()))
     }
 
-    pub(super) fn expression(&mut self, at: &Located<'_, '_>) -> Option<(Arc<str>, Matcher)> {
+    pub(super) fn expression(&mut self, at: &Located<'_, '_>) -> Option<Compiled<Matcher>> {
         let pattern = self.text(at)?;
         if pattern.len() > MAX_PATTERN {
             self.error(at, format!("must be at most {MAX_PATTERN} bytes long"));
@@ -367,9 +364,8 @@ impl Validator<'_> {
             }
         };
         // Data that is not text matches nothing.
-        let matcher =
-            Arc::new(move |data: &[u8]| str::from_utf8(data).is_ok_and(|text| regex.is_match(text)));
-        Some((pattern.into(), matcher))
+        let run = Arc::new(move |data: &[u8]| str::from_utf8(data).is_ok_and(|text| regex.is_match(text)));
+        Some(Compiled { source: pattern.into(), run })
     }
 
     /// The inner `None` is "never", written as 0, so that a rule can switch a default off.

@@ -56,14 +56,16 @@ pub fn subject(notification: &Notification) -> String {
         },
         items => {
             let is_reminder = |item: &Item| matches!(item.kind, Kind::Reminder(_) | Kind::Refresh);
+            let firing = items.iter().filter(|item| item.kind.is_firing()).count();
             let summary = summary(notification);
-            match (items.iter().any(|item| item.kind.is_firing()), items.iter().all(is_reminder)) {
-                (false, _) => format!("OK: {summary}"),
-                (true, true) => format!("Reminder: {summary}!"),
-                (true, false) if items.iter().all(|item| item.kind.is_firing()) => {
-                    format!("Warning! {summary}!")
-                }
-                (true, false) => format!("Warning! {summary}"),
+            if firing == 0 {
+                format!("OK: {summary}")
+            } else if firing < items.len() {
+                format!("Warning! {summary}")
+            } else if items.iter().all(is_reminder) {
+                format!("Reminder: {summary}!")
+            } else {
+                format!("Warning! {summary}!")
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::compiled::Compiled;
 use super::data::DataSpec;
-use super::json::{Find, Found};
+use super::json::Find;
 use super::matcher::Matcher;
 use super::needs::EachChild;
 use super::violation::Violation;
@@ -141,16 +141,9 @@ impl Counting {
 
     fn check_distinct<'n>(&self, name: &'n str, data: &[u8], values: &mut Values<'n>) -> Result<(), Why> {
         let Some(pointer) = &self.distinct else { return Ok(()) };
-        let source = || Arc::clone(&pointer.source);
-        let value = match (pointer.run)(data) {
-            Found::Value { json, .. } => json,
-            Found::NoJson => return Err(Why::Data(Violation::NoJson)),
-            Found::Nothing => {
-                return Err(Why::Data(Violation::NoValue { pointer: source(), missing: false }));
-            }
-        };
+        let (value, _) = pointer.value(data).map_err(Why::Data)?;
         match values.get(&value) {
-            Some(first) => Err(Why::Same(source(), (*first).into())),
+            Some(first) => Err(Why::Same(Arc::clone(&pointer.source), (*first).into())),
             None => {
                 values.insert(value, name);
                 Ok(())

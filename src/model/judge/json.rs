@@ -1,24 +1,21 @@
 //! What a value within JSON data has to be.
 
-use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use super::compiled::Compiled;
 use super::matcher::Matcher;
 use super::violation::Violation;
 
 /// What the value at one place of JSON data has to be.
-#[derive(Clone)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct JsonSpec {
-    /// Where it stands, as a JSON Pointer (RFC 6901); empty is the whole document.
-    pub pointer: Arc<str>,
-    /// Finds it there. A function, so that the model needs no parser.
-    pub find: Find,
+    /// Where it stands.
+    pub place: Compiled<Find>,
     /// What it has to be.
     pub wanted: Wanted,
 }
 
-/// Finds a value in data.
+/// Finds a value in data. It is made of a JSON Pointer (RFC 6901); an empty one is the whole document.
 pub type Find = Arc<dyn Fn(&[u8]) -> Found + Send + Sync>;
 
 /// What stands at a place of JSON data.
@@ -38,67 +35,42 @@ pub enum Found {
 }
 
 /// What a value has to be.
-#[derive(Clone)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Wanted {
     /// This, as JSON in the same way of writing it: `1` is not `"1"`.
     Equals(Arc<str>),
-    /// A match of a regular expression, which sees what the value says.
-    Matches {
-        /// The expression as written.
-        pattern: Arc<str>,
-        /// Says whether text matches.
-        matcher: Matcher,
-    },
+    /// A match of this regular expression, which sees what the value says.
+    Matches(Compiled<Matcher>),
 }
 
-impl Wanted {
-    /// What was written, which makes it what it is.
-    fn written(&self) -> (bool, &str) {
-        match self {
-            Self::Equals(json) => (true, json),
-            Self::Matches { pattern, .. } => (false, pattern),
+impl Compiled<Find> {
+    /// What stands there in data, as JSON, and what that says; or what is wrong if there is nothing.
+    pub(super) fn value(&self, data: &[u8]) -> Result<(Box<str>, Box<str>), Violation> {
+        match (self.run)(data) {
+            Found::Value { json, text } => Ok((json, text)),
+            Found::NoJson => Err(Violation::NoJson),
+            Found::Nothing => Err(Violation::NoValue { pointer: Arc::clone(&self.source), missing: false }),
         }
-    }
-}
-
-impl fmt::Debug for JsonSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("JsonSpec").field(&self.pointer).field(&self.wanted.written()).finish()
-    }
-}
-
-/// Two are the same if they were written the same.
-impl PartialEq for JsonSpec {
-    fn eq(&self, other: &Self) -> bool {
-        (&self.pointer, self.wanted.written()) == (&other.pointer, other.wanted.written())
-    }
-}
-
-impl Eq for JsonSpec {}
-
-impl Hash for JsonSpec {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (&self.pointer, self.wanted.written()).hash(state);
     }
 }
 
 impl JsonSpec {
     /// Judges data; `None` if the path is missing.
     pub(super) fn judge(&self, data: Option<&[u8]>) -> Option<Violation> {
-        let pointer = Arc::clone(&self.pointer);
+        let pointer = Arc::clone(&self.place.source);
         let Some(data) = data else { return Some(Violation::NoValue { pointer, missing: true }) };
-        match ((self.find)(data), &self.wanted) {
-            (Found::NoJson, _) => Some(Violation::NoJson),
-            (Found::Nothing, _) => Some(Violation::NoValue { pointer, missing: false }),
-            (Found::Value { json, .. }, Wanted::Equals(equals)) => {
-                let equals = Arc::clone(equals);
-                (*json != *equals).then_some(Violation::ValueDiffers { pointer, found: json, equals })
+        let (found, text) = match self.place.value(data) {
+            Ok(value) => value,
+            Err(violation) => return Some(violation),
+        };
+        match &self.wanted {
+            Wanted::Equals(equals) if *found != **equals => {
+                Some(Violation::ValueDiffers { pointer, found, equals: Arc::clone(equals) })
             }
-            (Found::Value { json, text }, Wanted::Matches { pattern, matcher }) => {
-                let pattern = Arc::clone(pattern);
-                let matches = matcher(text.as_bytes());
-                (!matches).then_some(Violation::ValueMismatch { pointer, found: json, pattern })
+            Wanted::Matches(pattern) if !(pattern.run)(text.as_bytes()) => {
+                Some(Violation::ValueMismatch { pointer, found, pattern: Arc::clone(&pattern.source) })
             }
+            Wanted::Equals(_) | Wanted::Matches(_) => None,
         }
     }
 }

@@ -57,10 +57,10 @@ fn specs_judge_readings() {
         Reading::Missing,
         "Found data (none: path does not exist) not equal to (on)",
     );
-    let digits = DataSpec::Matches {
-        pattern: "^[0-9]+$".into(),
-        matcher: Arc::new(|data: &[u8]| !data.is_empty() && data.iter().all(u8::is_ascii_digit)),
-    };
+    let digits = DataSpec::Matches(Compiled {
+        source: "^[0-9]+$".into(),
+        run: Arc::new(|data: &[u8]| !data.is_empty() && data.iter().all(u8::is_ascii_digit)),
+    });
     check(specs(None, None, Some(digits.clone())), present(0, b"12"), "ok");
     check(specs(None, None, Some(digits)), present(0, b"x"), "Found data (x) not matching (^[0-9]+$)");
     let both = specs(Some(Bounds::Range { min: Some(1), max: None }), Some(true), None);
@@ -122,10 +122,14 @@ fn find(data: &[u8]) -> Found {
     }
 }
 
+fn at(pointer: &str) -> Compiled<Find> {
+    Compiled { source: pointer.into(), run: Arc::new(find) }
+}
+
 #[test]
 fn values_within_data_are_judged() {
     let check = |pointer: &str, wanted: Wanted, data: Option<&[u8]>, expected: &str| {
-        let spec = JsonSpec { pointer: pointer.into(), find: Arc::new(find), wanted };
+        let spec = JsonSpec { place: at(pointer), wanted };
         let specs = Specs { data: Some(DataSpec::Json(spec)), ..Specs::default() };
         assert!(specs.needs().data);
         let reading = data.map_or(Reading::Missing, |data| Reading::Present {
@@ -136,9 +140,9 @@ fn values_within_data_are_judged() {
         assert_eq!(verdict(&specs, &reading), expected);
     };
     let up = || Wanted::Equals("\"UP\"".into());
-    let starts_with_up = || Wanted::Matches {
-        pattern: "^UP".into(),
-        matcher: Arc::new(|text: &[u8]| text.starts_with(b"UP")),
+    let starts_with_up = || {
+        let run: Matcher = Arc::new(|text: &[u8]| text.starts_with(b"UP"));
+        Wanted::Matches(Compiled { source: "^UP".into(), run })
     };
     check("/status", up(), Some(b"\"UP\""), "ok");
     check("/status", up(), Some(b"\"DOWN\""), "Found data at /status (\"DOWN\") not equal to \"UP\"");
@@ -160,9 +164,10 @@ fn values_within_data_are_judged() {
 
 #[test]
 fn specs_that_were_written_alike_are_the_same() {
-    let spec = |pointer: &str, wanted| JsonSpec { pointer: pointer.into(), find: Arc::new(find), wanted };
+    let spec = |pointer: &str, wanted| JsonSpec { place: at(pointer), wanted };
     let equals = |json: &str| Wanted::Equals(json.into());
-    let matches = |pattern: &str| Wanted::Matches { pattern: pattern.into(), matcher: Arc::new(|_| true) };
+    let matches =
+        |pattern: &str| Wanted::Matches(Compiled { source: pattern.into(), run: Arc::new(|_| true) });
     assert_eq!(spec("/a", equals("1")), spec("/a", equals("1")));
     assert_eq!(spec("/a", matches("1")), spec("/a", matches("1")));
     for other in [spec("/b", equals("1")), spec("/a", equals("2")), spec("/a", matches("1"))] {
@@ -196,7 +201,7 @@ fn named(prefix: &'static str) -> Option<Compiled<Matcher>> {
 }
 
 fn distinct() -> Option<Compiled<Find>> {
-    Some(Compiled { source: "/host".into(), run: Arc::new(find) })
+    Some(at("/host"))
 }
 
 /// The words, and below them who was ignored and why.

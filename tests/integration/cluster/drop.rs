@@ -33,15 +33,20 @@ fn start(space: &Space, yaml: &str) -> Daemon {
     daemon
 }
 
+/// A pool, and two agents, of which the first leads.
+fn pair(space: &Space, yaml: &str) -> Vec<Daemon> {
+    pool(space);
+    let first = start(space, yaml);
+    first.wait_until_it_leads();
+    vec![first, start(space, yaml)]
+}
+
 /// Every agent is killed and started anew while the incident is open: none of those that lead later saw the fall.
 #[test]
 fn a_fall_outlives_every_agent_that_saw_it() {
     let (space, sink) = (shared(), HttpSink::start());
-    pool(&space);
     let yaml = yaml(&sink, "1h");
-    let first = start(&space, &yaml);
-    first.wait_until_it_leads();
-    let mut agents = vec![first, start(&space, &yaml)];
+    let mut agents = pair(&space, &yaml);
     let mut client = space.client();
     client.delete_many(&children(6..10));
     let alert = sink.wait_for("/hook", 1)[0].json()["alerts"][0].clone();
@@ -79,11 +84,8 @@ fn told(sink: &HttpSink) -> BTreeMap<String, BTreeSet<String>> {
 #[test]
 fn a_leader_killed_at_any_point_of_a_fall_changes_nothing() {
     let (space, sink) = (shared(), HttpSink::start());
-    pool(&space);
     let yaml = yaml(&sink, "1h");
-    let first = start(&space, &yaml);
-    first.wait_until_it_leads();
-    let mut agents = vec![first, start(&space, &yaml)];
+    let mut agents = pair(&space, &yaml);
     let mut client = space.client();
     for (round, after) in (1..).zip([0, 5, 30, 300]) {
         client.delete_many(&children(6..10));
