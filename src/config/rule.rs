@@ -406,9 +406,10 @@ impl Validator<'_> {
     }
 }
 
-/// How many children have to be there by name, and how many there may be, if that is fewer.
+/// How many children have to be there by name, and how many there may be, if that is fewer. Where not all children count,
+/// those that are named need not.
 fn too_many_names(specs: &Specs) -> Option<(usize, u32)> {
-    let most = match specs.children? {
+    let most = match specs.children.filter(|_| specs.counting.is_plain())? {
         Bounds::Range { max, .. } => max?,
         Bounds::Equals(count) => count,
     };

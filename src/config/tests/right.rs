@@ -506,6 +506,7 @@ fn warnings_tell_what_is_most_likely_not_meant() {
         false,
         &["f.yaml:1:1: /a: includes 3 children and may have 2 at most: it can never be in spec"],
     );
+    check("/a: {children: {include: [a, b, c], max: 2, where: {ephemeral: true}}}", false, &[]);
     check(
         "/a/*: {exists: true}\n/b/*/c: {exists: true}\n/c/*: {children: 0}",
         false,
