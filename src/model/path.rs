@@ -42,6 +42,12 @@ impl fmt::Display for PathFault {
     }
 }
 
+/// The znode above this one; the root has none.
+pub fn parent(path: &str) -> Option<&str> {
+    let (above, name) = path.rsplit_once('/')?;
+    (!name.is_empty()).then_some(if above.is_empty() { "/" } else { above })
+}
+
 /// Checks the absolute path of one znode by ZooKeeper's rules. `/` is a path.
 pub fn check(path: &str) -> Result<(), PathFault> {
     let levels = path.strip_prefix('/').ok_or(PathFault::Relative)?;
@@ -78,6 +84,11 @@ fn is_refused(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_path_but_the_root_has_one_above_it() {
+        assert_eq!(["/", "/a", "/a/b"].map(parent), [None, Some("/"), Some("/a")]);
+    }
 
     #[test]
     fn paths_are_judged_as_zookeeper_does() {

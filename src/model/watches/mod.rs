@@ -62,6 +62,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::children::Children;
+use super::judge::EachChild;
 use super::observation::{Adoption, Observation};
 use super::reading::Reading;
 use super::rule::RuleSet;
@@ -284,7 +285,6 @@ impl Watches {
         let seq = self.debts.next();
         self.ask(path, seq, Some(at));
         if let Some(above) = self.table.reads(path) {
-            self.verification.explain(&above);
             self.ask(&above, seq, Some(at));
         }
     }
@@ -324,6 +324,7 @@ impl Watches {
             self.verification.began(ticket);
         }
         node.is_awaited |= wants.creation == Creation::Watch;
+        node.hears_children |= wants.each_child == EachChild::Data;
         node.asked = Some(Box::new(Asked { ticket, wants, cause, again: None }));
         self.out.push(Effect::Read(Request { ticket, path: Arc::clone(path), wants, in_background }));
     }
@@ -364,7 +365,7 @@ impl Watches {
         self.log_readable(path, before, &reading);
         self.reschedule(path, now);
         if cause.is_none() && noted.moved && again.is_none() {
-            self.verification.suspect(path, now);
+            self.verification.suspect(path, wants.each_child == EachChild::Data, now);
         }
         let seq = self.first_of(cause.as_ref(), again.as_ref());
         if noted.refusal_changed {

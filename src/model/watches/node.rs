@@ -115,6 +115,9 @@ pub(super) struct Node {
     /// Whether a reading may have left a watch for its creation that has not fired. A reading that was asked for counts,
     /// whether it is accepted or not.
     pub(super) is_awaited: bool,
+    /// Whether a reading that was asked for in this session may have left watches on what its children hold. They stay
+    /// when its rule asks for less.
+    pub(super) hears_children: bool,
     /// What the last reading of this session was made for.
     pub(super) covered: Wants,
     /// How often it could not be read, one after the other.
@@ -208,7 +211,7 @@ impl Node {
     /// The session is over: what was read may have changed, and what was asked is not answered.
     pub(super) fn forget_session(&mut self) {
         (self.seen, self.asked, self.failures) = (Seen::Nothing, None, 0);
-        self.is_awaited = false;
+        (self.is_awaited, self.hears_children) = (false, false);
         if let Some(unfolds) = &mut self.unfolds {
             unfolds.refusal = None;
         }

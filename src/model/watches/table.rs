@@ -8,7 +8,7 @@ use super::globs::{Globs, Site};
 use super::node::{Asked, Node, Seen};
 use crate::model::alert_key::AlertKey;
 use crate::model::children::Children;
-use crate::model::judge::EachChild;
+use crate::model::path::parent;
 use crate::model::rule::{RuleSet, Rules};
 
 /// Which znodes are watched, and why.
@@ -212,13 +212,11 @@ impl Table {
         self.nodes.get(path).is_some_and(Node::is_orphan) && self.listing_tells(path)
     }
 
-    /// The znode that has to be read when a child of it rings: the one above, if its rule asks for what its children
-    /// hold.
+    /// The znode that has to be read when a child of it rings: the one above, if a watch may have been left on what its
+    /// children hold.
     pub(super) fn reads(&self, child: &str) -> Option<Arc<str>> {
-        let (above, _) = child.rsplit_once('/')?;
-        let (path, node) = self.nodes.get_key_value(if above.is_empty() { "/" } else { above })?;
-        let each_child = node.needs.map(|needs| needs.each_child);
-        (each_child == Some(EachChild::Data)).then(|| Arc::clone(path))
+        let (path, node) = self.nodes.get_key_value(parent(child)?)?;
+        node.hears_children.then(|| Arc::clone(path))
     }
 
     pub(super) fn remove(&mut self, path: &str) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::node::{Node, Second, Seen};
+use crate::model::path::parent;
 
 /// How long after a verification an event may still come that explains what it found: answers and events come from the
 /// library on different threads.
@@ -31,12 +32,20 @@ pub(super) struct Verification {
     /// When each znode is due, soonest first. An entry counts if its znode has the same time.
     due: BinaryHeap<Reverse<(Second, Arc<str>)>>,
     /// What was found and is not explained yet, and until when it may be.
-    suspects: HashMap<Arc<str>, Instant>,
+    suspects: HashMap<Arc<str>, Suspicion>,
     /// The order in which that runs out.
     graces: VecDeque<(Instant, Arc<str>)>,
     /// The tickets of those that are under way.
     under_way: BTreeSet<u64>,
     pub(super) missed: u64,
+}
+
+/// A change that a verification found.
+#[derive(Debug)]
+struct Suspicion {
+    until: Instant,
+    /// Whether what its children hold was read, so that their events explain it, too.
+    of_children: bool,
 }
 
 impl Verification {
@@ -128,16 +137,23 @@ impl Verification {
     }
 
     /// A verification found a change that no event has told of yet.
-    pub(super) fn suspect(&mut self, path: &Arc<str>, now: Instant) {
+    pub(super) fn suspect(&mut self, path: &Arc<str>, of_children: bool, now: Instant) {
         let until = now + GRACE;
-        self.suspects.insert(Arc::clone(path), until);
+        self.suspects.insert(Arc::clone(path), Suspicion { until, of_children });
         self.graces.push_back((until, Arc::clone(path)));
     }
 
-    /// An event came.
+    /// An event came. It explains what a reading of that time found, whatever the rules ask for since.
     pub(super) fn explain(&mut self, path: &str) {
-        if !self.suspects.is_empty() {
-            self.suspects.remove(path);
+        if self.suspects.is_empty() {
+            return;
+        }
+        self.suspects.remove(path);
+        let above = parent(path).and_then(|above| self.suspects.get_key_value(above));
+        if let Some(above) =
+            above.filter(|(_, suspicion)| suspicion.of_children).map(|(above, _)| Arc::clone(above))
+        {
+            self.suspects.remove(&above);
         }
     }
 
@@ -152,7 +168,7 @@ impl Verification {
     pub(super) fn overdue_suspects(&mut self, now: Instant) -> Vec<Arc<str>> {
         let mut overdue = Vec::new();
         while let Some((until, path)) = self.graces.pop_front_if(|(until, _)| *until <= now) {
-            if self.suspects.get(&path) == Some(&until) {
+            if self.suspects.get(&path).is_some_and(|suspicion| suspicion.until == until) {
                 self.suspects.remove(&path);
                 self.missed += 1;
                 overdue.push(path);
