@@ -98,7 +98,10 @@ enum Local {
     Arrive(usize),
     Outcome(AttemptId, usize, Outcome),
     NotTried(AttemptId),
-    Exit,
+    /// Signals: to end and stay away for so long, and to read the configuration again.
+    Stop(Millis),
+    Reload(bool),
+    Exit(Millis),
 }
 
 pub struct World {
@@ -305,7 +308,9 @@ impl World {
                 self.outcome(agent, delivery, outcome);
             }
             Local::NotTried(delivery) => self.outcome(agent, delivery, Outcome::NotTried),
-            Local::Exit => self.kill(agent),
+            Local::Stop(down) => self.stop(agent, down),
+            Local::Reload(fickle) => self.reload(agent, fickle),
+            Local::Exit(down) => self.exit(agent, down),
         }
         self.lapse(agent);
     }

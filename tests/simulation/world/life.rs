@@ -35,6 +35,23 @@ impl World {
         }
     }
 
+    /// The agent has a second for what is under way; it is away for a while after that.
+    pub(super) fn stop(&mut self, agent: usize, down: Millis) {
+        self.agents[agent].stopping = true;
+        let moment = self.moment(agent);
+        let effects = self.agents[agent].dispatcher.handle(Input::Park, moment);
+        self.perform(agent, effects);
+        self.local(agent, 1_000, Local::Exit(down));
+    }
+
+    /// The end of an agent that was stopped, with its session.
+    pub(super) fn exit(&mut self, agent: usize, down: Millis) {
+        self.send(agent, Request::Close, 0);
+        self.kill(agent);
+        self.oracle.disturbed = self.oracle.disturbed.max(self.now + down);
+        self.at(self.now + down, Event::Restart(agent));
+    }
+
     pub(super) fn fault(&mut self, what: What) {
         self.say(|| format!("{what:?}"));
         let now = self.now;
@@ -45,16 +62,10 @@ impl World {
                 self.kill(agent);
                 self.at(now + down, Event::Restart(agent));
             }
-            What::Stop(agent, down) if self.agents[agent].up => {
-                self.agents[agent].stopping = true;
-                let moment = self.moment(agent);
-                let effects = self.agents[agent].dispatcher.handle(Input::Park, moment);
-                self.perform(agent, effects);
-                self.send(agent, Request::Close, 1_000);
-                self.local(agent, 1_000, Local::Exit);
-                self.at(now + 1_000 + down, Event::Restart(agent));
-            }
-            What::Crash(..) | What::Stop(..) => {}
+            What::Crash(..) => {}
+            // A process that is paused hears of signals when it goes on.
+            What::Stop(agent, down) => self.local(agent, 0, Local::Stop(down)),
+            What::Reload(agent, fickle) => self.local(agent, 0, Local::Reload(fickle)),
             What::Pause(agent, length) => self.agents[agent].paused_until = now + length,
             What::Partition(agent, length) => self.agents[agent].cut_until = now + length,
             What::Isolate(agent, length) => {
@@ -70,8 +81,6 @@ impl World {
             What::Delay(agent, delay) => self.agents[agent].delay = delay,
             What::Clock(agent, skew) => self.set_clock(agent, skew),
             What::Receiver(receiver, mood, length) => self.moods[receiver] = (mood, now + length),
-            What::Reload(agent, fickle) if self.agents[agent].up => self.reload(agent, fickle),
-            What::Reload(..) => {}
             What::Silence(path, length) => self.silence(path, length),
             What::RemoveLocks => {
                 let before = self.zk.len();
