@@ -31,8 +31,19 @@ pub struct OwnNode {
 #[derive(Debug)]
 pub struct Pulse {
     pub sent: Instant,
-    /// Whether it was an acknowledged write; or why the generation is over.
-    pub result: Result<bool, String>,
+    /// What the server did; or why the generation is over.
+    pub result: Result<Beat, String>,
+}
+
+/// What came of a call that was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Beat {
+    /// A write was acknowledged.
+    Wrote,
+    /// Nothing was written.
+    Answered,
+    /// Nothing was written, since this znode of ours is gone.
+    Gone(Arc<str>),
 }
 
 /// What a pulse thread needs.
@@ -88,19 +99,22 @@ fn beat(task: &Task) -> Pulse {
     let own = own.as_ref().as_ref().filter(|own| own.generation == task.client.generation());
     let sent = clock::mono();
     let result = match own {
-        Some(own) => judge(task.client.set(&own.path, &own.data, None).map(|_| true)),
-        None => judge(task.client.exists("/", false).map(|_| false)),
+        Some(own) => match task.client.set(&own.path, &own.data, None) {
+            Err(ZkError::NoNode) => Ok(Beat::Gone(Arc::clone(&own.path))),
+            answer => judge(answer.map(|_| Beat::Wrote)),
+        },
+        None => judge(task.client.exists("/", false).map(|_| Beat::Answered)),
     };
     Pulse { sent, result }
 }
 
 /// An error that the server sent is an answer too, if not an acknowledged write; only those that the session
 /// cannot outlive end it.
-fn judge(answer: Answer<bool>) -> Result<bool, String> {
+fn judge(answer: Answer<Beat>) -> Result<Beat, String> {
     match answer {
-        Ok(wrote) => Ok(wrote),
+        Ok(beat) => Ok(beat),
         Err(ZkError::MarshallingError) => Err("not a ZooKeeper: its answer makes no sense".to_owned()),
         Err(e) if is_over(e) => Err(describe(e)),
-        Err(_) => Ok(false),
+        Err(_) => Ok(Beat::Answered),
     }
 }

@@ -17,7 +17,7 @@ use super::dial::{self, Resolver, STEP};
 use super::handshake;
 use super::link::Link;
 use super::outage::Outage;
-use super::pulse::{self, OwnNode, Pulse};
+use super::pulse::{self, Beat, OwnNode, Pulse};
 use super::watch_input::WatchInput;
 use crate::clock;
 use crate::model::receiver::Secret;
@@ -299,7 +299,7 @@ impl Sessions {
             };
             select! {
                 recv(live.pulses) -> pulse => match pulse {
-                    Ok(Pulse { sent, result: Ok(wrote) }) => self.beat(live, sent, wrote),
+                    Ok(Pulse { sent, result: Ok(beat) }) => self.beat(live, sent, beat),
                     Ok(Pulse { result: Err(reason), .. }) => return Some(live.reason_or(reason)),
                     Err(_) => return Some(live.reason_or("the pulse ended".to_owned())),
                 },
@@ -310,15 +310,21 @@ impl Sessions {
         }
     }
 
-    fn beat(&mut self, live: &mut Live, sent: Instant, wrote: bool) {
+    fn beat(&mut self, live: &mut Live, sent: Instant, beat: Beat) {
         live.answered = sent;
         if let Some(session) = &mut self.status.session {
             session.answered = sent;
-            if wrote {
+            if beat == Beat::Wrote {
                 session.written = Some(sent);
             }
         }
         self.outlets.connection.publish(self.status.clone());
+        if let Beat::Gone(path) = beat {
+            // Without its znode the agent loses the lease: the election has to make it anew before its next turn. It
+            // outlives every session.
+            let generation = live.client.generation();
+            self.outlets.election.send(super::election::Input::Rang { generation, path }).ok();
+        }
     }
 
     /// Ends a generation. The library needs up to its session timeout to notice, so a thread of its own waits
