@@ -10,6 +10,7 @@ use crate::cli;
 use crate::clock;
 use crate::model::evaluator::Evaluator;
 use crate::model::rule::RuleSet;
+use crate::model::server_clock::ClockSample;
 use crate::model::status::{Compliance, Connection, WatchStatus};
 use crate::model::transition::EvaluatorOutput;
 use crate::pipeline;
@@ -98,6 +99,14 @@ impl Watching {
     pub fn rules(&self, rules: Arc<RuleSet>) {
         // Fails only if the thread has ended, which ends the process.
         self.inputs.send(WatchInput::Rules(rules)).ok();
+    }
+
+    /// Has ages judged by this machine's clock, for who writes nothing by which ZooKeeper's would be known.
+    pub fn trust_own_clock(&self) {
+        let now = clock::now();
+        let sample = ClockSample { sent: now.mono, answered: now.mono, written: now.wall };
+        // Fails only if the thread has ended, which ends the process.
+        self.inputs.send(WatchInput::Clock(sample)).ok();
     }
 
     /// Has the threads end: the session closes, then the watch thread, then the evaluator as its inbox closes.

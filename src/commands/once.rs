@@ -53,6 +53,7 @@ fn read(zookeeper: &ZooKeeper, rules: RuleSet, began: Instant) -> Result<Arc<Com
     let (_, own) = cell(None);
     let watching = Watching::start(&mut threads, settings, election, own, Arc::new(rules), "".into(), NEVER)
         .map_err(|e| format!("cannot start the threads that read: {e}"))?;
+    watching.trust_own_clock();
     while !watching.compliance.get().ready && clock::mono() < began + READING {
         // What is told here is in the snapshot soon after; a pause of silence means that nothing is coming.
         match watching.judged.recv_timeout(Duration::from_millis(20)) {

@@ -7,7 +7,7 @@ use super::validator::Validator;
 use crate::model::judge::{Compiled, Counting, Find, Where};
 
 /// The keys of `where`.
-const WHERE_KEYS: [&str; 3] = ["name", "ephemeral", "data"];
+const WHERE_KEYS: [&str; 4] = ["name", "ephemeral", "max_age", "data"];
 
 impl Validator<'_> {
     /// The keys `where` and `distinct` of `children`: nothing if neither is there. They stand beside a bound, since they
@@ -27,15 +27,16 @@ impl Validator<'_> {
 
     fn only(&mut self, at: &Located<'_, '_>) -> Option<Where> {
         let map = self.map(*at, "`where`", &WHERE_KEYS)?;
-        let [name, ephemeral, data] = WHERE_KEYS.map(|key| map.get(key));
-        if name.is_none() && ephemeral.is_none() && data.is_none() {
-            self.lacks(&map, "`name`, `ephemeral` or `data`");
+        let [name, ephemeral, max_age, data] = WHERE_KEYS.map(|key| map.get(key));
+        if [&name, &ephemeral, &max_age, &data].iter().all(|key| key.is_none()) {
+            self.lacks(&map, "`name`, `ephemeral`, `max_age` or `data`");
             return None;
         }
         Some(Where {
             name: name.and_then(|at| self.expression(&at)),
             ephemeral: ephemeral.and_then(|at| self.boolean(&at)),
-            data: data.and_then(|at| self.data(&at)),
+            max_age: max_age.and_then(|at| self.max_age(&at)),
+            data: data.and_then(|at| self.child_data(&at)),
         })
     }
 

@@ -97,6 +97,7 @@ fn feed_rule(hash: &mut Hash, rule: &Rule) {
     hash.feed_debug(receivers);
     // What versions before did not know is fed only where it is said, so that what meant the same is the same.
     rule.terms.specs.drop.iter().for_each(|drop| hash.feed_debug(("drop", drop.by, drop.within.as_millis())));
+    rule.terms.specs.max_age.iter().for_each(|max| hash.feed_debug(("max_age", max.as_millis())));
     let severity = Some(rule.terms.severity).filter(|severity| *severity != Severity::default());
     severity.iter().for_each(|severity| hash.feed_debug(("severity", severity)));
     rule.terms.name.iter().for_each(|name| hash.feed_debug(("name", name)));

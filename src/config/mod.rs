@@ -6,6 +6,7 @@
 mod address;
 mod alerter;
 mod counting;
+mod data;
 mod digest;
 mod document;
 mod endpoint;

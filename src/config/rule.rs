@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use regex_lite::Regex;
 
+use super::data::Data;
 use super::document::{Node, Value};
 use super::located::{Located, shown};
 use super::map::{DEFAULTS_KEYS, Map, RULE_KEYS};
 use super::validator::Validator;
-use crate::model::judge::{
-    Bounds, By, Compiled, Counting, DataSpec, DropSpec, Include, JsonSpec, Matcher, Specs, Wanted,
-};
+use crate::model::judge::{Bounds, By, Compiled, Counting, DropSpec, Include, Matcher, Specs};
 use crate::model::ledger::RECEIVERS_MAX;
 use crate::model::path;
 use crate::model::receiver::{ReceiverId, Smtp};
@@ -41,7 +40,7 @@ pub(super) struct Body {
     name: Option<Option<Arc<str>>>,
     children: Option<Children>,
     exists: Option<bool>,
-    data: Option<DataSpec>,
+    data: Option<Data>,
     cancel_timeout: Option<Duration>,
     keep_firing_for: Option<Duration>,
     /// The inner `None` is "never".
@@ -64,6 +63,7 @@ struct Children {
 impl Body {
     /// What a rule says, where `defaults` says what this does not.
     fn terms(self, defaults: &Self) -> Terms {
+        let Data { content, max_age } = self.data.or_else(|| defaults.data.clone()).unwrap_or_default();
         let Children { bounds, include, drop, counting } =
             self.children.or_else(|| defaults.children.clone()).unwrap_or_default();
         Terms {
@@ -75,7 +75,8 @@ impl Body {
                 drop,
                 counting,
                 exists: self.exists.or(defaults.exists),
-                data: self.data.or_else(|| defaults.data.clone()),
+                data: content,
+                max_age,
             },
             cancel_timeout: self.cancel_timeout.or(defaults.cancel_timeout).unwrap_or_default(),
             keep_firing_for: self.keep_firing_for.or(defaults.keep_firing_for).unwrap_or_default(),
@@ -313,42 +314,6 @@ impl Validator<'_> {
         Some(Include(names))
     }
 
-    pub(super) fn data(&mut self, at: &Located<'_, '_>) -> Option<DataSpec> {
-        let Value::Map(_) = at.value() else {
-            self.wrong_type(at, "a map with `equals` or `matches`");
-            return None;
-        };
-        let map = self.map(*at, "`data`", &["equals", "matches", "json"])?;
-        let place = map.get("json").map(|at| self.json_pointer(&at));
-        match (map.get("equals"), map.get("matches"), place) {
-            (Some(equals), None, None) => self.data_equals(&equals),
-            (None, Some(matches), None) => self.expression(&matches).map(DataSpec::Matches),
-            (Some(equals), None, Some(place)) => {
-                let wanted = Wanted::Equals(self.json_value(&equals)?);
-                Some(DataSpec::Json(JsonSpec { place: place?, wanted }))
-            }
-            (None, Some(matches), Some(place)) => {
-                let wanted = Wanted::Matches(self.expression(&matches)?);
-                Some(DataSpec::Json(JsonSpec { place: place?, wanted }))
-            }
-            (Some(_), Some(_), _) => {
-                self.error(at, "has both `equals` and `matches`: one of them is too much");
-                None
-            }
-            (None, None, _) => {
-                self.lacks(&map, "`equals` or `matches`");
-                None
-            }
-        }
-    }
-
-    /// The text that data has to be; unlike elsewhere it may be empty.
-    fn data_equals(&mut self, at: &Located<'_, '_>) -> Option<DataSpec> {
-        let is_empty_text = matches!(at.value(), Value::Text(text) if text.is_empty());
-        let text = if is_empty_text { "" } else { self.text(at)? };
-        Some(DataSpec::Equals(text.into()))
-    }
-
     pub(super) fn expression(&mut self, at: &Located<'_, '_>) -> Option<Compiled<Matcher>> {
         let pattern = self.text(at)?;
         if pattern.len() > MAX_PATTERN {
@@ -423,5 +388,5 @@ fn is_impossible(specs: &Specs) -> bool {
         Some(Bounds::Range { min: Some(count), .. } | Bounds::Equals(count)) => count > 0,
         Some(Bounds::Range { min: None, .. }) | None => false,
     };
-    specs.exists == Some(false) && (wants_children || specs.include.is_some() || specs.data.is_some())
+    specs.exists == Some(false) && (wants_children || specs.include.is_some() || specs.needs().data)
 }

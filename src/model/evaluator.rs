@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem::discriminant;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::children::{Children, Counted, Left};
-use super::judge::{Assessment, Course, DropSpec, History, Verdict, Violation};
+use super::judge::{Assessment, Course, History, Verdict, Violation};
 use super::message;
 use super::observation::{Adoption, Observation};
 use super::one_or_many::OneOrMany;
 use super::path::LONGEST;
 use super::reading::Reading;
 use super::rule::{Rule, RuleSet, Rules, beginning, is_place};
+use super::server_clock::ServerClock;
 use super::severity::Severity;
 use super::status::{Compliance, Histogram, Particulars, PathState, PathStatus, RuleStatus};
 use super::time::Now;
@@ -37,8 +38,11 @@ pub struct Evaluator {
     down: Option<Arc<str>>,
     /// When vanished matches of globs are to be forgotten.
     forget: BTreeSet<(Instant, Arc<str>)>,
-    /// Paths of which a number of children has fallen, and when that is over.
-    falls: BTreeSet<(Instant, Arc<str>)>,
+    /// Paths of which time alone changes the judgement, and when.
+    reviews: BTreeSet<(Instant, Arc<str>)>,
+    clock: ServerClock,
+    /// What ages were judged by last.
+    judged_by: ServerClock,
     /// How many paths that are named by a rule are fresh.
     fresh_named: usize,
     transitions: u64,
@@ -56,6 +60,8 @@ struct Path {
     /// Whether it was missing then.
     missing: bool,
     forget_at: Option<Instant>,
+    /// The last reading of this session, for rules by which time alone changes its judgement.
+    last: Option<Box<Reading>>,
 }
 
 /// What one rule makes of a path.
@@ -72,20 +78,16 @@ struct Judged {
     counted: Option<Arc<Counted>>,
     /// For a rule that asks how far the number of children may fall.
     numbers: Option<Box<Numbers>>,
+    /// When something that was read is too old, or has grown old enough to tell of its age again.
+    ages_at: Option<Instant>,
 }
 
-/// How the number of children has gone, and what else the last reading showed: a fall ends without another.
+/// How the number of children has gone.
 #[derive(Debug, Default)]
 struct Numbers {
     history: History,
     /// What was told of it last.
     course: Option<Course>,
-    missing: bool,
-    children: Children,
-    /// How many of them count.
-    found: u32,
-    /// How else the path is out of spec.
-    violations: Vec<Violation>,
 }
 
 /// The last judgement, and whether there is one.
@@ -106,18 +108,8 @@ struct Seen<'a> {
     first: bool,
     /// Whether the match of a glob is gone.
     vanished: bool,
+    clock: ServerClock,
     now: Now,
-}
-
-/// What is told beside a judgement.
-#[derive(Clone, Copy, Debug)]
-struct Told<'a> {
-    path: &'a Arc<str>,
-    /// Whether it is of the first reading of this session.
-    first: bool,
-    /// Whether the match of a glob is gone.
-    vanished: bool,
-    children: Option<u32>,
 }
 
 impl Evaluator {
@@ -131,7 +123,9 @@ impl Evaluator {
             session: 0,
             down: None,
             forget: BTreeSet::new(),
-            falls: BTreeSet::new(),
+            reviews: BTreeSet::new(),
+            clock: ServerClock::default(),
+            judged_by: ServerClock::default(),
             fresh_named: 0,
             transitions: 0,
             latency: Histogram::default(),
@@ -148,15 +142,10 @@ impl Evaluator {
             Observation::Up => {
                 self.session += 1;
                 self.down = None;
-                self.expanded.clear();
-                self.unlisted.clear();
-                self.fresh_named = 0;
+                self.lose_sight(now);
             }
             Observation::Down(reason) => {
                 self.down = Some(reason);
-                self.expanded.clear();
-                self.unlisted.clear();
-                self.fresh_named = 0;
                 self.lose_sight(now);
                 out.push(EvaluatorOutput::Stale);
             }
@@ -164,7 +153,7 @@ impl Evaluator {
                 if let Some(delay) = delay {
                     self.latency.observe(delay);
                 }
-                self.judge(path, &reading, now, out);
+                self.judge(path, reading, now, out);
             }
             Observation::Adopted(adoption) => self.adopt(&adoption, now, out),
             Observation::Expanded { glob } => {
@@ -179,16 +168,20 @@ impl Evaluator {
                 self.unlisted.remove(&place);
                 self.judge_again(&place, now, out);
             }
+            Observation::Clock(sample) => {
+                self.clock.take(sample);
+                self.judge_ages(now, out);
+            }
             Observation::Armed(_) => {}
             Observation::LedgerChanged => out.push(EvaluatorOutput::LedgerChanged),
             Observation::Barrier(number) => out.push(EvaluatorOutput::Barrier(number)),
         }
     }
 
-    /// Forgets the vanished matches whose time has come, and ends the falls that have lasted long enough.
+    /// Forgets the vanished matches whose time has come, and judges what time alone changes.
     pub fn tick(&mut self, now: Now, out: &mut Vec<EvaluatorOutput>) {
-        while self.falls.first().is_some_and(|(at, _)| *at <= now.mono) {
-            self.falls.pop_first().into_iter().for_each(|(_, path)| self.judge_fallen(&path, now, out));
+        while self.reviews.first().is_some_and(|(at, _)| *at <= now.mono) {
+            self.reviews.pop_first().into_iter().for_each(|(_, path)| self.review(&path, now, out));
         }
         while let Some((at, path)) = self.forget.first().cloned() {
             if at > now.mono {
@@ -200,7 +193,7 @@ impl Evaluator {
 
     /// When `tick` has something to do next.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.forget.first().into_iter().chain(self.falls.first()).map(|(at, _)| *at).min()
+        self.forget.first().into_iter().chain(self.reviews.first()).map(|(at, _)| *at).min()
     }
 
     /// Whether every rule has been read on the session that is up.
@@ -294,30 +287,41 @@ impl Evaluator {
         }
         if let (Some(base), Some(numbers)) = (base, &mut judged.numbers) {
             numbers.history.adopt(*base, now);
-            self.judge_fallen(&key.path, now, out);
+            self.review(&key.path, now, out);
         }
     }
 
-    /// Time has passed since the path was read, or more is known of the time before.
-    fn judge_fallen(&mut self, path: &Arc<str>, now: Now, out: &mut Vec<EvaluatorOutput>) {
-        let (session, is_up) = (self.session, self.down.is_none());
-        let Some(known) = self.paths.get_mut(path).filter(|known| is_up && known.session == session) else {
+    /// Judges the last reading again: time has passed, or more is known of time.
+    fn review(&mut self, path: &Arc<str>, now: Now, out: &mut Vec<EvaluatorOutput>) {
+        let Some(last) = self.paths.get_mut(path).and_then(|known| known.last.take()) else { return };
+        self.judge_reading(Arc::clone(path), *last, now, out);
+    }
+
+    /// Has ages judged by ZooKeeper's clock as it is known now, if that is otherwise than they were judged.
+    fn judge_ages(&mut self, now: Now, out: &mut Vec<EvaluatorOutput>) {
+        /// Reviews are late by so much at most.
+        const TOLERANCE: Duration = Duration::from_millis(100);
+        let distance = self.clock.distance(self.judged_by, now.mono);
+        if distance.is_some_and(|distance| distance < TOLERANCE) {
             return;
-        };
-        let (before, mut changed) = (known.fall_ends(), false);
-        for judged in known.rules.iter_mut() {
-            changed |= judged.look_again(path, now, out);
         }
-        self.transitions += u64::from(changed);
-        reschedule(&mut self.falls, path, before, known.fall_ends());
+        self.judged_by = self.clock;
+        let old = self.paths.iter().filter(|(_, known)| known.last.is_some());
+        for path in old.map(|(path, _)| Arc::clone(path)).collect::<Vec<_>>() {
+            self.review(&path, now, out);
+        }
     }
 
-    /// How many children any path has is not known from now on.
+    /// No reading of before tells how a path is from now on.
     fn lose_sight(&mut self, now: Now) {
-        for judged in self.paths.values_mut().flat_map(|known| known.rules.iter_mut()) {
-            judged.lose_sight(now);
+        self.expanded.clear();
+        self.unlisted.clear();
+        self.fresh_named = 0;
+        for known in self.paths.values_mut() {
+            known.last = None;
+            known.rules.iter_mut().for_each(|judged| judged.lose_sight(now));
         }
-        self.falls.clear();
+        self.reviews.clear();
     }
 
     /// All matches of a glob were read in this session, so a match of before that was not is gone.
@@ -354,7 +358,7 @@ impl Evaluator {
     fn judge_gone(&mut self, path: Arc<str>, now: Now, out: &mut Vec<EvaluatorOutput>) {
         let known = self.paths.get(&path);
         let Some(reason) = known.and_then(|known| self.hidden(&path, known.pattern())) else {
-            return self.judge(path, &Reading::Missing, now, out);
+            return self.judge(path, Reading::Missing, now, out);
         };
         let session = self.session;
         if let Some(known) = self.paths.get_mut(&path) {
@@ -362,7 +366,7 @@ impl Evaluator {
                 judged.unreadable = Some(Arc::clone(&reason));
                 judged.lose_sight(now);
             }
-            known.session = session;
+            (known.session, known.last) = (session, None);
             schedule(&mut self.forget, &path, known, now);
             out.extend(known.stale(&path));
         }
@@ -379,15 +383,15 @@ impl Evaluator {
         shut.map(|(place, reason)| unlisted_words(place, reason))
     }
 
-    fn judge(&mut self, path: Arc<str>, reading: &Reading, now: Now, out: &mut Vec<EvaluatorOutput>) {
+    fn judge(&mut self, path: Arc<str>, reading: Reading, now: Now, out: &mut Vec<EvaluatorOutput>) {
         let Some(rules) = self.rules.for_path(&path) else { return };
         let nameable = path.len() <= LONGEST;
-        if *reading == Reading::Missing && rules.is_glob() && (rules.ask_nothing() || !nameable) {
+        if reading == Reading::Missing && rules.is_glob() && (rules.ask_nothing() || !nameable) {
             return self.forget_path(path, Forgetting::Unasked, out);
         }
         if !self.paths.contains_key(&path) {
             // A place where a glob could match, and does not: nothing has vanished.
-            if *reading == Reading::Missing {
+            if reading == Reading::Missing {
                 return;
             }
             self.paths.insert(Arc::clone(&path), Path::new(rules, now));
@@ -395,7 +399,7 @@ impl Evaluator {
         if !nameable {
             // Nothing of it could be written into the ledger.
             let reason = format!("name too long: {} bytes, and at most {LONGEST} are watched", path.len());
-            return self.judge_reading(path, &Reading::Unreadable(reason.into()), now, out);
+            return self.judge_reading(path, Reading::Unreadable(reason.into()), now, out);
         }
         self.judge_reading(path, reading, now, out);
         if self.forget.len() > VANISHED
@@ -405,29 +409,32 @@ impl Evaluator {
         }
     }
 
-    fn judge_reading(&mut self, path: Arc<str>, reading: &Reading, now: Now, out: &mut Vec<EvaluatorOutput>) {
+    fn judge_reading(&mut self, path: Arc<str>, reading: Reading, now: Now, out: &mut Vec<EvaluatorOutput>) {
         let session = self.session;
         let Some(known) = self.paths.get_mut(&path) else { return };
         let first = known.session != session;
-        (known.session, known.missing) = (session, *reading == Reading::Missing);
+        (known.session, known.missing) = (session, reading == Reading::Missing);
         self.fresh_named += usize::from(first && !known.is_match());
-        let vanished = known.is_match() && *reading == Reading::Missing;
+        let vanished = known.is_match() && known.missing;
         if vanished {
             schedule(&mut self.forget, &path, known, now);
         } else {
             unschedule(&mut self.forget, &path, known);
         }
-        known.children = match reading {
+        known.children = match &reading {
             Reading::Unreadable(_) => known.children,
-            Reading::Missing | Reading::Present { .. } => count(reading),
+            Reading::Missing | Reading::Present { .. } => count(&reading),
         };
-        let seen = Seen { path: &path, reading, first, vanished, now };
-        let (before, mut changed) = (known.fall_ends(), false);
+        let seen = Seen { path: &path, reading: &reading, first, vanished, clock: self.clock, now };
+        let (before, mut changed) = (known.review_at(), false);
         for judged in known.rules.iter_mut() {
             changed |= judged.observe(seen, out);
         }
         self.transitions += u64::from(changed);
-        reschedule(&mut self.falls, &path, before, known.fall_ends());
+        reschedule(&mut self.reviews, &path, before, known.review_at());
+        let may_change = known.rules.iter().any(|judged| judged.rule.terms.specs.ask_for_time());
+        let is_kept = may_change && !matches!(reading, Reading::Unreadable(_));
+        known.last = is_kept.then(|| Box::new(reading));
     }
 
     fn forget_path(&mut self, path: Arc<str>, why: Forgetting, out: &mut Vec<EvaluatorOutput>) {
@@ -501,6 +508,7 @@ impl Path {
             session: 0,
             missing: false,
             forget_at: None,
+            last: None,
         }
     }
 
@@ -538,12 +546,12 @@ impl Path {
             }
             judged
         });
-        (self.children, self.session) = (None, 0);
+        (self.children, self.session, self.last) = (None, 0, None);
     }
 
-    /// When the next fall of a number of its children is over.
-    fn fall_ends(&self) -> Option<Instant> {
-        self.rules.iter().filter_map(Judged::fall_ends).min()
+    /// When its last reading is to be judged again, if time alone can change that.
+    fn review_at(&self) -> Option<Instant> {
+        self.rules.iter().filter_map(Judged::review_at).min()
     }
 
     /// What was told of its alerts does not hold any more.
@@ -595,12 +603,14 @@ impl Judged {
             since,
             counted: None,
             numbers: rule.terms.specs.drop.map(|_| Box::default()),
+            ages_at: None,
         }
     }
 
     /// Judges a reading. Returns whether the path has changed from in spec to out of it, or back.
     fn observe(&mut self, seen: Seen<'_>, out: &mut Vec<EvaluatorOutput>) -> bool {
-        let Assessment { verdict, tally } = verdict(&self.rule, seen.reading);
+        let Assessment { verdict, tally, again } = verdict(&self.rule, seen);
+        self.ages_at = again.map(|again| seen.now.mono + again);
         let mut violations = match verdict {
             Verdict::Ok => Vec::new(),
             Verdict::Violated(violations) => violations,
@@ -617,32 +627,18 @@ impl Judged {
         let none = Children::default();
         let children = children(seen.reading).unwrap_or(&none);
         if let (Some(spec), Some(numbers)) = (&self.rule.terms.specs.drop, &mut self.numbers) {
-            numbers.found = tally.as_ref().map_or(children.count(), |tally| tally.counted);
-            numbers.history.see(numbers.found, spec, seen.now);
-            numbers.missing = *seen.reading == Reading::Missing;
-            (numbers.children, numbers.violations) = (children.clone(), violations.clone());
-            violations.extend(numbers.violation(spec));
+            let found = tally.as_ref().map_or(children.count(), |tally| tally.counted);
+            numbers.history.see(found, spec, seen.now);
+            let missing = *seen.reading == Reading::Missing;
+            let fallen_from = numbers.history.fallen_from();
+            violations.extend(fallen_from.map(|most| Violation::Dropped {
+                found,
+                most,
+                spec: *spec,
+                missing,
+            }));
         }
-        let Seen { path, first, vanished, now, .. } = seen;
-        let told = Told { path, first, vanished, children: count(seen.reading) };
-        self.conclude(&violations, children, told, now, out)
-    }
-
-    /// Judges the last reading again, as time has passed.
-    fn look_again(&mut self, path: &Arc<str>, now: Now, out: &mut Vec<EvaluatorOutput>) -> bool {
-        let is_judged = self.unreadable.is_none() && self.judgement != Judgement::None;
-        let (Some(spec), Some(numbers)) = (&self.rule.terms.specs.drop, &mut self.numbers) else {
-            return false;
-        };
-        if !is_judged {
-            return false;
-        }
-        numbers.history.pass(spec, now);
-        let mut violations = numbers.violations.clone();
-        violations.extend(numbers.violation(spec));
-        let children = numbers.children.clone();
-        let told = Told { path, first: false, vanished: false, children: Some(children.count()) };
-        self.conclude(&violations, &children, told, now, out)
+        self.conclude(&violations, children, seen, out)
     }
 
     /// Notes what the path is by now, and tells of it if that is news.
@@ -650,8 +646,7 @@ impl Judged {
         &mut self,
         violations: &[Violation],
         children: &Children,
-        told: Told<'_>,
-        now: Now,
+        seen: Seen<'_>,
         out: &mut Vec<EvaluatorOutput>,
     ) -> bool {
         let judgement = match violations {
@@ -663,16 +658,17 @@ impl Judged {
         let readable_again = self.unreadable.take().is_some();
         let changed = discriminant(&was) != discriminant(&judgement);
         let is_known = was != Judgement::None;
-        if changed && (is_known || judgement == Judgement::Ok || !told.vanished) {
-            self.since = now.wall;
+        if changed && (is_known || judgement == Judgement::Ok || !seen.vanished) {
+            self.since = seen.now.wall;
         }
         let (course, has_gone) = self.note_course(changed && judgement != Judgement::Ok);
-        if told.first || readable_again || was != judgement || has_gone {
+        if seen.first || readable_again || was != judgement || has_gone {
             let state = match judgement {
                 Judgement::None | Judgement::Ok => State::Ok,
                 Judgement::Error(message) => State::Error { message, left, counted: self.counted.clone() },
             };
-            let (key, rule, children) = (self.rule.key(told.path), Arc::clone(&self.rule), told.children);
+            let (key, rule, children) =
+                (self.rule.key(seen.path), Arc::clone(&self.rule), count(seen.reading));
             out.push(EvaluatorOutput::Transition(Transition { key, rule, state, children, course }));
         }
         changed && is_known
@@ -697,8 +693,11 @@ impl Judged {
         }
     }
 
-    fn fall_ends(&self) -> Option<Instant> {
-        self.numbers.as_ref()?.history.deadline(self.rule.terms.specs.drop.as_ref()?)
+    /// When time alone can change the judgement of the last reading.
+    fn review_at(&self) -> Option<Instant> {
+        let fall = self.numbers.as_ref().zip(self.rule.terms.specs.drop.as_ref());
+        let fall_ends = fall.and_then(|(numbers, spec)| numbers.history.deadline(spec));
+        fall_ends.into_iter().chain(self.ages_at).min()
     }
 
     fn most(&self) -> Option<u32> {
@@ -741,14 +740,6 @@ impl Judged {
     }
 }
 
-impl Numbers {
-    /// The violation by the number of children having fallen, if it has.
-    fn violation(&self, spec: &DropSpec) -> Option<Violation> {
-        let most = self.history.fallen_from()?;
-        Some(Violation::Dropped { found: self.found, most, spec: *spec, missing: self.missing })
-    }
-}
-
 /// How a path stands by all of its rules: out of spec if it is by any, and known to be in spec if it is by all.
 fn sum(states: &OneOrMany<PathState>) -> PathState {
     if let OneOrMany::One(state) = states {
@@ -786,17 +777,17 @@ fn schedule(forget: &mut BTreeSet<(Instant, Arc<str>)>, path: &Arc<str>, known: 
     forget.insert((at, Arc::clone(path)));
 }
 
-/// Has a path judged again when a fall of the number of its children is over, once.
+/// Has the last reading of a path judged again at another time than before.
 fn reschedule(
-    falls: &mut BTreeSet<(Instant, Arc<str>)>,
+    reviews: &mut BTreeSet<(Instant, Arc<str>)>,
     path: &Arc<str>,
     before: Option<Instant>,
     at: Option<Instant>,
 ) {
     if let Some(before) = before {
-        falls.remove(&(before, Arc::clone(path)));
+        reviews.remove(&(before, Arc::clone(path)));
     }
-    falls.extend(at.map(|at| (at, Arc::clone(path))));
+    reviews.extend(at.map(|at| (at, Arc::clone(path))));
 }
 
 fn unschedule(forget: &mut BTreeSet<(Instant, Arc<str>)>, path: &Arc<str>, known: &mut Path) {
@@ -807,8 +798,9 @@ fn unschedule(forget: &mut BTreeSet<(Instant, Arc<str>)>, path: &Arc<str>, known
 
 /// The verdict on one reading. A vanished match of a glob is out of spec whatever its rule asks, unless the rule
 /// asks for just that: that it was there is why it is watched.
-fn verdict(rule: &Rule, reading: &Reading) -> Assessment {
-    let Assessment { verdict, tally } = rule.terms.specs.judge(reading);
+fn verdict(rule: &Rule, seen: Seen<'_>) -> Assessment {
+    let Seen { reading, clock, now, .. } = seen;
+    let Assessment { verdict, tally, again } = rule.terms.specs.judge(reading, clock.time(now.mono));
     let verdict = match verdict {
         Verdict::Ok
             if rule.is_glob() && *reading == Reading::Missing && rule.terms.specs.exists != Some(false) =>
@@ -817,7 +809,7 @@ fn verdict(rule: &Rule, reading: &Reading) -> Assessment {
         }
         verdict @ (Verdict::Ok | Verdict::Violated(_) | Verdict::Unreadable(_)) => verdict,
     };
-    Assessment { verdict, tally }
+    Assessment { verdict, tally, again }
 }
 
 fn vanished(rule: &Rule) -> Verdict {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::alert_key::AlertKey;
 use super::children::{Counted, Ignored, Left};
@@ -142,6 +142,9 @@ pub fn violation(violation: &Violation) -> String {
             let and = if *more > 0 { format!(" and {more} more") } else { String::new() };
             format!("Missing children: {}{and}{}", named.join(", "), mark(*missing))
         }
+        Violation::TooOld { age: found, max } => {
+            format!("Not written for {}, at most {}", age(*found, *max), duration::words(*max))
+        }
         Violation::NoJson => "Found data that is not JSON".to_owned(),
         Violation::NoValue { pointer, missing } => {
             format!("Found no data{}{}", place(pointer), mark(*missing))
@@ -158,6 +161,19 @@ pub fn violation(violation: &Violation) -> String {
 /// The words for everything that is wrong with a path.
 pub fn violations(all: &[Violation]) -> String {
     all.iter().map(violation).collect::<Vec<_>>().join("; ")
+}
+
+/// How long ago it was, told as exactly as a person wants to know.
+fn age(age: Duration, max: Duration) -> String {
+    const MINUTE: u128 = 60_000;
+    let (age, max) = (age.as_millis(), max.as_millis());
+    let unit = match age {
+        _ if max % 1000 != 0 => 1,
+        _ if age < 2 * MINUTE || max % MINUTE != 0 => 1000,
+        _ if age < 48 * 60 * MINUTE => MINUTE,
+        _ => 60 * MINUTE,
+    };
+    duration::words(Duration::from_millis(u64::try_from(age - age % unit).unwrap_or(u64::MAX)))
 }
 
 /// Where a value stands in data, in words; the whole is no place of its own.

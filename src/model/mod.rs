@@ -26,6 +26,7 @@ pub mod receiver;
 pub mod render;
 pub mod rfc3339;
 pub mod rule;
+pub mod server_clock;
 pub mod severity;
 pub mod slots;
 pub mod small_map;

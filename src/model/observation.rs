@@ -7,6 +7,7 @@ use super::alert_key::AlertKey;
 use super::judge::Base;
 use super::reading::Reading;
 use super::rule::RuleSet;
+use super::server_clock::ClockSample;
 
 /// An incident that is open, as the ledger tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub enum Observation {
         /// The place.
         place: Arc<str>,
     },
+    /// A write of this agent tells ZooKeeper's time.
+    Clock(ClockSample),
     /// Every znode has been read on the session of this number, and told of; told once a session.
     Armed(u64),
     /// Entries of the alert ledger have come or gone, or may have. All that was read before has been told.

@@ -16,8 +16,8 @@ pub enum Reading {
         children: Option<Children>,
         /// What was read of each of them.
         each: EachRead,
-        /// Its data.
-        data: Option<Box<[u8]>>,
+        /// Its data, and when that was written.
+        data: Option<Written>,
     },
     /// The server does not show it, for this reason.
     Unreadable(Arc<str>),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::{Duration, SystemTime};
 
 use crossbeam_channel::Sender;
 use zookeeper::{Acl, CreateMode, Stat, WatcherType, ZkError, ZooKeeper};
@@ -176,6 +177,11 @@ pub fn cut_chroot<'a>(chroot: &str, path: &'a str) -> &'a str {
         Some(rest) => rest,
         None => path,
     }
+}
+
+/// When a znode was written last, by the clock of the server that led then.
+pub fn mtime(stat: &Stat) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(stat.mtime).unwrap_or_default())
 }
 
 /// Whether an error means that the session is over, or that the connection is of no use. Every other is an answer to

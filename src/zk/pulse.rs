@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, after, select};
 use zookeeper::ZkError;
 
-use super::client::{Answer, Client, describe, is_over};
+use super::client::{Answer, Client, describe, is_over, mtime};
 use crate::clock;
 use crate::model::receiver::Secret;
+use crate::model::server_clock::ClockSample;
 use crate::published::Reader;
 use crate::threads::fault;
 
@@ -38,8 +39,8 @@ pub struct Pulse {
 /// What came of a call that was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Beat {
-    /// A write was acknowledged.
-    Wrote,
+    /// A write was acknowledged, and tells ZooKeeper's time.
+    Wrote(ClockSample),
     /// Nothing was written.
     Answered,
     /// Nothing was written, since this znode of ours is gone.
@@ -101,7 +102,10 @@ fn beat(task: &Task) -> Pulse {
     let result = match own {
         Some(own) => match task.client.set(&own.path, &own.data, None) {
             Err(ZkError::NoNode) => Ok(Beat::Gone(Arc::clone(&own.path))),
-            answer => judge(answer.map(|_| Beat::Wrote)),
+            answer => judge(answer.map(|stat| {
+                let answered = clock::mono();
+                Beat::Wrote(ClockSample { sent, answered, written: mtime(&stat) })
+            })),
         },
         None => judge(task.client.exists("/", false).map(|_| Beat::Answered)),
     };

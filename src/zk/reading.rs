@@ -3,12 +3,11 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender, select_biased, unbounded};
 use zookeeper::{Stat, ZkError};
 
-use super::client::{Answer, Client, describe, is_over};
+use super::client::{Answer, Client, describe, is_over, mtime};
 use super::watch_input::WatchInput;
 use crate::model::children::Children;
 use crate::model::reading::{ChildZnode, Reading, Written};
@@ -94,7 +93,7 @@ fn make(client: &Client, path: &str, call: Call) -> Answer<Reply> {
     let child = matches!(call, Call::ChildStat(_) | Call::ChildData(_));
     let answer = match call {
         Call::Children => client.children(path, true).map(|names| Reply::Children(Children::new(names))),
-        Call::Data => client.data(path, true).map(|(data, _)| Reply::Data(data.into_boxed_slice())),
+        Call::Data => client.data(path, true).map(|(data, stat)| Reply::Data(written(&stat, data))),
         Call::Exists => client.exists(path, true).map(|stat| stat.map_or(Reply::Missing, |_| Reply::Yes)),
         Call::Unwatch => client.unwatch(path).map(|()| Reply::Yes),
         Call::ChildStat(name) => client
@@ -102,7 +101,7 @@ fn make(client: &Client, path: &str, call: Call) -> Answer<Reply> {
             .map(|stat| stat.map_or(Reply::Missing, |stat| Reply::Child(znode(&stat, None)))),
         Call::ChildData(name) => client
             .data(&below(path, &name), true)
-            .map(|(data, stat)| Reply::Child(znode(&stat, Some(data.into_boxed_slice())))),
+            .map(|(data, stat)| Reply::Child(znode(&stat, Some(written(&stat, data))))),
     };
     let what = if child { "it" } else { "this path" };
     match answer {
@@ -117,12 +116,12 @@ fn below(path: &str, name: &str) -> String {
     format!("{}/{name}", path.trim_end_matches('/'))
 }
 
-fn znode(stat: &Stat, data: Option<Box<[u8]>>) -> ChildZnode {
-    let at = SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(stat.mtime).unwrap_or_default());
-    ChildZnode {
-        ephemeral: is_ephemeral(stat.ephemeral_owner),
-        written: data.map(|data| Written { at, data }),
-    }
+fn znode(stat: &Stat, written: Option<Written>) -> ChildZnode {
+    ChildZnode { ephemeral: is_ephemeral(stat.ephemeral_owner), written }
+}
+
+fn written(stat: &Stat, data: Vec<u8>) -> Written {
+    Written { at: mtime(stat), data: data.into_boxed_slice() }
 }
 
 /// Whether the owner of a znode is a session. Servers since 3.5 also mark containers and znodes that expire there.

@@ -312,11 +312,17 @@ impl Sessions {
 
     fn beat(&mut self, live: &mut Live, sent: Instant, beat: Beat) {
         live.answered = sent;
+        let sample = match &beat {
+            Beat::Wrote(sample) => Some(*sample),
+            Beat::Answered | Beat::Gone(_) => None,
+        };
+        if let Some(sample) = sample {
+            // Before anybody sees that it was written: whoever leads by it judges by ZooKeeper's clock.
+            self.outlets.watch.send(WatchInput::Clock(sample)).ok();
+        }
         if let Some(session) = &mut self.status.session {
             session.answered = sent;
-            if beat == Beat::Wrote {
-                session.written = Some(sent);
-            }
+            session.written = sample.map(|sample| sample.sent).or(session.written);
         }
         self.outlets.connection.publish(self.status.clone());
         if let Beat::Gone(path) = beat {

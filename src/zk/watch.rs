@@ -99,6 +99,8 @@ impl Shell {
             WatchInput::LedgerWatched { generation, rings } if self.is_current(generation) => {
                 self.handle(Input::LedgerWatched { rings });
             }
+            // Fails only while the daemon ends.
+            WatchInput::Clock(sample) => drop(self.outlets.observations.send(Observation::Clock(sample))),
             // Of a generation that is over.
             WatchInput::Down { .. } | WatchInput::Rang { .. } | WatchInput::Answered { .. } => {}
             WatchInput::Fence { .. } | WatchInput::LedgerWatched { .. } | WatchInput::Stop => {}

@@ -9,6 +9,7 @@ use super::client::Client;
 use crate::model::observation::Adoption;
 use crate::model::reading::Reading;
 use crate::model::rule::RuleSet;
+use crate::model::server_clock::ClockSample;
 
 /// What the watch thread hears.
 pub enum WatchInput {
@@ -61,6 +62,8 @@ pub enum WatchInput {
         /// How often it had rung before.
         rings: u64,
     },
+    /// A write of this agent tells ZooKeeper's time.
+    Clock(ClockSample),
     /// The daemon ends.
     Stop,
 }

@@ -1,12 +1,12 @@
 //! Files that are taken, and what they mean.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::model::judge::{Bounds, By, DataSpec, DropSpec, Found, Include, Specs, Verdict};
 use crate::model::message;
-use crate::model::reading::{EachRead, Reading};
+use crate::model::reading::{EachRead, Reading, Written};
 use crate::model::receiver::{
     Alertmanager, Email, HipChat, PagerDuty, Receiver, ReceiverId, Secret, Settings, Slack, SmtpTls, Webhook,
 };
@@ -192,6 +192,9 @@ fn specs_are_read() {
     check("exists: on", exists(true));
     let data = |data| Specs { data: Some(data), ..Specs::default() };
     check("data: {equals: ready}", data(DataSpec::Equals("ready".into())));
+    let ten = Some(Duration::from_secs(600));
+    check("data: {max_age: 10m}", Specs { max_age: ten, ..Specs::default() });
+    check("data: {equals: up, max_age: 600}", Specs { max_age: ten, ..data(DataSpec::Equals("up".into())) });
     check("data: {equals: ''}", data(DataSpec::Equals("".into())));
     check("data: {equals: !!str 3}", data(DataSpec::Equals("3".into())));
     let include = |names: &[&str]| Some(Include(names.iter().map(|name| (*name).into()).collect()));
@@ -205,11 +208,12 @@ fn what_is_counted_is_read() {
     let counting = |spec: &str| {
         rule(&good(&format!("/a: {{children: {{min: 1, {spec}}}}}")), "/a").terms.specs.counting.clone()
     };
-    let all = counting("where: {name: '^web-', ephemeral: true, data: {json: /up, equals: true}}");
+    let all =
+        counting("where: {name: '^web-', ephemeral: true, max_age: 2m, data: {json: /up, equals: true}}");
     let name = all.only.name.as_ref().expect("an expression");
     assert_eq!([&b"web-1"[..], b"a-web-1"].map(|name_| (name.run)(name_)), [true, false]);
     assert!(all.only.ephemeral == Some(true) && matches!(all.only.data, Some(DataSpec::Json(_))));
-    assert!(all.distinct.is_none());
+    assert!(all.distinct.is_none() && all.only.max_age == Some(Duration::from_secs(120)));
     let distinct = counting("distinct: {json: /host}").distinct.expect("a pointer");
     let value = |data: &[u8]| match (distinct.run)(data) {
         Found::Value { json, .. } => json.into_string(),
@@ -220,9 +224,15 @@ fn what_is_counted_is_read() {
     // What was written alike is the same, and what was not is another configuration.
     assert_eq!(counting("where: {name: '^a'}"), counting("where: {name: '^a'}"));
     assert_ne!(counting("where: {name: '^a'}"), counting("where: {name: '^b'}"));
-    let digests =
-        ["", ", where: {name: a}", ", where: {name: b}", ", distinct: {json: /a}", ", distinct: {json: /b}"]
-            .map(|spec| good(&format!("/a: {{children: {{min: 1{spec}}}}}")).digest);
+    let digests = [
+        "",
+        ", where: {name: a}",
+        ", where: {max_age: 1m}",
+        ", where: {name: b}",
+        ", distinct: {json: /a}",
+        ", distinct: {json: /b}",
+    ]
+    .map(|spec| good(&format!("/a: {{children: {{min: 1{spec}}}}}")).digest);
     let different: std::collections::BTreeSet<_> = digests.iter().collect();
     assert_eq!(different.len(), digests.len());
 }
@@ -231,8 +241,12 @@ fn what_is_counted_is_read() {
 fn values_within_json_are_found_as_the_pointer_says() {
     let check = |spec: &str, data: &[u8], expected: &str| {
         let config = good(&format!("/a: {{data: {{{spec}}}}}"));
-        let reading = Reading::Present { children: None, each: EachRead::Unasked, data: Some(data.into()) };
-        let words = match rule(&config, "/a").terms.specs.judge(&reading).verdict {
+        let reading = Reading::Present {
+            children: None,
+            each: EachRead::Unasked,
+            data: Some(Written { at: SystemTime::UNIX_EPOCH, data: data.into() }),
+        };
+        let words = match rule(&config, "/a").terms.specs.judge(&reading, None).verdict {
             Verdict::Ok => "ok".to_owned(),
             Verdict::Violated(violations) => message::violations(&violations),
             Verdict::Unreadable(reason) => reason.to_string(),

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant, SystemTime};
 use super::*;
 use crate::model::alert_key::AlertKey;
 use crate::model::children::Ignored;
-use crate::model::judge::{Base, Bounds, By, Compiled, Counting, Specs, Where};
-use crate::model::reading::{ChildReading, ChildZnode, EachRead};
+use crate::model::judge::{Base, Bounds, By, Compiled, Counting, DropSpec, Specs, Where};
+use crate::model::reading::{ChildReading, ChildZnode, EachRead, Written};
 use crate::model::receiver::ReceiverId;
 use crate::model::rule::Terms;
+use crate::model::server_clock::ClockSample;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -738,4 +739,64 @@ fn a_fall_is_one_of_those_that_count() {
     assert_eq!(story.read("/a", present(&["w1", "w2", "w3", "x"])), ["/a ok"]);
     story.read("/a", present(&["w1", "x", "y", "z"]));
     assert_eq!(story.shown("/a"), "error: Found children (1) more than 1 below 3, the most within 1h");
+}
+
+impl Story {
+    /// A write shows that it is so many seconds later at ZooKeeper than here.
+    fn write(&mut self, ahead: u64) -> Vec<String> {
+        let Now { mono, wall } = self.now;
+        let written = wall + Duration::from_secs(ahead);
+        self.tell(Observation::Clock(ClockSample { sent: mono, answered: mono, written }))
+    }
+
+    /// The path was written so many seconds ago, by a clock that is so many ahead.
+    fn read_written(&mut self, path: &str, ago: u64, ahead: u64) -> Vec<String> {
+        let at = self.now.wall + Duration::from_secs(ahead) - Duration::from_secs(ago);
+        let data = Some(Written { at, data: Box::from(*b"x") });
+        self.read(path, Reading::Present { children: None, each: EachRead::Unasked, data })
+    }
+}
+
+fn written_within(path: &str, seconds: u64) -> Rule {
+    rule(path, Specs { max_age: Some(Duration::from_secs(seconds)), ..Specs::default() })
+}
+
+#[test]
+fn what_is_not_written_again_in_time_is_out_of_spec_without_an_event() {
+    let second = Duration::from_secs(1);
+    let mut story = Story::of(vec![written_within("/cron", 600)]);
+    story.tell(Observation::Up);
+    // ZooKeeper's clock is five minutes ahead, and that is known before anything is judged by it.
+    assert_eq!(story.read_written("/cron", 10, 300), ["/cron stale"]);
+    let unknown = "unknown: this agent has not written to ZooKeeper yet, which tells the time there";
+    assert_eq!(story.shown("/cron"), unknown);
+    assert_eq!(story.write(300), ["/cron ok"]);
+    assert!(story.pass(590 * second).is_empty());
+    let told = story.pass(second);
+    assert_eq!(told, ["/cron Not written for 10m, at most 10m left []"]);
+    // It is told of again as it grows older, and a write of another znode changes nothing.
+    assert!(story.write(300).is_empty());
+    assert!(story.pass(100 * second).is_empty());
+    assert_eq!(story.pass(60 * second), ["/cron Not written for 12m, at most 10m left []"]);
+    assert_eq!(story.read_written("/cron", 0, 300), ["/cron ok"]);
+    assert!(story.pass(600 * second).is_empty());
+    assert_eq!(story.pass(10 * second).len(), 1);
+}
+
+#[test]
+fn when_a_clock_is_set_ages_are_judged_by_it_at_once() {
+    let second = Duration::from_secs(1);
+    let mut story = Story::of(vec![written_within("/cron", 600)]);
+    story.tell(Observation::Up);
+    assert!(story.write(0).is_empty());
+    assert_eq!(story.read_written("/cron", 0, 0), ["/cron ok"]);
+    assert_eq!(story.write(900), ["/cron Not written for 15m, at most 10m left []"]);
+    assert_eq!(story.write(1), ["/cron ok"]);
+    assert!(story.pass(590 * second).is_empty());
+    // A session that is over tells nothing of what time does.
+    story.tell(Observation::Down("gone".into()));
+    assert!(story.pass(60 * second).is_empty());
+    story.tell(Observation::Up);
+    assert!(story.write(1).is_empty());
+    assert_eq!(story.read_written("/cron", 700, 1), ["/cron Not written for 11m, at most 10m left []"]);
 }

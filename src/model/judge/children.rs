@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::age::Ages;
 use super::compiled::Compiled;
 use super::data::DataSpec;
 use super::json::Find;
@@ -28,6 +30,8 @@ pub struct Where {
     pub name: Option<Compiled<Matcher>>,
     /// It goes with the session that made it, or does not.
     pub ephemeral: Option<bool>,
+    /// How long ago it may have been written at most, by ZooKeeper's clock.
+    pub max_age: Option<Duration>,
     /// What its data has to be.
     pub data: Option<DataSpec>,
 }
@@ -55,7 +59,7 @@ pub enum Why {
     Ephemeral,
     /// It could not be read, for this reason.
     Unreadable(Arc<str>),
-    /// Its data is not what it has to be, or has no value to tell it apart by.
+    /// Its data is not what it has to be, or too old, or has no value to tell it apart by.
     Data(Violation),
     /// It has the same value at this JSON pointer as the child of that name.
     Same(Arc<str>, Box<str>),
@@ -77,8 +81,8 @@ impl Counting {
 
     /// What has to be read of each child.
     pub(super) fn each_child(&self) -> EachChild {
-        let Where { name: _, ephemeral, data } = &self.only;
-        if data.is_some() || self.distinct.is_some() {
+        let Where { name: _, ephemeral, max_age, data } = &self.only;
+        if data.is_some() || max_age.is_some() || self.distinct.is_some() {
             EachChild::Data
         } else if ephemeral.is_some() {
             EachChild::Stat
@@ -88,18 +92,18 @@ impl Counting {
     }
 
     /// Counts.
-    pub(super) fn tally(&self, children: &Children, each: &EachRead) -> Tally {
+    pub(super) fn tally(&self, children: &Children, each: &EachRead, ages: &mut Ages) -> Tally {
         let mut count = Count::default();
         let mut values = HashMap::new();
         match each {
             EachRead::Read(read) => {
                 for ChildReading { name, znode } in read {
-                    count.take(name, self.check(name, Some(znode), &mut values));
+                    count.take(name, self.check(name, Some(znode), &mut values, ages));
                 }
             }
             EachRead::Unasked | EachRead::TooMany => {
                 for name in children.names() {
-                    count.take(name, self.check(name, None, &mut values));
+                    count.take(name, self.check(name, None, &mut values, ages));
                 }
             }
         }
@@ -111,6 +115,7 @@ impl Counting {
         name: &'n str,
         znode: Option<&Result<ChildZnode, Arc<str>>>,
         values: &mut Values<'n>,
+        ages: &mut Ages,
     ) -> Result<(), Why> {
         if let Some(pattern) = self.only.name.as_ref().filter(|pattern| !(pattern.run)(name.as_bytes())) {
             return Err(Why::Name(Arc::clone(&pattern.source)));
@@ -133,6 +138,9 @@ impl Counting {
             return Ok(());
         }
         let Some(written) = &znode.written else { return unread() };
+        if let Some(violation) = self.only.max_age.and_then(|max| ages.check(written.at, max)) {
+            return Err(Why::Data(violation));
+        }
         if let Some(violation) = self.only.data.as_ref().and_then(|spec| spec.judge(Some(&written.data))) {
             return Err(Why::Data(violation));
         }

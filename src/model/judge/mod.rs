@@ -1,5 +1,6 @@
 //! Specs: what must hold of one path, and the judgement of its readings. One file is one kind of spec.
 
+mod age;
 mod bounds;
 mod children;
 mod compiled;
@@ -12,7 +13,9 @@ mod needs;
 mod violation;
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use self::age::Ages;
 pub use self::bounds::Bounds;
 pub use self::children::{Counting, Tally, Where, Why};
 pub use self::compiled::Compiled;
@@ -24,7 +27,7 @@ pub use self::matcher::Matcher;
 pub use self::needs::{EachChild, Needs};
 pub use self::violation::Violation;
 use super::children::Children;
-use super::reading::{EachRead, Reading};
+use super::reading::{EachRead, Reading, Written};
 
 /// What must hold of one path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -42,6 +45,8 @@ pub struct Specs {
     pub exists: Option<bool>,
     /// What the data has to be.
     pub data: Option<DataSpec>,
+    /// How long ago it may have been written at most, by ZooKeeper's clock.
+    pub max_age: Option<Duration>,
 }
 
 /// The judgement of one reading, and how it came about.
@@ -51,6 +56,8 @@ pub struct Assessment {
     pub verdict: Verdict,
     /// What was counted, if not each child is.
     pub tally: Option<Tally>,
+    /// After what time the same reading is to be judged again, if time alone can change anything.
+    pub again: Option<Duration>,
 }
 
 /// The judgement of one reading. Nothing is said of a path that cannot be read.
@@ -72,21 +79,39 @@ impl Specs {
             && self.drop.is_none()
             && self.exists.is_none()
             && self.data.is_none()
+            && self.max_age.is_none()
     }
 
     /// What has to be read to judge this. A rule without a spec still counts children, for `/status`.
     pub fn needs(&self) -> Needs {
         let asked = self.children.is_some() || self.include.is_some() || self.drop.is_some();
         let children = asked || self.is_empty();
-        Needs { children, each_child: self.counting.each_child(), data: self.data.is_some() }
+        Needs {
+            children,
+            each_child: self.counting.each_child(),
+            data: self.data.is_some() || self.max_age.is_some(),
+        }
     }
 
-    /// Judges one reading, by all that a reading alone can tell.
-    pub fn judge(&self, reading: &Reading) -> Assessment {
-        let unreadable = |reason| Assessment { verdict: Verdict::Unreadable(reason), tally: None };
+    /// Whether time alone can change how a reading is judged.
+    pub fn ask_for_time(&self) -> bool {
+        self.drop.is_some() || self.ask_ages()
+    }
+
+    fn ask_ages(&self) -> bool {
+        self.max_age.is_some() || self.counting.only.max_age.is_some()
+    }
+
+    /// Judges one reading, by all that a reading alone can tell. `time` is by ZooKeeper's clock, if that is known.
+    pub fn judge(&self, reading: &Reading, time: Option<SystemTime>) -> Assessment {
+        let unreadable =
+            |reason| Assessment { verdict: Verdict::Unreadable(reason), tally: None, again: None };
         match reading {
             Reading::Unreadable(reason) => unreadable(Arc::clone(reason)),
-            Reading::Missing => self.judge_parts(None, None, None),
+            Reading::Missing => self.judge_parts(None, None, None, Ages::unasked()),
+            Reading::Present { .. } if self.ask_ages() && time.is_none() => {
+                unreadable("this agent has not written to ZooKeeper yet, which tells the time there".into())
+            }
             Reading::Present { each: EachRead::TooMany, .. }
                 if self.counting.each_child() != EachChild::Nothing =>
             {
@@ -95,8 +120,10 @@ impl Specs {
             Reading::Present { children, each, data } => {
                 let none = Children::default();
                 let children = children.as_ref().unwrap_or(&none);
-                let tally = (!self.counting.is_plain()).then(|| self.counting.tally(children, each));
-                self.judge_parts(Some(children), tally, data.as_deref())
+                let mut ages = time.map_or_else(Ages::unasked, Ages::at);
+                let tally =
+                    (!self.counting.is_plain()).then(|| self.counting.tally(children, each, &mut ages));
+                self.judge_parts(Some(children), tally, data.as_ref(), ages)
             }
         }
     }
@@ -106,7 +133,8 @@ impl Specs {
         &self,
         children: Option<&Children>,
         tally: Option<Tally>,
-        data: Option<&[u8]>,
+        data: Option<&Written>,
+        mut ages: Ages,
     ) -> Assessment {
         let missing = children.is_none();
         let mut violations = Vec::new();
@@ -121,9 +149,17 @@ impl Specs {
         };
         violations.extend(self.children.and_then(|bounds| bounds.judge(found, of, missing)));
         violations.extend(self.include.as_ref().and_then(|include| include.judge(children)));
-        violations.extend(self.data.as_ref().and_then(|spec| spec.judge(data)));
+        let bytes = data.map(|written| &*written.data);
+        violations.extend(self.data.as_ref().and_then(|spec| spec.judge(bytes)));
+        match (self.max_age, data) {
+            (Some(max), Some(written)) => violations.extend(ages.check(written.at, max)),
+            (Some(_), None) if self.data.is_none() => {
+                violations.push(Violation::NoValue { pointer: "".into(), missing });
+            }
+            (Some(_) | None, _) => {}
+        }
         let verdict = if violations.is_empty() { Verdict::Ok } else { Verdict::Violated(violations) };
-        Assessment { verdict, tally }
+        Assessment { verdict, tally, again: ages.again() }
     }
 }
 

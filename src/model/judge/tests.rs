@@ -1,6 +1,6 @@
 //! Tables of readings and verdicts.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::model::children::Ignored;
@@ -20,8 +20,17 @@ fn present(count: usize, data: &[u8]) -> Reading {
     Reading::Present {
         children: Some(Children::new(names)),
         each: EachRead::Unasked,
-        data: Some(data.into()),
+        data: Some(written(0, data)),
     }
+}
+
+/// Data that was written in a second of ZooKeeper's time.
+fn written(second: u64, data: &[u8]) -> Written {
+    Written { at: at_second(second), data: data.into() }
+}
+
+fn at_second(second: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(second)
 }
 
 #[test]
@@ -74,7 +83,11 @@ fn specs_judge_readings() {
 }
 
 fn verdict(specs: &Specs, reading: &Reading) -> String {
-    match specs.judge(reading).verdict {
+    verdict_at(None, specs, reading)
+}
+
+fn verdict_at(time: Option<SystemTime>, specs: &Specs, reading: &Reading) -> String {
+    match specs.judge(reading, time).verdict {
         Verdict::Ok => "ok".to_owned(),
         Verdict::Violated(violations) => message::violations(&violations),
         Verdict::Unreadable(reason) => format!("unreadable: {reason}"),
@@ -135,7 +148,7 @@ fn values_within_data_are_judged() {
         let reading = data.map_or(Reading::Missing, |data| Reading::Present {
             children: None,
             each: EachRead::Unasked,
-            data: Some(data.into()),
+            data: Some(written(0, data)),
         });
         assert_eq!(verdict(&specs, &reading), expected);
     };
@@ -207,7 +220,7 @@ fn distinct() -> Option<Compiled<Find>> {
 /// The words, and below them who was ignored and why.
 fn told(counting: &Counting, bounds: Bounds, reading: &Reading) -> String {
     let specs = Specs { children: Some(bounds), counting: counting.clone(), ..Specs::default() };
-    let (mut words, tally) = (verdict(&specs, reading), specs.judge(reading).tally);
+    let (mut words, tally) = (verdict(&specs, reading), specs.judge(reading, None).tally);
     for Ignored { name, reason } in tally.iter().flat_map(|tally| message::counted(tally).ignored) {
         words += &format!(" / {name}: {reason}");
     }
@@ -288,4 +301,81 @@ fn children_are_read_only_for_what_asks_for_it() {
     check(Where { ephemeral: Some(false), ..Where::default() }, None, EachChild::Stat);
     check(Where { data, ..Where::default() }, None, EachChild::Data);
     check(Where::default(), distinct(), EachChild::Data);
+}
+
+/// At which second it is judged, when each was written, and what is said.
+#[test]
+fn what_was_written_too_long_ago_is_out_of_spec() {
+    let read = |second| Reading::Present {
+        children: None,
+        each: EachRead::Unasked,
+        data: Some(written(second, b"on")),
+    };
+    let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+    let check = |specs: &Specs, now: u64, at: u64, expected: &str, again: Option<Duration>| {
+        let assessment = specs.judge(&read(at), Some(at_second(now)));
+        assert_eq!(verdict_at(Some(at_second(now)), specs, &read(at)), expected, "{now} {at}");
+        assert_eq!(assessment.again, again, "{now} {at}");
+    };
+    let ms = Duration::from_millis(1);
+    let ten = Specs { max_age: Some(minutes(10)), ..Specs::default() };
+    assert!(ten.needs().data && ten.ask_for_time() && !ten.is_empty());
+    check(&ten, 1000, 1000, "ok", Some(minutes(10) + ms));
+    check(&ten, 1600, 1000, "ok", Some(minutes(10) / 100));
+    check(&ten, 1120, 1000, "ok", Some(minutes(8) + ms));
+    // ZooKeeper's clock was set back: it was written just now.
+    check(&ten, 0, 1000, "ok", Some(minutes(10) + ms));
+    check(
+        &ten,
+        1759,
+        1000,
+        "Not written for 12m, at most 10m",
+        Some(Duration::from_millis(759_000) / 4 + ms),
+    );
+    let long = "Not written for 6d1h, at most 10m";
+    check(&ten, 1000 + 145 * 3600 + 1800, 1000, long, Some(Duration::from_secs(145 * 3600 + 1800) / 4 + ms));
+    let short = Specs { max_age: Some(Duration::from_secs(2)), ..Specs::default() };
+    check(&short, 1003, 1000, "Not written for 3s, at most 2s", Some(Duration::from_millis(751)));
+    let off = Specs { data: Some(DataSpec::Equals("off".into())), ..short.clone() };
+    let both = "Found data (on) not equal to (off); Not written for 3s, at most 2s";
+    check(&off, 1003, 1000, both, Some(Duration::from_millis(751)));
+    assert_eq!(
+        verdict_at(Some(at_second(0)), &short, &Reading::Missing),
+        "Found no data: path does not exist"
+    );
+    let once = "Found data (none: path does not exist) not equal to (off)";
+    assert_eq!(verdict_at(Some(at_second(0)), &off, &Reading::Missing), once);
+    let unknown = "unreadable: this agent has not written to ZooKeeper yet, which tells the time there";
+    assert_eq!(verdict_at(None, &short, &read(0)), unknown);
+}
+
+#[test]
+fn children_that_were_written_too_long_ago_do_not_count() {
+    let child = |name: &str, second, data: &str| {
+        let written = Some(written(second, data.as_bytes()));
+        ChildReading { name: name.into(), znode: Ok(ChildZnode { ephemeral: false, written }) }
+    };
+    let only = Where { max_age: Some(Duration::from_secs(120)), ..Where::default() };
+    let counting = Counting { only, distinct: distinct() };
+    assert_eq!(counting.each_child(), EachChild::Data);
+    let bounds = Some(Bounds::Equals(2));
+    let specs = Specs { children: bounds, counting, ..Specs::default() };
+    let each = [
+        child("a", 100, r#"{"host": 1}"#),
+        child("b", 150, r#"{"host": 2}"#),
+        child("c", 160, r#"{"host": 1}"#),
+    ];
+    let reading = Reading::Present { children: None, each: EachRead::Read(each.into()), data: None };
+    let at = |second| {
+        let assessment = specs.judge(&reading, Some(at_second(second)));
+        let tally = assessment.tally.expect("not each counts");
+        let ignored = message::counted(&tally).ignored;
+        let ignored: Vec<_> =
+            ignored.iter().map(|Ignored { name, reason }| format!("{name}: {reason}")).collect();
+        (tally.counted, ignored.join(" / "), assessment.again.map(|again| again.as_millis()))
+    };
+    assert_eq!(at(200), (2, "c: the same /host as a".to_owned(), Some(20_001)));
+    // Where the first is too old the other of its kind takes its place.
+    assert_eq!(at(221), (2, "a: Not written for 2m, at most 2m".to_owned(), Some(30_251)));
+    assert_eq!(at(290).0, 0);
 }

@@ -1,6 +1,7 @@
 //! The ways of being out of spec.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::drop::DropSpec;
 
@@ -75,6 +76,13 @@ pub enum Violation {
         more: usize,
         /// Whether the path itself is missing.
         missing: bool,
+    },
+    /// What is there was written too long ago.
+    TooOld {
+        /// How long ago.
+        age: Duration,
+        /// How long ago it may have been.
+        max: Duration,
     },
     /// The data has to be JSON.
     NoJson,

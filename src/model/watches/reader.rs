@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::node::{Creation, Wants};
 use crate::model::children::Children;
 use crate::model::judge::EachChild;
-use crate::model::reading::{ChildReading, ChildZnode, EachRead, Reading};
+use crate::model::reading::{ChildReading, ChildZnode, EachRead, Reading, Written};
 
 /// How often a znode that comes and goes between two calls is tried before others get their turn.
 const TRIES: u32 = 3;
@@ -32,8 +32,8 @@ pub enum Call {
 pub enum Reply {
     /// The names of the children.
     Children(Children),
-    /// The data.
-    Data(Box<[u8]>),
+    /// The data, and when it was written.
+    Data(Written),
     /// What a child is.
     Child(ChildZnode),
     /// It exists, or what was asked for is done.
@@ -61,7 +61,7 @@ pub struct Reader {
     tries: u32,
     children: Option<Children>,
     each: Each,
-    data: Option<Box<[u8]>>,
+    data: Option<Written>,
     /// Whether the znode is known to be missing by a call that left no watch for its creation.
     missing: bool,
 }

@@ -29,6 +29,11 @@ fn present(names: &[&str]) -> Option<Reading> {
     Some(Reading::Present { children: Some(Children::new(names)), each: EachRead::Unasked, data: None })
 }
 
+/// Data, and when it was written.
+fn x() -> Written {
+    Written { at: std::time::SystemTime::UNIX_EPOCH, data: Box::from(*b"x") }
+}
+
 fn shut() -> Option<Reading> {
     Some(Reading::Unreadable("no".into()))
 }
@@ -109,7 +114,8 @@ impl Story {
 
 fn words(observation: &Observation) -> Option<String> {
     Some(match observation {
-        Observation::Rules(_) | Observation::Up | Observation::Armed(_) => return None,
+        Observation::Rules(_) | Observation::Up => return None,
+        Observation::Armed(_) | Observation::Clock(_) => return None,
         Observation::Down(reason) => format!("down: {reason}"),
         Observation::Read { path, reading, delay } => {
             let what = match reading {
@@ -525,7 +531,7 @@ fn wants_cover_what_is_no_more_than_them() {
 #[test]
 fn a_reading_makes_no_more_calls_than_it_needs() {
     let names = || Reply::Children(Children::default());
-    let data = || Reply::Data(Box::from(*b"x"));
+    let data = || Reply::Data(x());
     let check = |wants: Wants, script: Vec<(Call, Reply)>, expected: Option<Reading>| {
         let mut reader = Reader::new(wants);
         let mut call = reader.call();
@@ -545,7 +551,7 @@ fn a_reading_makes_no_more_calls_than_it_needs() {
     let wants = |children, data, creation| Wants { children, data, creation, ..Wants::default() };
     let read = |children: bool, data: bool| {
         let children = children.then(Children::default);
-        Some(Reading::Present { children, each: EachRead::Unasked, data: data.then(|| Box::from(*b"x")) })
+        Some(Reading::Present { children, each: EachRead::Unasked, data: data.then(x) })
     };
     use Call::{Children as List, Data, Exists, Unwatch};
     let missing = Some(Reading::Missing);
@@ -599,7 +605,7 @@ fn read_each(wants: Wants, names: &[&str], mut answer: impl FnMut(&str) -> Reply
             Call::Children => {
                 Reply::Children(Children::new(names.iter().map(|name| (*name).to_owned()).collect()))
             }
-            Call::Data => Reply::Data(Box::from(*b"x")),
+            Call::Data => Reply::Data(x()),
             Call::Exists | Call::Unwatch => Reply::Yes,
             Call::ChildStat(name) | Call::ChildData(name) => answer(name),
         };

@@ -25,7 +25,7 @@ impl Ensemble {
             .collect();
         let servers = (1..)
             .zip(&ports)
-            .map(|(id, [client, ..])| ZooKeeper::member(*client, "", &lines, Vec::new(), Some(id)))
+            .map(|(id, [client, ..])| ZooKeeper::member(*client, "", &lines, Vec::new(), Some(id), None))
             .collect();
         let ensemble = Self { servers };
         for server in &ensemble.servers {

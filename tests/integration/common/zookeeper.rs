@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -30,6 +30,7 @@ pub struct ZooKeeper {
     folder: Folder,
     port: u16,
     jvm: Vec<String>,
+    clock: Option<&'static str>,
     process: Process,
 }
 
@@ -47,11 +48,29 @@ impl ZooKeeper {
     /// # Panics
     /// If it does not serve.
     pub fn with(lines: &[&str], jvm: &[&str]) -> Self {
+        Self::alone(lines, jvm, None)
+    }
+
+    /// The same with a wall clock that is so far ahead, such as `+300s`, or behind; its monotonic clock is ours.
+    ///
+    /// # Panics
+    /// If it does not serve.
+    pub fn with_clock(shift: &'static str) -> Self {
+        Self::alone(&[], &[], Some(shift))
+    }
+
+    fn alone(lines: &[&str], jvm: &[&str], clock: Option<&'static str>) -> Self {
         let port = free_port();
         let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
         let jvm = jvm.iter().map(|option| (*option).to_owned()).collect();
-        let server =
-            Self::member(port, &format!("clientPort={port}\nclientPortAddress=127.0.0.1"), &lines, jvm, None);
+        let server = Self::member(
+            port,
+            &format!("clientPort={port}\nclientPortAddress=127.0.0.1"),
+            &lines,
+            jvm,
+            None,
+            clock,
+        );
         server.wait_until_it_serves();
         server
     }
@@ -63,6 +82,7 @@ impl ZooKeeper {
         lines: &[String],
         jvm: Vec<String>,
         id: Option<usize>,
+        clock: Option<&'static str>,
     ) -> Self {
         assert!(Path::new(JAR).exists(), "{JAR} is missing: tests/run installs Debian's package zookeeper");
         let folder = Folder::new("zookeeper");
@@ -79,8 +99,8 @@ impl ZooKeeper {
             folder.write("data/myid", &id.to_string());
         }
         folder.write("zoo.cfg", &config);
-        let process = launch(&folder, &jvm);
-        Self { folder, port, jvm, process }
+        let process = launch(&folder, &jvm, clock);
+        Self { folder, port, jvm, clock, process }
     }
 
     /// `127.0.0.1:port`.
@@ -122,7 +142,7 @@ impl ZooKeeper {
     /// Starts it again without waiting.
     pub(super) fn launch(&mut self) {
         self.kill();
-        self.process = launch(&self.folder, &self.jvm);
+        self.process = launch(&self.folder, &self.jvm, self.clock);
     }
 
     /// Stops the process (SIGSTOP): connections stay open, and nothing moves.
@@ -154,10 +174,24 @@ impl ZooKeeper {
     }
 }
 
+/// What gives a process another wall clock.
+fn other_clock() -> PathBuf {
+    let folders = std::fs::read_dir("/usr/lib").unwrap();
+    let libraries = folders.map(|folder| folder.unwrap().path().join("faketime/libfaketimeMT.so.1"));
+    let mut found = libraries.filter(|library| library.exists());
+    found.next().expect("libfaketime is missing: tests/run installs Debian's package libfaketime")
+}
+
 /// No fsync: the page cache survives `kill -9`, and nobody pulls the plug. Little is compiled, little allocated
 /// in advance: many of these run on a small machine, none for long.
-fn launch(folder: &Folder, jvm: &[String]) -> Process {
+fn launch(folder: &Folder, jvm: &[String], clock: Option<&str>) -> Process {
     let mut command = bound_to_us("java");
+    if let Some(shift) = clock {
+        command
+            .env("LD_PRELOAD", other_clock())
+            .env("FAKETIME", shift)
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    }
     command.args([
         "-Xmx128m",
         "-XX:+UseSerialGC",

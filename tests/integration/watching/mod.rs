@@ -2,6 +2,7 @@
 
 mod access;
 mod addresses;
+mod ages;
 mod changes;
 mod compliance;
 mod encrypted;

@@ -9,7 +9,7 @@ use zk_monitor::model::children::Children;
 use zk_monitor::model::judge::{EachChild, Needs, Verdict};
 use zk_monitor::model::message;
 use zk_monitor::model::observation::{Adoption, Observation};
-use zk_monitor::model::reading::{EachRead, Reading};
+use zk_monitor::model::reading::{EachRead, Reading, Written};
 use zk_monitor::model::rule::{Rule, RuleSet, Rules, glob_matches};
 use zk_monitor::model::status::{Compliance, PathState, PathStatus};
 use zk_monitor::model::transition::{EvaluatorOutput, State};
@@ -105,7 +105,8 @@ impl Oracle {
                 }
             }
             Observation::Armed(_) | Observation::Unlisted { .. } | Observation::Listed { .. } => {}
-            Observation::Expanded { .. } | Observation::Adopted { .. } | Observation::LedgerChanged => {}
+            Observation::Expanded { .. } | Observation::Adopted { .. } => {}
+            Observation::LedgerChanged | Observation::Clock(_) => {}
         }
     }
 
@@ -148,14 +149,14 @@ impl Oracle {
             return any(needs, told) || any(Needs { children: true, ..Needs::default() }, told);
         };
         let part = |children: bool, data: bool| Needs { children, data, ..Needs::default() };
-        let alone = |children: Option<&Children>, data: Option<&[u8]>| Reading::Present {
+        let alone = |children: Option<&Children>, data: Option<&Written>| Reading::Present {
             children: children.cloned(),
             each: EachRead::Unasked,
-            data: data.map(Into::into),
+            data: data.cloned(),
         };
         any(part(false, false), &alone(None, None))
             && (children.is_none() || any(part(true, false), &alone(children.as_ref(), None)))
-            && (data.is_none() || any(part(false, true), &alone(None, data.as_deref())))
+            && (data.is_none() || any(part(false, true), &alone(None, data.as_ref())))
             && self.were(children.as_ref(), each, path, needs.each_child, from)
     }
 
@@ -304,7 +305,7 @@ impl Oracle {
 fn state_by(rule: &Rule, reading: &Reading) -> PathState {
     let specs = &rule.terms.specs;
     let gone = rule.is_glob() && *reading == Reading::Missing && !specs.is_empty();
-    match specs.judge(reading).verdict {
+    match specs.judge(reading, None).verdict {
         Verdict::Ok if gone && specs.exists != Some(false) => PathState::Error("Path does not exist".into()),
         Verdict::Ok => PathState::Ok,
         Verdict::Violated(violations) => PathState::Error(message::violations(&violations).into()),

@@ -66,6 +66,14 @@ pub fn parent(path: &str) -> Option<&str> {
     path.rsplit_once('/').map(|(parent, _)| parent).filter(|parent| !parent.is_empty())
 }
 
+impl Znode {
+    /// What its data is, and when it was written.
+    fn shown(&self) -> Written {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_millis(self.written);
+        Written { at, data: self.data.as_bytes().into() }
+    }
+}
+
 impl Tree {
     pub fn get(&self, path: &str) -> Option<&Znode> {
         self.znodes.get(path)
@@ -93,7 +101,7 @@ impl Tree {
         Reading::Present {
             children: needs.children.then(|| Children::new(self.names(path))),
             each: self.each(path, needs.each_child),
-            data: needs.data.then(|| znode.data.as_bytes().into()),
+            data: needs.data.then(|| znode.shown()),
         }
     }
 
@@ -115,8 +123,7 @@ impl Tree {
         if with_data && !znode.open {
             return Some(Err(SHUT.into()));
         }
-        let at = SystemTime::UNIX_EPOCH + Duration::from_millis(znode.written);
-        let written = with_data.then(|| Written { at, data: znode.data.as_bytes().into() });
+        let written = with_data.then(|| znode.shown());
         Some(Ok(ChildZnode { ephemeral: znode.ephemeral, written }))
     }
 
@@ -235,7 +242,7 @@ impl Session {
             }
             (Call::Data, Some(znode)) => {
                 self.data.insert(Rc::clone(&path));
-                Reply::Data(znode.data.as_bytes().into())
+                Reply::Data(znode.shown())
             }
             (Call::ChildData(_), Some(_)) => {
                 self.data.insert(Rc::clone(&path));
