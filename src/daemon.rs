@@ -4,7 +4,7 @@ mod wiring;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use signal_hook::iterator::Signals;
 
 use crate::cli::Options;
 use crate::clock;
-use crate::config::{self, Config};
+use crate::config::{Config, Errors, Files, Reread};
 use crate::http;
 use crate::model::rule::RuleSet;
 use crate::model::status::ConfigStatus;
@@ -43,14 +43,16 @@ pub const EX_FAILURE: u8 = 1;
 /// Runs the daemon until a signal ends it; gives the exit code.
 pub fn run(options: &Options, file: &Path) -> u8 {
     raise_descriptor_limit();
-    let config = match config::load(file, &crate::env) {
+    let mut files = Files::new(file);
+    let config = match files.load(&crate::env) {
         Ok(config) => config,
         Err(errors) => {
             log_lines(&errors.to_string());
             return EX_CONFIG;
         }
     };
-    match Daemon::start(options, file, config) {
+    let status = ConfigStatus { file: file.display().to_string().into(), ..ConfigStatus::default() };
+    match Daemon::start(options, files, status, config) {
         Ok(daemon) => daemon.watch_over(),
         Err(reason) => {
             log::error!("{reason}");
@@ -76,7 +78,7 @@ fn log_lines(errors: &str) {
 
 /// What the main thread holds on to.
 struct Daemon {
-    file: PathBuf,
+    files: Files,
     threads: Threads,
     systemd: Systemd,
     signals: Receiver<i32>,
@@ -86,7 +88,12 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn start(options: &Options, file: &Path, mut config: Config) -> Result<Self, String> {
+    fn start(
+        options: &Options,
+        files: Files,
+        status: ConfigStatus,
+        mut config: Config,
+    ) -> Result<Self, String> {
         let mut threads = Threads::default();
         let signals = signals(&mut threads).map_err(|e| format!("cannot handle signals: {e}"))?;
         let session = session_settings(&options.zookeeper)?;
@@ -102,9 +109,8 @@ impl Daemon {
         let wiring = Wiring::start(&mut threads, parts)
             .map_err(|e| format!("cannot start the daemon's threads: {e}"))?;
         let systemd = Systemd::from_env(&crate::env);
-        let status = ConfigStatus { file: file.display().to_string().into(), ..ConfigStatus::default() };
-        let mut daemon = Self { file: file.to_owned(), threads, systemd, signals, wiring, status, http_stop };
-        daemon.announce(config, watched);
+        let mut daemon = Self { files, threads, systemd, signals, wiring, status, http_stop };
+        daemon.announce(config, watched, None);
         Ok(daemon)
     }
 
@@ -141,47 +147,51 @@ impl Daemon {
 
     fn reload(&mut self) {
         self.systemd.notify(News::Reloading);
-        match config::load(&self.file, &crate::env) {
-            Ok(config) => {
+        match self.files.reload(&crate::env) {
+            Ok(Reread { config, refused }) => {
                 log::warn!("configuration re-read from {}: {} rules", self.status.file, config.rules.len());
-                self.apply(config);
+                if let Some(errors) = &refused {
+                    log::error!("these files were not re-read, and what they said before stays in force:");
+                    log_lines(&errors.to_string());
+                }
+                self.apply(config, refused.as_ref());
             }
             Err(errors) => {
-                let errors = errors.to_string();
-                let first = errors.lines().next().unwrap_or("");
-                self.systemd.notify(News::Ready(&format!("configuration not re-read: {first}")));
+                self.systemd.notify(News::Ready(&not_read(&errors)));
                 log::error!("the configuration was not re-read, and the one in force stays:");
-                log_lines(&errors);
-                self.status.error = Some(errors.into());
+                log_lines(&errors.to_string());
+                self.status.error = Some(errors.to_string().into());
                 self.wiring.config.publish(self.status.clone());
             }
         }
     }
 
     /// Puts a configuration in force. Receivers are sent before the rules that name them.
-    fn apply(&mut self, mut config: Config) {
+    fn apply(&mut self, mut config: Config, refused: Option<&Errors>) {
         let (receivers, rules) = take_rules(&mut config);
         let watched = rules.len();
         // This fails only if the thread has ended, which ends the daemon.
         self.wiring.settings.send(receivers).ok();
         self.wiring.watching.rules(rules);
-        self.announce(config, watched);
+        self.announce(config, watched, refused);
     }
 
-    /// Announces a configuration with so many rules that is in force now, and does the rest of what it says.
-    fn announce(&mut self, config: Config, watched: usize) {
+    /// Announces a configuration with so many rules that is in force now, and what is wrong with files that are not, and
+    /// does the rest of what it says.
+    fn announce(&mut self, config: Config, watched: usize, refused: Option<&Errors>) {
         for warning in &config.warnings {
             log::warn!("{warning}");
         }
         self.status.loaded = Some(clock::wall());
-        self.status.error = None;
+        self.status.error = refused.map(|errors| errors.to_string().into());
         self.status.digest = config.digest.into();
         self.wiring.config.publish(self.status.clone());
         self.wiring.ping.publish(config.heartbeat.map(|heartbeat| Ping {
             every: heartbeat.every,
             ping: Arc::new(move || notify::heartbeat(&heartbeat.url)),
         }));
-        self.systemd.notify(News::Ready(&format!("rules in force: {watched}")));
+        let refused = refused.map(|errors| format!("; {}", not_read(errors))).unwrap_or_default();
+        self.systemd.notify(News::Ready(&format!("rules in force: {watched}{refused}")));
         // This fails only if the thread has ended, which ends the daemon.
         self.wiring.election.send(Input::Config(Arc::clone(&self.status.digest))).ok();
     }
@@ -204,6 +214,11 @@ impl Daemon {
             log::warn!("ended without waiting for {}", late.join(", "));
         }
     }
+}
+
+fn not_read(errors: &Errors) -> String {
+    let errors = errors.to_string();
+    format!("configuration not re-read: {}", errors.lines().next().unwrap_or_default())
 }
 
 /// Takes what the threads need out of a configuration.

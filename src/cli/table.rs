@@ -32,7 +32,14 @@ const fn short(short: char, entry: Entry) -> Entry {
 pub(super) const OPTIONS: [Entry; 27] = [
     short('h', flag("help", "show this help and exit")),
     flag("version", "show the version and exit"),
-    short('f', value("file", "FILE", "YAML file with the znodes to monitor; required, but for silences")),
+    short(
+        'f',
+        value(
+            "file",
+            "FILE",
+            "YAML file with the znodes to monitor, or directory of such files; required, but for silences",
+        ),
+    ),
     short(
         'z',
         value(

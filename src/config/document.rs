@@ -76,7 +76,7 @@ pub(super) struct Position {
 }
 
 /// Why text is no YAML document.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SyntaxError {
     pub(super) position: Option<Position>,
     pub(super) message: String,

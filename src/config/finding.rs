@@ -59,6 +59,17 @@ impl fmt::Display for Errors {
 impl std::error::Error for Errors {}
 
 impl Errors {
+    /// Those of several files, one after the other.
+    pub(super) fn of_all(all: impl IntoIterator<Item = Self>) -> Self {
+        let mut together = Self { problems: Vec::new(), omitted: 0 };
+        for Self { problems, omitted } in all {
+            let room = LISTED.saturating_sub(together.problems.len());
+            together.omitted += omitted + problems.len().saturating_sub(room);
+            together.problems.extend(problems.into_iter().take(room));
+        }
+        together
+    }
+
     /// One error about the file as a whole.
     pub(super) fn file(file: &str, message: String) -> Self {
         let problem = Problem { file: file.into(), position: None, path: String::new(), message };
@@ -93,6 +104,10 @@ pub(super) struct Findings {
 impl Findings {
     pub(super) fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.list.len() + self.dropped
     }
 
     pub(super) fn add(&mut self, id: Option<u32>, path: String, message: String) {

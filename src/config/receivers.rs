@@ -5,12 +5,19 @@ use std::collections::HashMap;
 use super::digest::{self, Identity};
 use crate::model::receiver::{Receiver, ReceiverId, Settings};
 
+/// Where a value stands: in which file, and which it is there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) file: usize,
+    pub(super) node: u32,
+}
+
 /// All receivers so far.
 #[derive(Debug, Default)]
 pub(super) struct Receivers {
     list: Vec<Receiver>,
     /// By id: which of the list it is, and the value it was read from.
-    known: HashMap<ReceiverId, (usize, u32)>,
+    known: HashMap<ReceiverId, (usize, Place)>,
 }
 
 impl Receivers {
@@ -29,11 +36,11 @@ impl Receivers {
     /// The value that the same receiver was read from with other settings.
     pub(super) fn add(
         &mut self,
-        node: u32,
+        place: Place,
         identity: Identity<'_>,
         label: &str,
         settings: Settings,
-    ) -> Result<ReceiverId, u32> {
+    ) -> Result<ReceiverId, Place> {
         let kind = settings.kind();
         let id = digest::receiver_id(kind, identity);
         if let Some((index, first)) = self.known.get(&id).copied() {
@@ -44,7 +51,7 @@ impl Receivers {
             Some(name) => format!("{kind} {label} ({name})").into(),
             None => format!("{kind} {label}").into(),
         };
-        self.known.insert(id.clone(), (self.list.len(), node));
+        self.known.insert(id.clone(), (self.list.len(), place));
         self.list.push(Receiver { id: id.clone(), name, settings });
         Ok(id)
     }

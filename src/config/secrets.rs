@@ -34,14 +34,14 @@ impl Validator<'_> {
     }
 
     pub(super) fn note_inline_secret(&mut self, at: &Located<'_, '_>) {
-        if self.inline_secret.is_none() {
-            self.inline_secret = Some((at.node.id, at.to_string()));
+        if self.notes().inline_secret.is_none() {
+            self.notes().inline_secret = Some((at.node.id, at.to_string()));
         }
     }
 
     /// The secret in the file that the value names.
     pub(super) fn secret_file(&mut self, at: &Located<'_, '_>) -> Option<Secret> {
-        let path = self.base.join(self.line(at)?);
+        let path = self.base().join(self.line(at)?);
         let env = self.env;
         let read = self.secrets.entry(path).or_insert_with_key(|path| {
             credentials::read_secret(&credentials::locate(path, env), MAX_NAMED_FILE)
@@ -57,13 +57,13 @@ impl Validator<'_> {
 
     /// The content of the file that the value names.
     pub(super) fn file(&mut self, at: &Located<'_, '_>) -> Option<Vec<u8>> {
-        let path = credentials::locate(&self.base.join(self.line(at)?), self.env);
+        let path = credentials::locate(&self.base().join(self.line(at)?), self.env);
         credentials::read(&path, MAX_NAMED_FILE).map_err(|reason| self.unreadable(at, &reason)).ok()
     }
 
     fn unreadable(&mut self, at: &Located<'_, '_>, reason: &str) {
         let Value::Text(name) = at.value() else { return };
-        let path = self.base.join(name);
+        let path = self.base().join(name);
         let message = format!("cannot use the file {}: {reason}", shown(&path.to_string_lossy(), 300));
         self.error(at, message);
     }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::digest::Identity;
-use super::document::Value;
+use super::document::{self, Position, Value};
 use super::finding::Findings;
 use super::located::{Located, shown};
-use super::receivers::Receivers;
+use super::receivers::{Place, Receivers};
 use crate::model::duration::{self, DurationFault};
 use crate::model::receiver::{ReceiverId, Secret, Settings};
 use crate::model::rule::Terms;
@@ -20,19 +20,43 @@ pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// How much of a wrong value is shown.
 const SHOWN: usize = 60;
 
+/// How many places in other files are looked up.
+const LOCATED: usize = 100;
+
 /// Something is wrong, and was reported.
 pub(super) struct Reported;
 
-/// What validating a file carries along: what was found so far.
-pub(super) struct Validator<'a> {
-    pub(super) env: Env<'a>,
-    /// The directory that relative file names start from.
+/// A file that is judged.
+#[derive(Clone, Copy)]
+pub(super) struct File<'a> {
+    /// Its name, for messages.
+    pub(super) name: &'a str,
+    /// Its content; empty if that is no text.
+    pub(super) text: &'a str,
+    /// The directory that relative file names in it start from.
     pub(super) base: &'a Path,
+}
+
+/// What was found in one file.
+#[derive(Default)]
+pub(super) struct Notes {
     pub(super) errors: Findings,
     pub(super) warnings: Findings,
-    pub(super) receivers: Receivers,
+    /// How many of the errors are that another file says the same thing.
+    pub(super) conflicts: usize,
     /// The value of the first secret that stands in the file itself, and its key's path.
     pub(super) inline_secret: Option<(u32, String)>,
+}
+
+/// What validating files carries along: what was found so far.
+pub(super) struct Validator<'a> {
+    pub(super) env: Env<'a>,
+    files: &'a [File<'a>],
+    /// Which of them is judged now.
+    file: usize,
+    /// What was found in each.
+    notes: Vec<Notes>,
+    pub(super) receivers: Receivers,
     /// Files already read: a thousand rules may name the same one.
     pub(super) secrets: HashMap<PathBuf, Result<Secret, String>>,
     /// What rules said already.
@@ -40,35 +64,84 @@ pub(super) struct Validator<'a> {
 }
 
 impl<'a> Validator<'a> {
-    pub(super) fn new(env: Env<'a>, base: &'a Path) -> Self {
+    pub(super) fn new(env: Env<'a>, files: &'a [File<'a>]) -> Self {
         Self {
             env,
-            base,
-            errors: Findings::default(),
-            warnings: Findings::default(),
+            files,
+            file: 0,
+            notes: files.iter().map(|_| Notes::default()).collect(),
             receivers: Receivers::default(),
-            inline_secret: None,
             secrets: HashMap::new(),
             terms: HashSet::new(),
         }
     }
 
+    /// Goes on with this file.
+    pub(super) fn turn_to(&mut self, file: usize) {
+        self.file = file;
+    }
+
+    /// What was found in each file.
+    pub(super) fn into_findings(self) -> (Vec<Notes>, Receivers) {
+        (self.notes, self.receivers)
+    }
+
+    pub(super) fn has_errors(&self) -> bool {
+        self.notes.iter().any(|notes| !notes.errors.is_empty())
+    }
+
+    /// The directory that relative file names start from.
+    pub(super) fn base(&self) -> &'a Path {
+        self.files[self.file].base
+    }
+
+    /// What was found in the file that is judged now.
+    pub(super) fn notes(&mut self) -> &mut Notes {
+        &mut self.notes[self.file]
+    }
+
     pub(super) fn error(&mut self, at: &Located<'_, '_>, message: impl Into<String>) {
-        self.errors.add(Some(at.node.id), at.to_string(), message.into());
+        self.notes().errors.add(Some(at.node.id), at.to_string(), message.into());
     }
 
     /// An error whose message ends in another value's position.
     pub(super) fn error_with_other(&mut self, at: &Located<'_, '_>, other: u32, message: String) {
-        self.errors.add_with_other(at.node.id, other, at.to_string(), message);
+        self.notes().errors.add_with_other(at.node.id, other, at.to_string(), message);
+    }
+
+    /// The same for a value that may stand in another file.
+    pub(super) fn error_with_place(&mut self, at: &Located<'_, '_>, other: Place, message: &str) {
+        if other.file == self.file {
+            return self.error_with_other(at, other.node, message.to_owned());
+        }
+        let File { name, text, .. } = self.files[other.file];
+        let conflicts = &mut self.notes().conflicts;
+        *conflicts += 1;
+        // Each position is a reading of that file.
+        let position = (*conflicts <= LOCATED).then(|| document::locate(text, other.node)).flatten();
+        let position =
+            position.map(|Position { line, column }| format!(":{line}:{column}")).unwrap_or_default();
+        self.error(at, format!("{message}{name}{position}"));
+    }
+
+    /// Whether the defaults of this file hold for files that have none.
+    pub(super) fn is_for_all(&self, file: usize) -> bool {
+        let name = Path::new(self.files[file].name).file_stem();
+        self.files.len() > 1 && name == Some("defaults".as_ref())
+    }
+
+    /// This value of the file that is judged now.
+    pub(super) fn place(&self, at: &Located<'_, '_>) -> Place {
+        Place { file: self.file, node: at.node.id }
     }
 
     /// An error in the environment.
     pub(super) fn env_error(&mut self, variable: &str, message: &str) {
-        self.errors.add(None, format!("environment variable {variable}"), message.to_owned());
+        self.notes().errors.add(None, format!("environment variable {variable}"), message.to_owned());
     }
 
     pub(super) fn warn(&mut self, at: &Located<'_, '_>, message: impl Into<String>) {
-        self.warnings.add(Some(at.node.id), at.to_string(), message.into());
+        self.notes().warnings.add(Some(at.node.id), at.to_string(), message.into());
     }
 
     pub(super) fn wrong_type(&mut self, at: &Located<'_, '_>, wanted: &str) {
@@ -83,12 +156,12 @@ impl<'a> Validator<'a> {
         label: &str,
         settings: Settings,
     ) -> Option<ReceiverId> {
-        let added = self.receivers.add(at.node.id, identity, label, settings);
+        let added = self.receivers.add(self.place(at), identity, label, settings);
         added
             .map_err(|first| {
                 let message = "is the same receiver with other settings (token, URL, from, headers …): if both \
                                are meant, give one of them a `name` of its own; the other is at ";
-                self.error_with_other(at, first, message.to_owned());
+                self.error_with_place(at, first, message);
             })
             .ok()
     }

@@ -218,3 +218,48 @@ gone = [zk.delete_async('/burst/n%05d' % n) for n in range(10000)]
     let status = daemon.wait_until("all vanished", all_gone);
     assert_eq!(totals(&status), (0, 10_000, 0), "vanished matches stay in error");
 }
+
+/// Three teams' files: one is broken, one changed, one removed, in one reload.
+#[test]
+fn one_teams_mistake_stops_no_other_team() {
+    let (space, sink) = (shared(), SmtpSink::start());
+    let mut client = space.client();
+    for path in ["/a", "/b1", "/b2/x", "/c"] {
+        client.create(path, "");
+    }
+    let rule = |path: &str| format!("{path}: {{children: 1, {MAIL}}}\n");
+    let builder = Daemon::with(space.address(), "group_wait: 0\n").smtp(sink.port());
+    let folder = builder.folder().join("conf.d");
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
+    std::fs::create_dir(&folder).unwrap();
+    write("a.yaml", &rule("/a"));
+    write("b.yaml", &rule("/b1"));
+    write("c.yaml", &rule("/c"));
+    let mut daemon = builder.start();
+    daemon.wait_until_it_leads();
+    eventually(SOON, "alerts of all", || {
+        let bodies: String = sink.mails().iter().map(|mail| mail.body.clone()).collect();
+        ["/a", "/b1", "/c"].iter().all(|path| bodies.contains(path)).then_some(()).ok_or(bodies)
+    });
+    let before = loaded(&daemon).0;
+    write("a.yaml", "/a: {childen: 2}\n");
+    write("b.yaml", &rule("/b2"));
+    std::fs::remove_file(folder.join("c.yaml")).unwrap();
+    daemon.signal(Signal::HUP);
+    eventually(SOON, "the new configuration in force", || loaded(&daemon).0 != before);
+    daemon.wait_for("/b2", true);
+    let compliance = daemon.status()["monitor"]["compliance"].clone();
+    assert_eq!(compliance["/a"], "Found children (0) less than minimum (1)");
+    assert_eq!((&compliance["/b1"], &compliance["/c"]), (&Value::Null, &Value::Null));
+    let reason = "/conf.d/a.yaml:1:6: /a/childen: a rule has no such key (did you mean `children`?)";
+    let error = daemon.status()["config"]["error"].clone();
+    assert!(error.as_str().is_some_and(|error| error.ends_with(reason)), "{error}");
+    assert!(daemon.log_contains(reason) && daemon.log_contains("what they said before stays in force"));
+    // What the broken file said last is still kept: its incident goes on, and ends.
+    client.create("/a/x", "");
+    eventually(SOON, "the recovery", || subjects(&sink).contains(&"OK: /a is in spec again".to_owned()));
+    write("a.yaml", &rule("/a2"));
+    daemon.signal(Signal::HUP);
+    daemon.wait_for("/a2", "Found children (0) less than minimum (1): path does not exist");
+    assert_eq!(daemon.status()["config"]["error"], Value::Null);
+}

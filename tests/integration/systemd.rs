@@ -60,6 +60,16 @@ fn systemd_hears_of_the_start_of_reloads_and_of_the_end() {
     assert!(manager.hears().starts_with("RELOADING=1\n"));
     assert_eq!(manager.hears(), "READY=1\nSTATUS=rules in force: 2\n");
 
+    // One of several files is wrong, and the others take effect.
+    let folder = daemon.folder().join("conf.d");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("team.yaml"), "/c: {childen: 1}\n").unwrap();
+    daemon.reload(&format!("{RULE}/d:\n  children: 1\n"));
+    assert!(manager.hears().starts_with("RELOADING=1\n"));
+    let partly = manager.hears();
+    assert!(partly.starts_with("READY=1\nSTATUS=rules in force: 2; configuration not re-read: "), "{partly}");
+    assert!(partly.contains("conf.d/team.yaml:1:6: /c/childen: "), "{partly}");
+
     assert_eq!(daemon.stop(), Some(0));
     assert!(manager.hears().starts_with("STOPPING=1\n"));
 }

@@ -1,12 +1,14 @@
 //! Whole files, wrong and right.
 
+mod files;
 mod mutation;
 mod right;
 mod wrong;
 
 use std::path::Path;
 
-use super::{Config, Errors, Source};
+use super::judge::{Source, judge};
+use super::{Config, Errors};
 
 /// The directory of the files that the tests name.
 const BASE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/config");
@@ -17,5 +19,6 @@ fn parse(text: &str) -> Result<Config, Errors> {
 }
 
 fn parse_with(bytes: &[u8], is_world_readable: bool, env: super::Env<'_>) -> Result<Config, Errors> {
-    Source { name: "f.yaml", bytes, base: Path::new(BASE), is_world_readable }.parse(env)
+    let source = Source { name: "f.yaml", bytes, base: Path::new(BASE), is_world_readable };
+    judge(&[source], env).map_err(|refusals| refusals.into_iter().next().expect("something is wrong").errors)
 }

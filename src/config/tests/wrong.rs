@@ -116,7 +116,7 @@ fn a_file_that_cannot_be_read_is_told() {
         assert_eq!(errors.to_string().replace(BASE, "BASE"), expected);
     };
     check("missing.yaml", "BASE/missing.yaml: cannot use the file: No such file or directory (os error 2)");
-    check(".", "BASE/.: cannot use the file: it is not a regular file");
+    check(".", "BASE/.: cannot use the directory: it has no file whose name ends in .yaml or .yml");
     check("empty", "BASE/empty: the file is empty: it must hold a rule for each znode to watch");
 }
 

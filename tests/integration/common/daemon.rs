@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -215,6 +215,11 @@ impl Daemon {
     pub fn reload(&mut self, yaml: &str) {
         self.rewrite(yaml);
         self.signal(Signal::HUP);
+    }
+
+    /// Its directory, which holds its YAML file.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Sends a signal.

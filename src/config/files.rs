@@ -1,0 +1,215 @@
+//! The files of a configuration, and what to do when some of them are wrong.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::configuration::Config;
+use super::finding::Errors;
+use super::judge::{Refusal, Source, judge};
+use super::validator::Env;
+use crate::credentials;
+
+/// The largest configuration file, in bytes.
+const MAX_FILE: u64 = 16 << 20;
+
+/// How many files a directory can have: each says something of its own.
+const MAX_FILES: usize = 1000;
+
+/// Beside a file of this name the files of the directory [`BESIDE`] belong to the configuration.
+const PACKAGED: &str = "zk_monitor.yaml";
+const BESIDE: &str = "conf.d";
+
+/// The files of a configuration, and what each said when it was good last.
+#[derive(Debug)]
+pub struct Files {
+    path: PathBuf,
+    /// By file. Of a single one there is no need: it stays in force as a whole.
+    good: BTreeMap<PathBuf, Content>,
+}
+
+/// A configuration that was read again.
+#[derive(Debug)]
+pub struct Reread {
+    /// What holds now.
+    pub config: Config,
+    /// What is wrong with the files that stay as they were.
+    pub refused: Option<Errors>,
+}
+
+/// Files that can be read, and what is wrong with the others.
+struct Sorted {
+    good: BTreeMap<PathBuf, Content>,
+    bad: BTreeMap<PathBuf, Errors>,
+}
+
+#[derive(Debug)]
+struct Content {
+    bytes: Vec<u8>,
+    is_world_readable: bool,
+}
+
+impl Files {
+    /// Those of a file, or of a directory of files.
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), good: BTreeMap::new() }
+    }
+
+    /// Reads them for the first time: every one has to be good.
+    ///
+    /// # Errors
+    /// All that is wrong with any of them.
+    pub fn load(&mut self, env: Env<'_>) -> Result<Config, Errors> {
+        let Sorted { good, bad } = self.read()?;
+        if !bad.is_empty() {
+            return Err(Errors::of_all(bad.into_values()));
+        }
+        let files: Vec<_> = good.iter().collect();
+        let config = judge_files(&files, env)
+            .map_err(|refusals| Errors::of_all(refusals.into_iter().map(|refusal| refusal.errors)))?;
+        self.remember(good);
+        Ok(config)
+    }
+
+    /// Reads them again. A file that is wrong goes on saying what it said when it was good last, and the others take
+    /// effect; of two that say the same thing it is the one that says it newly.
+    ///
+    /// # Errors
+    /// What is wrong, if no file can take effect.
+    pub fn reload(&mut self, env: Env<'_>) -> Result<Reread, Errors> {
+        let Sorted { good: mut new, mut bad } = self.read()?;
+        while !new.is_empty() {
+            let files = self.in_order(&new, &bad);
+            let refusals = match judge_files(&files, env) {
+                Ok(config) => {
+                    self.good.retain(|path, _| bad.contains_key(path));
+                    new.append(&mut self.good);
+                    self.remember(new);
+                    let refused = (!bad.is_empty()).then(|| Errors::of_all(bad.into_values()));
+                    return Ok(Reread { config, refused });
+                }
+                Err(refusals) => refusals,
+            };
+            let refused = to_drop(refusals).into_iter();
+            let refused: Vec<_> =
+                refused.map(|refusal| (files[refusal.file].0.clone(), refusal.errors)).collect();
+            let mut does_hold = true;
+            for (path, errors) in refused {
+                // What a file said before may not hold any more either: a secret that it names may be gone.
+                does_hold &= new.remove(&path).is_some();
+                bad.insert(path, errors);
+            }
+            if !does_hold {
+                break;
+            }
+        }
+        Err(Errors::of_all(bad.into_values()))
+    }
+
+    /// What is to be judged: what stands in force already before what is new, each by name. Of the files that are bad it is
+    /// what they said when they were good last.
+    fn in_order<'f>(
+        &'f self,
+        new: &'f BTreeMap<PathBuf, Content>,
+        bad: &BTreeMap<PathBuf, Errors>,
+    ) -> Vec<(&'f PathBuf, &'f Content)> {
+        let last = bad.keys().filter_map(|path| self.good.get_key_value(path));
+        let is_as_before = |path: &PathBuf, content: &Content| {
+            self.good.get(path).is_some_and(|good| good.bytes == content.bytes)
+        };
+        let (same, changed): (Vec<_>, Vec<_>) =
+            new.iter().partition(|(path, content)| is_as_before(path, content));
+        last.chain(same).chain(changed).collect()
+    }
+
+    fn remember(&mut self, good: BTreeMap<PathBuf, Content>) {
+        self.good = if good.len() > 1 { good } else { BTreeMap::new() };
+    }
+
+    /// Each file with its content, or why that cannot be read.
+    fn read(&self) -> Result<Sorted, Errors> {
+        let unusable = |reason: String| {
+            Errors::file(&self.path.display().to_string(), format!("cannot use the directory: {reason}"))
+        };
+        let files = if self.path.is_dir() {
+            let files = list(&self.path).map_err(unusable)?;
+            if files.is_empty() {
+                return Err(unusable("it has no file whose name ends in .yaml or .yml".to_owned()));
+            }
+            files
+        } else {
+            let mut files = vec![self.path.clone()];
+            let beside = self.path.with_file_name(BESIDE);
+            if self.path.file_name() == Some(PACKAGED.as_ref()) && beside.is_dir() {
+                files.extend(list(&beside).map_err(unusable)?);
+            }
+            files
+        };
+        Ok(sort_out(files))
+    }
+}
+
+fn judge_files(files: &[(&PathBuf, &Content)], env: Env<'_>) -> Result<Config, Vec<Refusal>> {
+    let names: Vec<String> = files.iter().map(|(path, _)| path.display().to_string()).collect();
+    let sources: Vec<Source<'_>> = files
+        .iter()
+        .zip(&names)
+        .map(|((path, Content { bytes, is_world_readable }), name)| Source {
+            name,
+            bytes,
+            base: path.parent().unwrap_or(Path::new("")),
+            is_world_readable: *is_world_readable,
+        })
+        .collect();
+    judge(&sources, env)
+}
+
+/// Which files not to read: first those that are wrong by themselves, since what conflicts with one of these may be good;
+/// and of those that are in conflict one at a time, for the same reason.
+fn to_drop(mut refusals: Vec<Refusal>) -> Vec<Refusal> {
+    if refusals.iter().any(|refusal| !refusal.is_conflict) {
+        refusals.retain(|refusal| !refusal.is_conflict);
+    } else {
+        refusals.truncate(1);
+    }
+    refusals
+}
+
+fn sort_out(files: Vec<PathBuf>) -> Sorted {
+    let (mut good, mut bad) = (BTreeMap::new(), BTreeMap::new());
+    for path in files {
+        match read(&path) {
+            Ok(content) => drop(good.insert(path, content)),
+            Err(reason) => {
+                let name = path.display().to_string();
+                bad.insert(path, Errors::file(&name, format!("cannot use the file: {reason}")));
+            }
+        }
+    }
+    Sorted { good, bad }
+}
+
+/// The files of a directory, by name: those that end in `.yaml` or `.yml`, but no hidden ones and no directories.
+fn list(directory: &Path) -> Result<Vec<PathBuf>, String> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).map_err(|error| error.to_string())? {
+        let path = entry.map_err(|error| error.to_string())?.path();
+        let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let is_yaml = path.extension().is_some_and(|end| end == "yaml" || end == "yml");
+        if is_yaml && !is_hidden && !path.is_dir() {
+            files.push(path);
+        }
+    }
+    if files.len() > MAX_FILES {
+        return Err(format!("it has {} files, and at most {MAX_FILES} are read", files.len()));
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read(path: &Path) -> Result<Content, String> {
+    let bytes = credentials::read(path, MAX_FILE)?;
+    let is_world_readable = fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o004 != 0);
+    Ok(Content { bytes, is_world_readable })
+}
