@@ -104,7 +104,7 @@ struct Arguments {
 }
 
 /// The command that normalised arguments make; an error is a usage error in words.
-pub(super) fn command(arguments: &[String], env: Env<'_>) -> Result<Command, String> {
+pub(super) fn command(arguments: &[String], env: Env<'_>) -> Result<(Options, Command), String> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let arguments = Arguments::from_args(&["zk_monitor"], &arguments);
     let arguments = arguments.map_err(|exit| exit.output.trim_end().to_owned())?;
@@ -112,6 +112,7 @@ pub(super) fn command(arguments: &[String], env: Env<'_>) -> Result<Command, Str
     arguments.refuse_silence_details()?;
     let credentials = arguments.credentials(env)?;
     let tls = arguments.tls(env)?;
+    let command = arguments.command(env)?;
     let Hosts { hosts, chroot } = arguments.zookeeper;
     let options = Options {
         zookeeper: ZooKeeper { hosts, chroot, credentials, session_timeout: arguments.session_timeout, tls },
@@ -123,32 +124,34 @@ pub(super) fn command(arguments: &[String], env: Env<'_>) -> Result<Command, Str
         level: arguments.level,
         syslog: arguments.syslog,
     };
-    if let Some(path) = arguments.silence {
-        let duration = arguments.duration.ok_or("--silence needs --for DURATION")?;
-        let comment = arguments.comment.unwrap_or_default();
-        return Ok(Command::Silence { options, path, duration, comment, by: user(env) });
-    }
-    if let Some(id) = arguments.unsilence {
-        return Ok(Command::Unsilence { options, id });
-    }
-    if arguments.silences {
-        return Ok(Command::Silences { options });
-    }
-    let file = arguments.file.ok_or("--file FILE is required")?;
-    if file.as_os_str().is_empty() {
-        return Err("--file must not be empty".to_owned());
-    }
-    if let Some(path) = arguments.test_alert {
-        return Ok(Command::TestAlert { options, file, path });
-    }
-    Ok(match (arguments.check_config, arguments.once) {
-        (true, _) => Command::CheckConfig { options, file },
-        (false, true) => Command::Once { options, file },
-        (false, false) => Command::Run { options, file },
-    })
+    Ok((options, command))
 }
 
 impl Arguments {
+    fn command(&self, env: Env<'_>) -> Result<Command, String> {
+        if let Some(path) = self.silence.clone() {
+            let duration = self.duration.ok_or("--silence needs --for DURATION")?;
+            let comment = self.comment.clone().unwrap_or_default();
+            return Ok(Command::Silence { path, duration, comment, by: user(env) });
+        }
+        if let Some(id) = self.unsilence.clone() {
+            return Ok(Command::Unsilence { id });
+        }
+        if self.silences {
+            return Ok(Command::Silences);
+        }
+        let file = self.file.clone().ok_or("--file FILE is required")?;
+        if file.as_os_str().is_empty() {
+            return Err("--file must not be empty".to_owned());
+        }
+        Ok(match (self.test_alert.clone(), self.check_config, self.once) {
+            (Some(path), _, _) => Command::TestAlert { file, path },
+            (None, true, _) => Command::CheckConfig { file },
+            (None, false, true) => Command::Once { file },
+            (None, false, false) => Command::Run { file },
+        })
+    }
+
     fn refuse_two_commands(&self) -> Result<(), String> {
         let commands = [
             ("--check-config", self.check_config),

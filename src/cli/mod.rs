@@ -13,36 +13,41 @@ use std::ffi::OsString;
 use normalise::Normalised;
 pub use options::{Command, Options, Tls, ZooKeeper};
 
-/// The end of the process before it began.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exit {
-    /// The exit code: 0, or 2 for a usage error.
-    pub code: u8,
+/// The exit code for a usage error.
+const USAGE: u8 = 2;
+
+/// What the process has to print, and its exit code.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
     pub stdout: String,
     pub stderr: String,
+    pub code: u8,
 }
 
-impl Exit {
-    fn success(stdout: String) -> Self {
-        Self { code: 0, stdout, stderr: String::new() }
+impl Answer {
+    pub fn failed(code: u8, reason: &str) -> Self {
+        Self { stderr: format!("zk_monitor: {reason}\n"), code, ..Self::default() }
     }
 
-    fn usage(message: &str) -> Self {
-        let stderr = format!("zk_monitor: {message}\nTry 'zk_monitor --help'.\n");
-        Self { code: 2, stdout: String::new(), stderr }
+    fn usage(reason: &str) -> Self {
+        Self::failed(USAGE, &format!("{reason}\nTry 'zk_monitor --help'."))
     }
 }
 
 /// Reads the arguments, without the program's name. `env` reads an environment variable; the password file is
 /// read, too.
-pub fn parse(arguments: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> Result<Command, Exit> {
+pub fn parse(
+    arguments: Vec<OsString>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<(Options, Command), Answer> {
     let utf8: Result<Vec<String>, OsString> = arguments.into_iter().map(OsString::into_string).collect();
-    let utf8 = utf8.map_err(|bad| Exit::usage(&format!("the argument {bad:?} is not UTF-8")))?;
-    match normalise::normalise(utf8).map_err(|message| Exit::usage(&message))? {
-        Normalised::Help => Err(Exit::success(table::help())),
-        Normalised::Version => Err(Exit::success(format!("zk_monitor {}\n", env!("CARGO_PKG_VERSION")))),
+    let utf8 = utf8.map_err(|bad| Answer::usage(&format!("the argument {bad:?} is not UTF-8")))?;
+    let stdout = match normalise::normalise(utf8).map_err(|reason| Answer::usage(&reason))? {
+        Normalised::Help => table::help(),
+        Normalised::Version => format!("zk_monitor {}\n", env!("CARGO_PKG_VERSION")),
         Normalised::Arguments(canonical) => {
-            arguments::command(&canonical, env).map_err(|message| Exit::usage(&message))
+            return arguments::command(&canonical, env).map_err(|reason| Answer::usage(&reason));
         }
-    }
+    };
+    Err(Answer { stdout, ..Answer::default() })
 }

@@ -13,25 +13,20 @@ use crate::model::receiver::Secret;
 #[derive(Clone, Debug)]
 pub enum Command {
     Run {
-        options: Options,
         file: PathBuf,
     },
     CheckConfig {
-        options: Options,
         file: PathBuf,
     },
     Once {
-        options: Options,
         file: PathBuf,
     },
     TestAlert {
-        options: Options,
         file: PathBuf,
         /// The path whose rule's receivers get it.
         path: String,
     },
     Silence {
-        options: Options,
         /// A path or a pattern.
         path: String,
         /// For how long; more than nothing.
@@ -42,13 +37,10 @@ pub enum Command {
         by: String,
     },
     Unsilence {
-        options: Options,
         /// The silence's id: one level of a znode's path.
         id: String,
     },
-    Silences {
-        options: Options,
-    },
+    Silences,
 }
 
 /// What all commands share, validated.

@@ -10,19 +10,19 @@ use syslog::Facility;
 use super::*;
 use crate::model::receiver::Secret;
 
-fn parse_with(arguments: &[&str], env: &[(&str, &str)]) -> Result<Command, Exit> {
+fn parse_with(arguments: &[&str], env: &[(&str, &str)]) -> Result<(Options, Command), Answer> {
     let lookup = |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
     super::parse(arguments.iter().map(Into::into).collect(), &lookup)
 }
 
-fn parse(arguments: &[&str]) -> Result<Command, Exit> {
+fn parse(arguments: &[&str]) -> Result<(Options, Command), Answer> {
     parse_with(arguments, &[])
 }
 
 /// The options of a daemon that is to run.
 fn run(arguments: &[&str]) -> (Options, PathBuf) {
     match parse(arguments) {
-        Ok(Command::Run { options, file }) => (options, file),
+        Ok((options, Command::Run { file })) => (options, file),
         other => panic!("{arguments:?}: {other:?}"),
     }
 }
@@ -57,9 +57,9 @@ fn underscores_and_dashes_are_alike_in_names_alone() {
     check(&["--cluster_n=a_b-c"]);
     check(&["-ca_b-c"]);
     for name in ["--check_config", "--check-config", "--check", "--ch"] {
-        assert!(matches!(parse(&["-f", "f", name]), Ok(Command::CheckConfig { .. })), "{name}");
+        assert!(matches!(parse(&["-f", "f", name]), Ok((_, Command::CheckConfig { .. }))), "{name}");
     }
-    assert!(matches!(parse(&["-f", "f", "--test_alert=/a"]), Ok(Command::TestAlert { .. })));
+    assert!(matches!(parse(&["-f", "f", "--test_alert=/a"]), Ok((_, Command::TestAlert { .. }))));
 }
 
 #[test]
@@ -154,13 +154,13 @@ fn levels_are_read_in_any_case() {
 fn silences_need_no_file() {
     let env = [("SUDO_USER", ""), ("USER", "ada\n")];
     let made = parse_with(&["--silence", "/a/*", "--for", "1h30m", "--comment", "-x"], &env);
-    let Ok(Command::Silence { path, duration, comment, by, .. }) = made else { panic!("{made:?}") };
+    let Ok((_, Command::Silence { path, duration, comment, by })) = made else { panic!("{made:?}") };
     assert_eq!((path.as_str(), duration), ("/a/*", Duration::from_secs(5400)));
     assert_eq!((comment.as_str(), by.as_str()), ("-x", "ada"));
     let ended = parse(&["--unsilence=x1"]);
-    assert!(matches!(&ended, Ok(Command::Unsilence { id, .. }) if id == "x1"), "{ended:?}");
-    assert!(matches!(parse(&["--silences"]), Ok(Command::Silences { .. })));
-    assert!(matches!(parse(&["--once", "-f", "f"]), Ok(Command::Once { .. })));
+    assert!(matches!(&ended, Ok((_, Command::Unsilence { id })) if id == "x1"), "{ended:?}");
+    assert!(matches!(parse(&["--silences"]), Ok((_, Command::Silences))));
+    assert!(matches!(parse(&["--once", "-f", "f"]), Ok((_, Command::Once { .. }))));
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn the_password_has_three_sources() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/config/secret");
     let check = |arguments: &[&str], env: &[(&str, &str)], expected: &str| {
         let all = [&["-f", "f", "--zookeeper_user", "u"], arguments].concat();
-        let Ok(Command::Run { options, .. }) = parse_with(&all, env) else { panic!("{arguments:?}") };
+        let Ok((options, Command::Run { .. })) = parse_with(&all, env) else { panic!("{arguments:?}") };
         let (_, password) = options.zookeeper.credentials.expect("credentials");
         assert_eq!(password.reveal(), expected, "{arguments:?}");
     };

@@ -1,12 +1,11 @@
 //! What the program does besides running as a daemon: one question or errand, and an exit code.
 
-mod answer;
 mod check;
+mod load;
 mod once;
 mod silence;
 mod test_alert;
 
-pub use answer::Answer;
 pub use check::check_config;
 pub use once::once;
 pub use silence::{silence, silences, unsilence};

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, unbounded};
 
-use super::answer::{Answer, load};
-use crate::cli::ZooKeeper;
+use super::load::load;
+use crate::cli::{Answer, ZooKeeper};
 use crate::clock;
 use crate::model::rule::RuleSet;
 use crate::model::severity::Severity;
@@ -32,18 +32,16 @@ const CRITICAL: u8 = 2;
 const UNKNOWN: u8 = 3;
 
 /// Reads every path once.
-pub fn once(zookeeper: &ZooKeeper, file: &Path) -> Answer {
+pub fn once(zookeeper: &ZooKeeper, file: &Path) -> Result<Answer, Answer> {
     let began = clock::mono();
-    let config = match load(file) {
-        Ok(config) => config,
-        Err(answer) => return answer,
+    let config = load(file)?;
+    let unknown = |reason| Answer {
+        stdout: format!("ZK_MONITOR UNKNOWN - {reason}\n"),
+        code: UNKNOWN,
+        ..Answer::default()
     };
-    match read(zookeeper, RuleSet::new(config.rules), began) {
-        Ok(compliance) => report(&compliance),
-        Err(reason) => {
-            Answer { stdout: format!("ZK_MONITOR UNKNOWN - {reason}\n"), code: UNKNOWN, ..Answer::default() }
-        }
-    }
+    let read = read(zookeeper, RuleSet::new(config.rules), began);
+    read.map(|compliance| report(&compliance)).map_err(unknown)
 }
 
 fn read(zookeeper: &ZooKeeper, rules: RuleSet, began: Instant) -> Result<Arc<Compliance>, String> {

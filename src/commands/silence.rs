@@ -1,10 +1,8 @@
 //! `--silence`, `--unsilence`, `--silences`
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::answer::Answer;
-use crate::cli::Options;
+use crate::cli::{Answer, Options};
 use crate::clock;
 use crate::daemon::EX_FAILURE;
 use crate::model::rfc3339::rfc3339;
@@ -20,7 +18,13 @@ use crate::zk::silences as stored;
 const ERRAND: Duration = Duration::from_secs(10);
 
 /// Makes a silence and prints its id.
-pub fn silence(options: &Options, path: &str, duration: Duration, comment: &str, by: &str) -> Answer {
+pub fn silence(
+    options: &Options,
+    path: &str,
+    duration: Duration,
+    comment: &str,
+    by: &str,
+) -> Result<Answer, Answer> {
     let until = clock::wall() + duration;
     let silence = Silence { id: "".into(), path: path.into(), until, comment: comment.into(), by: by.into() };
     let credentials = options.zookeeper.credentials.is_some();
@@ -35,7 +39,7 @@ pub fn silence(options: &Options, path: &str, duration: Duration, comment: &str,
     })
 }
 
-pub fn unsilence(options: &Options, id: &str) -> Answer {
+pub fn unsilence(options: &Options, id: &str) -> Result<Answer, Answer> {
     let id = id.to_owned();
     errand(options, move |client, places| match stored::remove(client, places, &id) {
         Ok(true) => Ok(format!("{id}: ended\n")),
@@ -45,7 +49,7 @@ pub fn unsilence(options: &Options, id: &str) -> Answer {
 }
 
 /// Lists the silences in force, a line each: id, end, path, by whom, comment.
-pub fn silences(options: &Options) -> Answer {
+pub fn silences(options: &Options) -> Result<Answer, Answer> {
     let now = clock::wall();
     errand(options, move |client, places| {
         let all =
@@ -61,12 +65,10 @@ pub fn silences(options: &Options) -> Answer {
 fn errand(
     options: &Options,
     errand: impl FnOnce(&Client, &Places) -> Result<String, String> + Send + 'static,
-) -> Answer {
-    let places = Arc::new(Places::new(&options.cluster_prefix, &options.cluster_name));
-    let result = session_settings(&options.zookeeper)
-        .and_then(|settings| with_client(settings, ERRAND, move |client| errand(client, &places)));
-    match result {
-        Ok(stdout) => Answer { stdout, ..Answer::default() },
-        Err(reason) => Answer::failed(EX_FAILURE, &reason),
-    }
+) -> Result<Answer, Answer> {
+    let places = Places::new(&options.cluster_prefix, &options.cluster_name);
+    session_settings(&options.zookeeper)
+        .and_then(|settings| with_client(settings, ERRAND, move |client| errand(client, &places)))
+        .map(|stdout| Answer { stdout, ..Answer::default() })
+        .map_err(|reason| Answer::failed(EX_FAILURE, &reason))
 }

@@ -7,8 +7,8 @@ use std::thread;
 
 use crossbeam_channel::unbounded;
 
-use super::answer::{Answer, load};
-use crate::cli::Options;
+use super::load::load;
+use crate::cli::{Answer, Options};
 use crate::clock;
 use crate::daemon::EX_FAILURE;
 use crate::model::children::Left;
@@ -20,22 +20,18 @@ use crate::model::slots::{Granted, Slots};
 use crate::notify;
 
 /// Sends the test alert. The exit code is 0 if every receiver took it.
-pub fn test_alert(options: &Options, file: &Path, path: &str) -> Answer {
-    let config = match load(file) {
-        Ok(config) => config,
-        Err(answer) => return answer,
-    };
+pub fn test_alert(options: &Options, file: &Path, path: &str) -> Result<Answer, Answer> {
+    let config = load(file)?;
     let rules = RuleSet::new(config.rules);
     let Some((path, meant)) = meant(&rules, path) else {
-        return Answer::failed(EX_FAILURE, &format!("no rule of {} is for {path}", file.display()));
+        let reason = format!("no rule of {} is for {path}", file.display());
+        return Err(Answer::failed(EX_FAILURE, &reason));
     };
     let hears = |one: &&Receiver| meant.iter().any(|rule| rule.terms.receivers.contains(&one.id));
     let receivers: Vec<_> = config.receivers.iter().filter(hears).collect();
     if receivers.is_empty() {
-        return Answer::failed(
-            EX_FAILURE,
-            &format!("the rule {} has no receiver", meant.first().map_or(path, |rule| &*rule.path)),
-        );
+        let rule = meant.first().map_or(path, |rule| &*rule.path);
+        return Err(Answer::failed(EX_FAILURE, &format!("the rule {rule} has no receiver")));
     }
     let notification = notification(options, path, &meant);
     let outcomes = attempts(&receivers, &notification);
@@ -49,7 +45,7 @@ pub fn test_alert(options: &Options, file: &Path, path: &str) -> Answer {
             }
         }
     }
-    answer
+    Ok(answer)
 }
 
 /// The path and the rules that an operator means: those of the path, or of `path@name` the one of that name.
