@@ -7,8 +7,6 @@
 mod line;
 mod sink;
 
-use std::fmt;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,10 +15,10 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use syslog::Facility;
 
 use crate::clock;
 use line::Line;
-pub use sink::Destination;
 use sink::Sink;
 
 /// How many lines wait at most. With the bound on a line's length this bounds the memory.
@@ -33,46 +31,29 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// How long [`flush`] waits for what is queued.
 const FLUSH: Duration = Duration::from_millis(500);
 
-/// Why logging could not begin.
-#[derive(Debug)]
-pub enum Error {
-    Begun,
-    Thread(io::Error),
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Begun => write!(out, "logging was begun twice"),
-            Self::Thread(error) => write!(out, "cannot start the thread that writes the log: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
-
-/// Begins to log what is at least as grave as `level`, and makes a panic one line of the log.
+/// Begins to log what is at least as grave as `level`, under the syslog facility if one is named, and makes a panic one
+/// line of the log.
 ///
 /// The writing thread lives as long as the process: the last lines come after everything else has ended. Call
 /// [`flush`] before the process exits.
 ///
 /// # Errors
-/// If the process logs already, or has no room for one more thread.
-pub fn init(level: LevelFilter, destination: Destination) -> Result<(), Error> {
+/// In words, if the process logs already, or has no room for one more thread.
+pub fn init(level: LevelFilter, facility: Option<Facility>) -> Result<(), String> {
     let (sender, queue) = bounded(QUEUE);
     let dropped = Arc::new(AtomicU64::new(0));
     let logger = Logger { level, queue: sender, dropped: Arc::clone(&dropped) };
-    let mut sink = Sink::new(destination);
+    let mut sink = Sink::choose(facility);
     thread::Builder::new()
         .name("log".into())
         .spawn(move || {
             // A fault of the syslog library must not cost the rest of the log.
             if catch_unwind(AssertUnwindSafe(|| write_all(&queue, &mut sink, &dropped))).is_err() {
-                write_all(&queue, &mut Sink::new(Destination::choose(None)), &dropped);
+                write_all(&queue, &mut Sink::choose(None), &dropped);
             }
         })
-        .map_err(Error::Thread)?;
-    log::set_boxed_logger(Box::new(logger)).map_err(|_| Error::Begun)?;
+        .map_err(|e| format!("cannot start the thread that writes the log: {e}"))?;
+    log::set_boxed_logger(Box::new(logger)).map_err(|_| "logging was begun twice".to_owned())?;
     log::set_max_level(level);
     std::panic::set_hook(Box::new(|panic| {
         let thread = thread::current();

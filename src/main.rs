@@ -19,8 +19,8 @@ fn run() -> Result<Answer, Answer> {
     let (options, command) = cli::parse(std::env::args_os().skip(1).collect(), &env)?;
     match command {
         Command::Run { file } => {
-            logging::init(options.level, logging::Destination::choose(options.syslog))
-                .map_err(|e| Answer::failed(daemon::EX_FAILURE, &e.to_string()))?;
+            logging::init(options.level, options.syslog)
+                .map_err(|reason| Answer::failed(daemon::EX_FAILURE, &reason))?;
             let code = daemon::run(&options, &file);
             logging::flush();
             Ok(Answer { code, ..Answer::default() })

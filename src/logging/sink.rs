@@ -23,28 +23,6 @@ const DEADLINE: Duration = Duration::from_secs(1);
 /// How long to leave a syslog daemon alone that was not there.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Where the lines go.
-#[derive(Clone, Copy, Debug)]
-pub enum Destination {
-    /// Standard error, each line with its time.
-    Stderr,
-    /// Standard error that systemd reads: each line with its priority, `<4>`, in place of the time.
-    Journal,
-    /// The local syslog daemon, under this facility.
-    Syslog(Facility),
-}
-
-impl Destination {
-    /// Syslog if a facility is named, else standard error in the form that suits its reader.
-    pub fn choose(facility: Option<Facility>) -> Self {
-        match facility {
-            Some(facility) => Self::Syslog(facility),
-            None if stderr_is_journal() => Self::Journal,
-            None => Self::Stderr,
-        }
-    }
-}
-
 /// Whether systemd's journal reads standard error: it names the device and inode of the stream it passed on.
 fn stderr_is_journal() -> bool {
     let named = std::env::var("JOURNAL_STREAM").ok();
@@ -57,8 +35,11 @@ fn stderr_is_journal() -> bool {
 
 /// What the writing thread writes to.
 pub enum Sink {
+    /// Standard error, each line with its time.
     Stderr,
+    /// Standard error that systemd reads: each line with its priority, `<4>`, in place of the time.
     Journal,
+    /// The local syslog daemon.
     Syslog(Box<Syslog>),
     /// What tests read.
     #[cfg(test)]
@@ -66,14 +47,13 @@ pub enum Sink {
 }
 
 impl Sink {
-    /// The sink for a destination. A syslog daemon is called when the first line comes.
-    pub fn new(destination: Destination) -> Self {
-        match destination {
-            Destination::Stderr => Self::Stderr,
-            Destination::Journal => Self::Journal,
-            Destination::Syslog(facility) => {
-                Self::Syslog(Box::new(Syslog::new(facility, Path::new(SOCKET), UDP)))
-            }
+    /// Syslog if a facility is named, else standard error in the form that suits its reader. A syslog daemon is called
+    /// when the first line comes.
+    pub fn choose(facility: Option<Facility>) -> Self {
+        match facility {
+            Some(facility) => Self::Syslog(Box::new(Syslog::new(facility, Path::new(SOCKET), UDP))),
+            None if stderr_is_journal() => Self::Journal,
+            None => Self::Stderr,
         }
     }
 
