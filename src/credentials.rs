@@ -30,18 +30,12 @@ fn copy(path: &Path, directory: &str) -> Option<PathBuf> {
 }
 
 /// The secret in a regular file of at most `limit` bytes that holds nothing else.
-///
-/// # Errors
-/// Why the file cannot be used.
 pub fn read_secret(path: &Path, limit: u64) -> Result<Secret, String> {
     let text = String::from_utf8(read(path, limit)?).map_err(|_| "it is not UTF-8 text".to_owned())?;
     Secret::from_file_text(&text).map_err(str::to_owned)
 }
 
 /// Reads a regular file of at most `limit` bytes. Anything else might never end, or never begin.
-///
-/// # Errors
-/// Why the file cannot be used.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
     if !metadata.is_file() {

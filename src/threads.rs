@@ -62,17 +62,11 @@ impl Drop for Guard {
 
 impl Spawner {
     /// Starts a thread whose end is its own affair, unless it is a panic: that ends the daemon.
-    ///
-    /// # Errors
-    /// If the process is out of threads.
     pub fn spawn(&self, name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
         self.start(thread::Builder::new(), name, true, work)
     }
 
     /// The same with a stack of so many bytes, for threads of which there may be many.
-    ///
-    /// # Errors
-    /// If the process is out of threads.
     pub fn spawn_small(
         &self,
         name: &str,
@@ -115,9 +109,6 @@ impl Default for Threads {
 
 impl Threads {
     /// Starts a thread that runs for the daemon's life: its end ends the daemon.
-    ///
-    /// # Errors
-    /// If the process is out of threads.
     pub fn spawn(&mut self, name: &'static str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let handle = self.spawner.start(thread::Builder::new(), name, false, work)?;
         self.running.push((name, handle));

@@ -46,9 +46,6 @@ impl Watching {
     /// Starts the threads, with `rules` in force before there is a session. The session's news also go to
     /// `election`; the pulse writes to `own`. `ledger` is the znode that holds the alert ledger; each path is verified
     /// once in `reread`.
-    ///
-    /// # Errors
-    /// If the process is out of threads.
     pub fn start(
         threads: &mut Threads,
         settings: zk::session::Settings,

@@ -47,9 +47,6 @@ pub(super) struct Wiring {
 
 impl Wiring {
     /// Connects and starts everything.
-    ///
-    /// # Errors
-    /// If the process is out of threads.
     pub(super) fn start(threads: &mut Threads, parts: Parts<'_>) -> io::Result<Self> {
         let Parts { options, listener, identity, session, rules, receivers } = parts;
         let places = Places::new(&options.cluster_prefix, &options.cluster_name);

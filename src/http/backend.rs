@@ -94,9 +94,6 @@ pub struct Reply {
 
 impl Backend {
     /// Starts tiny_http. Its requests come through the channel, one server's after the other's.
-    ///
-    /// # Errors
-    /// No descriptor or thread was to be had.
     pub fn start() -> io::Result<(Self, Receiver<Requests>)> {
         let (server, first) = Server::start()?;
         let (requests, servers) = bounded(1);
@@ -250,9 +247,6 @@ impl BackendConn {
     }
 
     /// Reads what came; gives the reply once its head is complete.
-    ///
-    /// # Errors
-    /// The backend connection is lost.
     pub fn read(&mut self) -> io::Result<Option<Reply>> {
         let mut chunk = [0; 4096];
         let count = match self.stream.read(&mut chunk) {

@@ -65,9 +65,6 @@ struct Outgoing {
 
 impl Client {
     /// A connection that was just accepted.
-    ///
-    /// # Errors
-    /// The connection is over already.
     pub fn new(stream: TcpStream, now: Instant) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
@@ -85,9 +82,6 @@ impl Client {
     }
 
     /// Goes on after something happened to the connection.
-    ///
-    /// # Errors
-    /// The connection is over.
     pub fn proceed(&mut self, now: Instant) -> Result<(), Closed> {
         match self.phase {
             Phase::Idle { .. } | Phase::Head { .. } => self.receive(now),
@@ -110,9 +104,6 @@ impl Client {
     }
 
     /// Does what a passed deadline asks for.
-    ///
-    /// # Errors
-    /// The connection is over.
     pub fn expire(&mut self, now: Instant) -> Result<(), Closed> {
         match self.phase {
             Phase::Head { .. } => {
@@ -173,9 +164,6 @@ impl Client {
     }
 
     /// Begins to send the answer. `head` ends with an empty line and says nothing about the connection.
-    ///
-    /// # Errors
-    /// The connection is over.
     pub fn answer(&mut self, head: Vec<u8>, body: Bytes, now: Instant) -> Result<(), Closed> {
         let Phase::Asked { request, .. } = &self.phase else { return Ok(()) };
         let has_body = !request.is_head && !head.starts_with(b"HTTP/1.1 304");

@@ -89,9 +89,6 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 impl Listener {
     /// The address and port listened on.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }

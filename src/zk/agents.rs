@@ -67,9 +67,6 @@ pub struct Listed {
 }
 
 /// All agents; leaves a watch on their coming and going.
-///
-/// # Errors
-/// The library's.
 pub fn list(client: &Client, places: &Places) -> Answer<Listed> {
     let mut all = Listed::default();
     for znode in client.children(&places.agents, true)? {

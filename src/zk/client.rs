@@ -60,33 +60,21 @@ impl Client {
 
     /// Authenticates the session by user and password. To be called before anything else: the library matches
     /// answers by their order, and the server answers this call out of order.
-    ///
-    /// # Errors
-    /// The library's.
     pub fn authenticate(&self, user: &str, password: &str) -> Answer<()> {
         self.call(|zk| zk.add_auth("digest", format!("{user}:{password}").into_bytes()))
     }
 
-    /// The names of a znode's children.
-    ///
-    /// # Errors
-    /// The library's; `NoNode` leaves no watch.
+    /// The names of a znode's children. `NoNode` leaves no watch.
     pub fn children(&self, path: &str, watch: bool) -> Answer<Vec<String>> {
         self.call(|zk| zk.get_children(&self.full(path), watch))
     }
 
-    /// A znode's data.
-    ///
-    /// # Errors
-    /// The library's; `NoNode` leaves no watch.
+    /// A znode's data. `NoNode` leaves no watch.
     pub fn data(&self, path: &str, watch: bool) -> Answer<(Vec<u8>, Stat)> {
         self.call(|zk| zk.get_data(&self.full(path), watch))
     }
 
     /// Whether a znode exists. A watch is left in either case.
-    ///
-    /// # Errors
-    /// The library's.
     pub fn exists(&self, path: &str, watch: bool) -> Answer<Option<Stat>> {
         self.call(|zk| zk.exists(&self.full(path), watch))
     }
@@ -94,9 +82,6 @@ impl Client {
     /// Takes back the watch for the creation of a znode that is missing. Servers before 3.5 end the session of who asks
     /// for that: once one has done so, or says that it cannot, this process asks no more, and such watches stay as long
     /// as their session.
-    ///
-    /// # Errors
-    /// The library's; `NoWatcher` if there is none.
     pub fn unwatch(&self, path: &str) -> Answer<()> {
         if UNWATCHING.load(Ordering::Relaxed) == REFUSED {
             return Ok(());
@@ -124,26 +109,17 @@ impl Client {
     }
 
     /// Makes a znode and gives its path, which differs from the one asked for if it is sequential.
-    ///
-    /// # Errors
-    /// The library's.
     pub fn create(&self, path: &str, data: &[u8], acl: &[Acl], mode: CreateMode) -> Answer<String> {
         let made = self.call(|zk| zk.create(&self.full(path), data.to_vec(), acl.to_vec(), mode))?;
         Ok(self.0.cut_chroot(&made).to_owned())
     }
 
-    /// Replaces a znode's data, if its version is the one given.
-    ///
-    /// # Errors
-    /// The library's; `BadVersion` if it has another.
+    /// Replaces a znode's data, if its version is the one given; else that is `BadVersion`.
     pub fn set(&self, path: &str, data: &[u8], version: Option<i32>) -> Answer<Stat> {
         self.call(|zk| zk.set_data(&self.full(path), data.to_vec(), version))
     }
 
-    /// Removes a znode, if its version is the one given.
-    ///
-    /// # Errors
-    /// The library's; `BadVersion` if it has another.
+    /// Removes a znode, if its version is the one given; else that is `BadVersion`.
     pub fn delete(&self, path: &str, version: Option<i32>) -> Answer<()> {
         self.call(|zk| zk.delete(&self.full(path), version))
     }

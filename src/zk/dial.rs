@@ -72,9 +72,6 @@ pub struct Resolver(HashMap<(String, u16), net::Resolver>);
 
 impl Resolver {
     /// All addresses of a host, within [`STEP`].
-    ///
-    /// # Errors
-    /// In words that name the host.
     pub fn resolve(&mut self, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
         let new = || net::Resolver::new(host, port);
         let resolver = self.0.entry((host.to_owned(), port)).or_insert_with(new);
@@ -91,9 +88,6 @@ impl Resolver {
 }
 
 /// Connects to one address within [`STEP`], and as long again for TLS.
-///
-/// # Errors
-/// In words that name the address.
 pub fn connect(address: SocketAddr, host: &str, tls: Option<&Arc<ClientConfig>>) -> Result<Wire, String> {
     let socket = Timed::connect(&[address], clock::mono() + STEP)
         .map_err(|e| format!("cannot connect to {address}: {e}"))?;

@@ -23,9 +23,6 @@ pub struct Opened {
 }
 
 /// Asks for a session as the library would, and takes the answer, within [`STEP`].
-///
-/// # Errors
-/// In words, if there is none.
 pub fn exchange(mut wire: Wire, timeout: Duration) -> Result<Opened, String> {
     let deadline = clock::mono() + STEP;
     let request = request(timeout);

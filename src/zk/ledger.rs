@@ -48,9 +48,6 @@ enum Right {
 impl Refusal {
     /// Asks the server whether it would still refuse: by a change of a version that no znode has, which it refuses for
     /// want of rights before it looks at the version.
-    ///
-    /// # Errors
-    /// The library's, if that does not tell.
     pub(super) fn lasts(&self, client: &Client) -> Answer<bool> {
         const NEVER: Option<i32> = Some(i32::MIN);
         let answer = match self.right {
@@ -261,9 +258,6 @@ fn place(places: &Places, key: &AlertKey) -> String {
 }
 
 /// Reads the whole ledger.
-///
-/// # Errors
-/// The library's, if the session is over.
 pub(super) fn load(client: &Client, places: &Places) -> Answer<Loaded> {
     let names = client.children(&places.alerts, false)?;
     let share = names.len().div_ceil(WRITERS).max(1);

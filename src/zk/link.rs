@@ -58,9 +58,6 @@ impl Cutter {
 
 impl Link {
     /// Starts copying between a server that has greeted and whoever of this process connects to `address`.
-    ///
-    /// # Errors
-    /// If the process is out of descriptors, ports or threads.
     pub fn open(opened: Opened) -> io::Result<Self> {
         opened.wire.socket().set_nonblocking(true)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -86,9 +83,6 @@ impl Link {
     }
 
     /// A handle that can cut this link.
-    ///
-    /// # Errors
-    /// If the process is out of descriptors.
     pub fn cutter(&self) -> io::Result<Cutter> {
         self.control.try_clone().map(Cutter)
     }

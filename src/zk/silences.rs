@@ -30,9 +30,6 @@ struct Json {
 
 /// All silences, those that ended included; `watch` leaves a watch on the list. Those that may not be read or cannot
 /// be understood are left out, and given beside with the reasons.
-///
-/// # Errors
-/// The library's.
 pub fn list(client: &Client, places: &Places, watch: bool) -> Answer<(Vec<Silence>, Reasons)> {
     let (mut all, mut skipped) = (Vec::new(), Reasons::new());
     for id in client.children(&places.silences, watch)? {
@@ -58,9 +55,6 @@ pub fn list(client: &Client, places: &Places, watch: bool) -> Answer<(Vec<Silenc
 }
 
 /// The same without a watch and with a line for each that is left out; none at all where no agent has been.
-///
-/// # Errors
-/// The library's.
 pub fn all(client: &Client, places: &Places) -> Answer<Vec<Silence>> {
     match list(client, places, false) {
         Ok((all, skipped)) => {
@@ -73,9 +67,6 @@ pub fn all(client: &Client, places: &Places) -> Answer<Vec<Silence>> {
 }
 
 /// Makes a silence and gives its id; the `id` of the argument is not used.
-///
-/// # Errors
-/// The library's.
 pub fn add(client: &Client, places: &Places, acl: &[Acl], silence: &Silence) -> Answer<String> {
     let json = Json {
         v: 1,
@@ -91,9 +82,6 @@ pub fn add(client: &Client, places: &Places, acl: &[Acl], silence: &Silence) -> 
 }
 
 /// Ends a silence; says whether there was one of that id.
-///
-/// # Errors
-/// The library's.
 pub fn remove(client: &Client, places: &Places, id: &str) -> Answer<bool> {
     match client.delete(&format!("{}/{id}", places.silences), None) {
         Ok(()) => Ok(true),
@@ -103,9 +91,6 @@ pub fn remove(client: &Client, places: &Places, id: &str) -> Answer<bool> {
 }
 
 /// Removes those that ended a while ago.
-///
-/// # Errors
-/// The library's.
 pub fn sweep(client: &Client, places: &Places, all: &[Silence], now: SystemTime) -> Answer<()> {
     for silence in all.iter().filter(|silence| silence.until + KEEP < now) {
         remove(client, places, &silence.id)?;
