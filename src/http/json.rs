@@ -22,11 +22,6 @@ pub struct Object<'a> {
     last: String,
 }
 
-pub(super) struct Array<'a> {
-    writer: &'a mut Writer,
-    empty: bool,
-}
-
 /// The text of one document with an object at its top, ended by a line feed.
 pub fn document(fill: impl FnOnce(&mut Object)) -> Vec<u8> {
     let mut writer = Writer::default();
@@ -53,15 +48,6 @@ impl Writer {
         fill(&mut object);
         let empty = object.empty;
         self.close(empty, b'}');
-    }
-
-    fn array(&mut self, fill: impl FnOnce(&mut Array)) {
-        self.out.push(b'[');
-        self.depth += 1;
-        let mut array = Array { writer: self, empty: true };
-        fill(&mut array);
-        let empty = array.empty;
-        self.close(empty, b']');
     }
 
     fn close(&mut self, empty: bool, bracket: u8) {
@@ -142,8 +128,23 @@ impl Object<'_> {
         self.key(key).object(fill);
     }
 
-    pub(super) fn array(&mut self, key: &str, fill: impl FnOnce(&mut Array)) {
-        self.key(key).array(fill);
+    /// A member that is a list with an object for each item.
+    pub fn objects<T>(
+        &mut self,
+        key: &str,
+        items: impl IntoIterator<Item = T>,
+        fill: impl Fn(&mut Object, T),
+    ) {
+        let writer = self.key(key);
+        writer.out.push(b'[');
+        writer.depth += 1;
+        let mut empty = true;
+        for item in items {
+            writer.next(empty);
+            empty = false;
+            writer.object(|object| fill(object, item));
+        }
+        writer.close(empty, b']');
     }
 
     pub fn string(&mut self, key: &str, value: &str) {
@@ -182,14 +183,6 @@ impl Object<'_> {
     }
 }
 
-impl Array<'_> {
-    pub fn object(&mut self, fill: impl FnOnce(&mut Object)) {
-        self.writer.next(self.empty);
-        self.empty = false;
-        self.writer.object(fill);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,12 +194,13 @@ mod tests {
     #[test]
     fn the_layout_is_pythons() {
         let found = text(|top| {
-            top.array("array", |array| {
-                array.object(|o| o.number("n", 1));
-                array.object(|_| {});
+            top.objects("array", [true, false], |o, filled| {
+                if filled {
+                    o.number("n", 1);
+                }
             });
             top.object("empty", |_| {});
-            top.array("none", |_| {});
+            top.objects("none", [(); 0], |_, ()| {});
             top.null("null");
             top.bool("true", true);
         });

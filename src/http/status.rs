@@ -103,11 +103,7 @@ pub fn body(view: &View, selection: Selection) -> Vec<u8> {
                 o.object(&id.0, |o| receiver(o, status));
             }
         });
-        top.array("silences", |array| {
-            for silenced in &view.alerts.silences {
-                array.object(|o| silence(o, silenced));
-            }
-        });
+        top.objects("silences", &view.alerts.silences, silence);
         top.string("version", VERSION);
         top.object("zookeeper", |o| zookeeper(o, view));
     })
@@ -206,13 +202,9 @@ fn by_rule(object: &mut Object, status: &PathStatus, alerts: &Alerts) {
 
 fn what_counts(object: &mut Object, counted: &Counted) {
     object.number("counted", counted.counted.into());
-    object.array("ignored", |array| {
-        for ignored in &counted.ignored {
-            array.object(|o| {
-                o.string("name", &ignored.name);
-                o.string("reason", &ignored.reason);
-            });
-        }
+    object.objects("ignored", &counted.ignored, |o, ignored| {
+        o.string("name", &ignored.name);
+        o.string("reason", &ignored.reason);
     });
 }
 
@@ -226,14 +218,10 @@ fn message(object: &mut Object, state: &PathState) {
 
 fn cluster(object: &mut Object, cluster: &Cluster) {
     object.string("agent", &cluster.agent);
-    object.array("agents", |array| {
-        for agent in &cluster.agents {
-            array.object(|o| {
-                o.string("config", &agent.config);
-                o.string("name", &agent.name);
-                o.string("version", &agent.version);
-            });
-        }
+    object.objects("agents", &cluster.agents, |o, agent| {
+        o.string("config", &agent.config);
+        o.string("name", &agent.name);
+        o.string("version", &agent.version);
     });
     object.optional("leader", cluster.leader.as_deref());
     object.string("name", &cluster.name);
