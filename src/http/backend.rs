@@ -301,13 +301,7 @@ mod tests {
     }
 
     fn request() -> Request {
-        Request {
-            is_head: false,
-            target: "/".to_owned(),
-            wants_html: false,
-            if_none_match: None,
-            keep_alive: true,
-        }
+        Request { target: "/".to_owned(), keep_alive: true, ..Request::default() }
     }
 
     #[test]

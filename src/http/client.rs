@@ -129,38 +129,20 @@ impl Client {
 
     /// The request that waits for a backend connection, and since when.
     pub fn waiting(&self) -> Option<(Instant, &Request)> {
-        match &self.phase {
-            Phase::Waiting { since, request } => Some((*since, request)),
-            Phase::Idle { .. }
-            | Phase::Head { .. }
-            | Phase::Asked { .. }
-            | Phase::Answering(_)
-            | Phase::Draining { .. } => None,
-        }
+        let Phase::Waiting { since, request } = &self.phase else { return None };
+        Some((*since, request))
     }
 
     pub fn sending(&self) -> Option<(&Bytes, Instant)> {
-        match &self.phase {
-            Phase::Answering(out) => Some((&out.body, out.began)),
-            Phase::Idle { .. }
-            | Phase::Head { .. }
-            | Phase::Waiting { .. }
-            | Phase::Asked { .. }
-            | Phase::Draining { .. } => None,
-        }
+        let Phase::Answering(out) = &self.phase else { return None };
+        Some((&out.body, out.began))
     }
 
     /// The waiting request got a backend connection.
     pub fn asked(&mut self, now: Instant) {
-        let waiting = std::mem::replace(&mut self.phase, Phase::Draining { since: now });
-        self.phase = match waiting {
-            Phase::Waiting { request, .. } => Phase::Asked { since: now, request },
-            other @ (Phase::Idle { .. }
-            | Phase::Head { .. }
-            | Phase::Asked { .. }
-            | Phase::Answering(_)
-            | Phase::Draining { .. }) => other,
-        };
+        if let Phase::Waiting { request, .. } = &mut self.phase {
+            self.phase = Phase::Asked { since: now, request: std::mem::take(request) };
+        }
     }
 
     /// Begins to send the answer. `head` ends with an empty line and says nothing about the connection.

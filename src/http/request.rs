@@ -9,7 +9,7 @@ const HEAD_MAX: usize = 16 << 10;
 const LINES_MAX: usize = 100;
 
 /// A complete request that may be answered. It has no body.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     pub is_head: bool,
     /// The target in origin form, all ASCII.
@@ -27,7 +27,7 @@ pub struct Refused {
     pub reason: &'static str,
 }
 
-const fn refused(status: u16, reason: &'static str) -> Refused {
+pub const fn refused(status: u16, reason: &'static str) -> Refused {
     Refused { status, reason }
 }
 

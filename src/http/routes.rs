@@ -10,7 +10,7 @@ use super::metrics;
 use super::page::Page;
 use super::snapshots::Snapshots;
 use super::status::{self, VERSION};
-use super::target::{Refusal, Target};
+use super::target::Target;
 use crate::model::status::{PathState, PathStatus};
 
 const JSON: &str = "application/json";
@@ -91,11 +91,7 @@ impl Router {
             }
             Ok(Target::Healthy) => health("healthy", self.unhealthy(now)),
             Ok(Target::Ready) => health("ready", self.unready(now)),
-            Err(Refusal::Malformed(reason)) => Answer::error(400, &reason),
-            Err(Refusal::NotFound) => Answer::error(
-                404,
-                "nothing is here; try /status, /status/<path>, /metrics, /-/healthy or /-/ready",
-            ),
+            Err(refused) => Answer::error(refused.status, refused.reason),
         }
     }
 

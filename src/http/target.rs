@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::request::{Refused, refused};
 use super::status::Selection;
 use crate::percent;
 
@@ -17,24 +18,19 @@ pub enum Target {
     Ready,
 }
 
-/// Why a target cannot be answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// It is written wrongly, in this way: 400.
-    Malformed(String),
-    /// Nothing is there: 404.
-    NotFound,
-}
+const NOTHING: Refused =
+    refused(404, "nothing is here; try /status, /status/<path>, /metrics, /-/healthy or /-/ready");
+const BAD_STATE: Refused = refused(400, "state must be ok, error or unknown");
+const BAD_DETAIL: Refused = refused(400, "detail must be 0 or 1");
+const BAD_ESCAPE: Refused = refused(400, "a % must be followed by two hex digits");
+const NO_TEXT: Refused = refused(400, "the decoded target is not UTF-8");
 
 impl Target {
     /// Reads a target in origin form, such as `/status?state=error`.
     ///
     /// Empty levels count for nothing, so that `/status//services/foo` (a znode's path put behind `/status/`)
     /// is `/status/services/foo`.
-    ///
-    /// # Errors
-    /// See [`Refusal`].
-    pub fn parse(text: &str) -> Result<Self, Refusal> {
+    pub fn parse(text: &str) -> Result<Self, Refused> {
         let (path, query) = text.split_once('?').unwrap_or((text, ""));
         let path = decode(path, false)?;
         let levels: Vec<&str> = path.split('/').filter(|level| !level.is_empty()).collect();
@@ -45,14 +41,14 @@ impl Target {
             ["metrics"] => Ok(Self::Metrics),
             ["-", "healthy"] => Ok(Self::Healthy),
             ["-", "ready"] => Ok(Self::Ready),
-            _ => Err(Refusal::NotFound),
+            _ => Err(NOTHING),
         }
     }
 }
 
 /// Reads the query of `/status`. A parameter that is not known is ignored, as browsers and load balancers add
 /// their own; a known one with an unknown value is refused, lest a check looks at the wrong thing.
-fn selection(query: &str) -> Result<Selection, Refusal> {
+fn selection(query: &str) -> Result<Selection, Refused> {
     let mut states = Selection::default();
     let mut filtered = false;
     let mut detail = false;
@@ -66,13 +62,13 @@ fn selection(query: &str) -> Result<Selection, Refusal> {
                     "ok" => &mut states.ok,
                     "error" => &mut states.error,
                     "unknown" => &mut states.unknown,
-                    _ => return Err(Refusal::Malformed("state must be ok, error or unknown".to_owned())),
+                    _ => return Err(BAD_STATE),
                 } = true;
             }
             "detail" => match value.as_str() {
                 "1" | "true" => detail = true,
                 "0" | "false" => detail = false,
-                _ => return Err(Refusal::Malformed("detail must be 0 or 1".to_owned())),
+                _ => return Err(BAD_DETAIL),
             },
             _ => {}
         }
@@ -81,11 +77,9 @@ fn selection(query: &str) -> Result<Selection, Refusal> {
 }
 
 /// Undoes percent-encoding; in a query `+` is a space.
-fn decode(text: &str, is_query: bool) -> Result<String, Refusal> {
+fn decode(text: &str, is_query: bool) -> Result<String, Refused> {
     let text = if is_query { Cow::from(text.replace('+', " ")) } else { Cow::from(text) };
-    let bytes = percent::decode(&text)
-        .ok_or_else(|| Refusal::Malformed("a % must be followed by two hex digits".to_owned()))?;
-    String::from_utf8(bytes).map_err(|_| Refusal::Malformed("the decoded target is not UTF-8".to_owned()))
+    String::from_utf8(percent::decode(&text).ok_or(BAD_ESCAPE)?).map_err(|_| NO_TEXT)
 }
 
 #[cfg(test)]
@@ -120,13 +114,13 @@ mod tests {
 
     #[test]
     fn refusals() {
-        let missing = |text: &str| assert_eq!(Target::parse(text), Err(Refusal::NotFound), "{text}");
+        let missing = |text: &str| assert_eq!(Target::parse(text), Err(NOTHING), "{text}");
         missing("/statuses");
         missing("/-/other");
         missing("/Status");
         missing("/metrics/x");
         let malformed = |text: &str, wanted: &str| match Target::parse(text) {
-            Err(Refusal::Malformed(words)) => assert!(words.contains(wanted), "{text}: {words}"),
+            Err(Refused { status: 400, reason }) => assert!(reason.contains(wanted), "{text}: {reason}"),
             other => panic!("{text}: {other:?}"),
         };
         malformed("/status?state=bad", "ok, error or unknown");
