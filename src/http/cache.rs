@@ -1,9 +1,8 @@
 //! Bodies of `/status`, made once a snapshot and not once a request.
 
+use std::any::Any;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Arc, Weak};
-
-use crate::model::status::{Alerts, Cluster, Compliance, ConfigStatus, Connection, WatchStatus};
 
 use super::status::{self, Selection, View};
 
@@ -30,9 +29,10 @@ pub struct Bodies {
 impl Bodies {
     /// The body for what is known now.
     pub fn get(&mut self, view: &View, selection: Selection) -> Body {
-        if !self.source.is(view) {
+        let source = Source::of(view);
+        if !self.source.is(&source) {
             self.kept.clear();
-            self.source = Source::of(view);
+            self.source = source;
         }
         let found = self.kept.iter().position(|(kept, _)| *kept == selection);
         let body = found.map_or_else(|| make(view, selection), |at| self.kept.remove(at).1);
@@ -66,39 +66,28 @@ fn make(view: &View, selection: Selection) -> Body {
 /// get the address of one that they still point to.
 #[derive(Default)]
 struct Source {
-    connection: Weak<Connection>,
-    compliance: Weak<Compliance>,
-    watch: Weak<WatchStatus>,
-    alerts: Weak<Alerts>,
-    cluster: Weak<Cluster>,
-    config: Weak<ConfigStatus>,
+    cells: Vec<Weak<dyn Any + Send + Sync>>,
     connected: bool,
     alerting: bool,
 }
 
 impl Source {
     fn of(view: &View) -> Self {
-        Self {
-            connection: Arc::downgrade(&view.connection),
-            compliance: Arc::downgrade(&view.compliance),
-            watch: Arc::downgrade(&view.watch),
-            alerts: Arc::downgrade(&view.alerts),
-            cluster: Arc::downgrade(&view.cluster),
-            config: Arc::downgrade(&view.config),
-            connected: view.connected,
-            alerting: view.alerting,
-        }
+        let cells: [Weak<dyn Any + Send + Sync>; 6] = [
+            Arc::downgrade(&view.connection) as _,
+            Arc::downgrade(&view.compliance) as _,
+            Arc::downgrade(&view.watch) as _,
+            Arc::downgrade(&view.alerts) as _,
+            Arc::downgrade(&view.cluster) as _,
+            Arc::downgrade(&view.config) as _,
+        ];
+        Self { cells: cells.into(), connected: view.connected, alerting: view.alerting }
     }
 
-    fn is(&self, view: &View) -> bool {
-        self.connected == view.connected
-            && self.alerting == view.alerting
-            && self.compliance.as_ptr() == Arc::as_ptr(&view.compliance)
-            && self.watch.as_ptr() == Arc::as_ptr(&view.watch)
-            && self.alerts.as_ptr() == Arc::as_ptr(&view.alerts)
-            && self.connection.as_ptr() == Arc::as_ptr(&view.connection)
-            && self.cluster.as_ptr() == Arc::as_ptr(&view.cluster)
-            && self.config.as_ptr() == Arc::as_ptr(&view.config)
+    fn is(&self, other: &Self) -> bool {
+        (self.connected, self.alerting, self.cells.len())
+            == (other.connected, other.alerting, other.cells.len())
+            && self.cells.iter().zip(&other.cells).all(|(mine, theirs)| mine.ptr_eq(theirs))
     }
 }
 
