@@ -16,7 +16,7 @@ use crate::model::dispatcher::{Attempt, AttemptId};
 use crate::model::message::{Item, Kind, Notification};
 use crate::model::receiver::{Outcome, Receiver};
 use crate::model::rule::{Rule, RuleSet};
-use crate::model::slots::{Granted, Slots};
+use crate::model::slots::Slots;
 use crate::notify;
 
 /// Sends the test alert. The exit code is 0 if every receiver took it.
@@ -74,7 +74,7 @@ fn attempts(receivers: &[&Receiver], notification: &Notification) -> Vec<Result<
     thread::scope(|scope| {
         let mut running = 0;
         loop {
-            while let Some(Granted { slot, attempt: one }) = slots.grant() {
+            while let Some((slot, one)) = slots.grant() {
                 let Some((at, receiver)) = receivers.iter().enumerate().find(|(_, of)| of.id == one.receiver)
                 else {
                     continue;

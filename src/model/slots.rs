@@ -22,15 +22,6 @@ pub const PER_HOST: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SlotId(pub u64);
 
-/// An attempt whose turn it is, and the slot that it got: one that was there before, or a new one.
-#[derive(Debug)]
-pub struct Granted {
-    /// The slot.
-    pub slot: SlotId,
-    /// The attempt.
-    pub attempt: Attempt,
-}
-
 /// The slots, and the attempts that wait for one.
 #[derive(Debug, Default)]
 pub struct Slots {
@@ -57,14 +48,14 @@ impl Slots {
         self.waiting.entry(host).or_default().push_back((number, attempt));
     }
 
-    /// Gives the next attempt its slot, if there is one to be had.
-    pub fn grant(&mut self) -> Option<Granted> {
-        if self.busy() >= SLOTS {
-            return None;
-        }
+    /// Gives the next attempt its slot, if there is one to be had: one that was there before, or a new one.
+    pub fn grant(&mut self) -> Option<(SlotId, Attempt)> {
         let mut busy = BTreeMap::<&str, usize>::new();
         for slot in self.slots.values().filter(|slot| slot.idle.is_none()) {
             *busy.entry(&*slot.host).or_default() += 1;
+        }
+        if busy.values().sum::<usize>() >= SLOTS {
+            return None;
         }
         let open = self.waiting.iter().filter_map(|(host, queue)| {
             let (number, _) = queue.front()?;
@@ -79,7 +70,7 @@ impl Slots {
         }
         let slot = self.place(&attempt.receiver, &host).unwrap_or_else(|| SlotId(self.number()));
         self.slots.insert(slot, Slot { host, receiver: attempt.receiver.clone(), idle: None });
-        Some(Granted { slot, attempt })
+        Some((slot, attempt))
     }
 
     /// The attempt in this slot has ended.
@@ -119,10 +110,6 @@ impl Slots {
     /// Whether an attempt waits for its turn.
     pub fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()
-    }
-
-    fn busy(&self) -> usize {
-        self.slots.values().filter(|slot| slot.idle.is_none()).count()
     }
 
     /// The idle slot that an attempt takes, unless it may have a new one: that of its own receiver, whose connection
@@ -170,13 +157,13 @@ mod tests {
         for (number, step) in steps.split_whitespace().enumerate() {
             match step.split_at(1) {
                 ("!", _) => {
-                    while let Some(granted) = slots.grant() {
-                        let name = granted.attempt.receiver.0.to_string();
-                        let before = held.iter().rposition(|(slot, _)| *slot == granted.slot);
+                    while let Some((slot, attempt)) = slots.grant() {
+                        let name = attempt.receiver.0.to_string();
+                        let before = held.iter().rposition(|(other, _)| *other == slot);
                         let before = before.map(|at| held.remove(at).1).filter(|before| *before != name);
                         let from = before.map(|before| format!("<{before}")).unwrap_or_default();
                         told.push(format!("{name}{from}"));
-                        held.push((granted.slot, name));
+                        held.push((slot, name));
                     }
                 }
                 (".", name) => slots.finish(slot(&held, name)),

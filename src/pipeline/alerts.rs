@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, select, tick};
 
 use super::deliver::{Event, Lease, Notifiers, Receivers};
-use super::pace::{PULSE, Publisher, at, earliest};
+use super::pace::{PULSE, Publisher, at};
 use crate::clock::now;
 use crate::model::dispatcher::{Dispatcher, Effect, Input, Profile, Speaker};
 use crate::model::election_update::ElectionUpdate;
@@ -76,8 +76,6 @@ pub fn alert(identity: Speaker, notifiers: Notifiers, lease: Lease, inlets: &Inl
     loop {
         shell.outlets.pulse.publish(now().mono);
         let lapse = shell.stage.held().and_then(|epoch| shell.lease.ends(epoch));
-        let deadline = earliest(earliest(shell.dispatcher.next_deadline(), shell.publisher.due()), parking);
-        let deadline = earliest(deadline, lapse);
         // Nothing is heard of the stop again once it was heard.
         let never = crossbeam_channel::never();
         let stop = if parking.is_some() { &never } else { &inlets.stop };
@@ -88,14 +86,15 @@ pub fn alert(identity: Speaker, notifiers: Notifiers, lease: Lease, inlets: &Inl
             },
             recv(inlets.news) -> news => if let Ok(news) = news { shell.news(news) },
             recv(attempts) -> event => if let Ok(event) = event { shell.heard(event) },
-            recv(inlets.written) -> written => if let Ok((id, written)) = written { shell.written(id, written) },
+            recv(inlets.written) -> written => if let Ok((id, written)) = written {
+                shell.handle(Input::Written(id, written));
+            },
             recv(stop) -> _ => {
                 parking = Some(now().mono + PARK);
-                let effects = shell.dispatcher.handle(Input::Park, now());
-                shell.perform(effects);
+                shell.handle(Input::Park);
                 shell.receivers.withdraw_all();
             }
-            recv(at(deadline)) -> _ => {}
+            recv(at([shell.dispatcher.next_deadline(), shell.publisher.due(), parking, lapse])) -> _ => {}
             recv(alive) -> _ => {}
         }
         shell.tick();
@@ -125,41 +124,32 @@ impl Shell {
             if let Some(settings) = inlets.settings.try_iter().last() {
                 self.receivers.replace(&settings.receivers);
                 let profiles = settings.receivers.iter().map(profile).collect();
-                let effects = self.dispatcher.handle(Input::Receivers(profiles, settings.group_wait), now());
-                self.perform(effects);
+                self.handle(Input::Receivers(profiles, settings.group_wait));
                 self.publisher.changed = true;
             }
         }
-        let effects = self.dispatcher.handle(Input::Evaluated(evaluated), now());
-        self.perform(effects);
+        self.handle(Input::Evaluated(evaluated));
     }
 
     fn news(&mut self, news: ElectionUpdate) {
-        let effects = match news {
+        match news {
             ElectionUpdate::Granted(grant) => {
                 self.stage = LeaseStage::Granted(grant.epoch);
-                self.dispatcher.handle(Input::Granted(grant), now())
+                self.handle(Input::Granted(grant));
             }
             ElectionUpdate::Revoked => {
                 self.stage = LeaseStage::None;
-                self.dispatcher.handle(Input::Revoked, now())
+                self.handle(Input::Revoked);
             }
-            ElectionUpdate::Silences(silences) => self.dispatcher.handle(Input::Silences(silences), now()),
-        };
-        self.perform(effects);
+            ElectionUpdate::Silences(silences) => self.handle(Input::Silences(silences)),
+        }
     }
 
     fn heard(&mut self, event: Event) {
         let Some((id, outcome)) = self.receivers.heard(event) else { return };
         self.flying -= 1;
         self.outlets.in_flight.publish(self.flying);
-        let effects = self.dispatcher.handle(Input::Outcome(id, outcome), now());
-        self.perform(effects);
-    }
-
-    fn written(&mut self, id: u64, written: Written) {
-        let effects = self.dispatcher.handle(Input::Written(id, written), now());
-        self.perform(effects);
+        self.handle(Input::Outcome(id, outcome));
     }
 
     fn tick(&mut self) {
@@ -170,12 +160,10 @@ impl Shell {
         let lapsed = self.stage.held().is_some() && stage.held().is_none();
         self.stage = stage;
         if lapsed {
-            let effects = self.dispatcher.handle(Input::Revoked, now);
-            self.perform(effects);
+            self.handle(Input::Revoked);
         }
         if self.dispatcher.next_deadline().is_some_and(|at| at <= now.mono) {
-            let effects = self.dispatcher.handle(Input::Tick, now);
-            self.perform(effects);
+            self.handle(Input::Tick);
         }
         if self.stage != self.published {
             self.published = self.stage;
@@ -189,8 +177,9 @@ impl Shell {
         self.publisher.publish_if_due(|| alerts.publish(snapshot(dispatcher, now)));
     }
 
-    fn perform(&mut self, effects: Vec<Effect>) {
-        for effect in effects {
+    /// Tells the dispatcher something, and does what it wants done.
+    fn handle(&mut self, input: Input) {
+        for effect in self.dispatcher.handle(input, now()) {
             match effect {
                 // Fails only while the daemon ends; the write is then not answered, and the attempt not made.
                 Effect::Write(write) => drop(self.outlets.writes.send(write)),

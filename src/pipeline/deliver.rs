@@ -12,7 +12,7 @@ use crate::model::dispatcher::{Attempt, AttemptId};
 use crate::model::lease::LeaseStage;
 use crate::model::notifier::Notifier;
 use crate::model::receiver::{self, Outcome, ReceiverId};
-use crate::model::slots::{Granted, SlotId, Slots};
+use crate::model::slots::{SlotId, Slots};
 use crate::model::status::{Cluster, Connection, is_alerting, lease_ends, lease_holds};
 use crate::published::Reader;
 use crate::threads::Spawner;
@@ -80,7 +80,7 @@ pub enum Event {
 
 /// All receivers, the attempts that wait for a slot, and the workers.
 pub struct Receivers {
-    known: HashMap<ReceiverId, Known>,
+    known: HashMap<ReceiverId, Arc<receiver::Receiver>>,
     slots: Slots,
     workers: HashMap<SlotId, Sender<Job>>,
     notifiers: Notifiers,
@@ -88,11 +88,6 @@ pub struct Receivers {
     sender: Sender<Event>,
     events: Receiver<Event>,
     spawner: Spawner,
-}
-
-struct Known {
-    settings: Arc<receiver::Receiver>,
-    host: Arc<str>,
 }
 
 /// What a worker is to do.
@@ -123,14 +118,11 @@ impl Receivers {
     /// The receivers are these from now on. What waits for one that is gone is not made; an attempt under way ends.
     pub fn replace(&mut self, receivers: &[receiver::Receiver]) {
         let mut before = std::mem::take(&mut self.known);
-        for settings in receivers {
-            let known = match before.remove(&settings.id) {
-                Some(known) if *known.settings == *settings => known,
-                Some(_) | None => {
-                    Known { settings: Arc::new(settings.clone()), host: (self.notifiers.host)(settings) }
-                }
-            };
-            self.known.insert(settings.id.clone(), known);
+        for receiver in receivers {
+            // One that is the same keeps its workers' connections.
+            let same = before.remove(&receiver.id).filter(|known| **known == *receiver);
+            let known = same.unwrap_or_else(|| Arc::new(receiver.clone()));
+            self.known.insert(receiver.id.clone(), known);
         }
         let gone = self.slots.withdraw(|attempt| !self.known.contains_key(&attempt.receiver));
         self.skip(gone);
@@ -139,7 +131,7 @@ impl Receivers {
     /// Has an attempt made as soon as a slot is free for it. The answer comes as an event, whatever happens.
     pub fn deliver(&mut self, attempt: Attempt) {
         match self.known.get(&attempt.receiver) {
-            Some(known) => self.slots.wait(attempt, Arc::clone(&known.host)),
+            Some(receiver) => self.slots.wait(attempt, (self.notifiers.host)(receiver)),
             None => self.fail(attempt.id, GONE.to_owned()),
         }
         self.grant();
@@ -194,7 +186,7 @@ impl Receivers {
     }
 
     fn grant(&mut self) {
-        while let Some(Granted { slot, attempt }) = self.slots.grant() {
+        while let Some((slot, attempt)) = self.slots.grant() {
             let id = attempt.id;
             if let Err(reason) = self.assign(slot, attempt) {
                 self.slots.finish(slot);
@@ -206,8 +198,8 @@ impl Receivers {
 
     /// Hands an attempt to its slot's worker.
     fn assign(&mut self, slot: SlotId, attempt: Attempt) -> Result<(), String> {
-        let known = self.known.get(&attempt.receiver).ok_or(GONE)?;
-        let job = Job { attempt, receiver: Arc::clone(&known.settings) };
+        let receiver = Arc::clone(self.known.get(&attempt.receiver).ok_or(GONE)?);
+        let job = Job { attempt, receiver };
         let queue = match self.workers.remove(&slot) {
             Some(queue) => queue,
             None => self.start(slot).map_err(|e| format!("cannot start a thread: {e}"))?,

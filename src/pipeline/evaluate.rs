@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, select, tick};
 
-use super::pace::{PULSE, Publisher, at, earliest};
+use super::pace::{PULSE, Publisher, at};
 use crate::clock::now;
 use crate::model::alert_key::AlertKey;
 use crate::model::evaluator::Evaluator;
@@ -28,7 +28,6 @@ pub fn evaluate(
     let alive = tick(PULSE);
     loop {
         pulse.publish(now().mono);
-        let deadline = earliest(evaluator.next_deadline(), publisher.due());
         select! {
             recv(observations) -> observation => match observation {
                 Ok(observation) => {
@@ -40,7 +39,7 @@ pub fn evaluate(
                 }
                 Err(_) => return,
             },
-            recv(at(deadline)) -> _ => {}
+            recv(at([evaluator.next_deadline(), publisher.due()])) -> _ => {}
             recv(alive) -> _ => {}
         }
         let heard = out.len();

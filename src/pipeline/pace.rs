@@ -11,14 +11,10 @@ pub const PULSE: Duration = Duration::from_secs(1);
 /// The share of its time that a loop spends on snapshots: after one it waits nineteen times as long as that took.
 const SNAPSHOT_SHARE: u32 = 19;
 
-/// Fires at a moment, or never.
-pub fn at(deadline: Option<Instant>) -> Receiver<Instant> {
-    deadline.map_or_else(never, |at| after(at.saturating_duration_since(clock::mono())))
-}
-
-/// The earlier of two moments, either of which may be never.
-pub fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    a.into_iter().chain(b).min()
+/// Fires at the earliest of these moments, each of which may be never.
+pub fn at<const N: usize>(moments: [Option<Instant>; N]) -> Receiver<Instant> {
+    let earliest = moments.into_iter().flatten().min();
+    earliest.map_or_else(never, |at| after(at.saturating_duration_since(clock::mono())))
 }
 
 /// Paces snapshots: the first change is shown at once, and what follows as often as the cost of a snapshot
