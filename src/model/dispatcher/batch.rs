@@ -46,10 +46,7 @@ impl Batch {
     }
 
     pub fn is_sending(&self) -> bool {
-        match &self.stage {
-            BatchStage::Intending(_) => false,
-            BatchStage::Sending | BatchStage::Refreshing { .. } => true,
-        }
+        !matches!(self.stage, BatchStage::Intending(_))
     }
 
     /// Whether nothing keeps it from leaving.

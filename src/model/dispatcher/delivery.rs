@@ -134,10 +134,8 @@ pub(super) struct Moved {
 
 impl Stage {
     fn ticket(self) -> Option<u64> {
-        match self {
-            Self::Queued { ticket, .. } => Some(ticket),
-            Self::Idle | Self::Intending(_) | Self::Intended(_) | Self::Sending { .. } => None,
-        }
+        let Self::Queued { ticket, .. } = self else { return None };
+        Some(ticket)
     }
 
     /// What the ledger has to say may have been told.
@@ -333,10 +331,8 @@ impl Delivery {
 
     /// What the attempt under way tells.
     pub fn sending(&self) -> Option<Kind> {
-        match self.stage {
-            Stage::Sending { kind, .. } => Some(kind),
-            Stage::Idle | Stage::Queued { .. } | Stage::Intending(_) | Stage::Intended(_) => None,
-        }
+        let Stage::Sending { kind, .. } = self.stage else { return None };
+        Some(kind)
     }
 
     /// Whether it has yet to hear of the end of an incident before the open one.
@@ -413,10 +409,8 @@ impl Delivery {
 
     /// When it has been tried for so long that it is given up.
     pub fn hopeless_at(&self) -> Option<Instant> {
-        match self.due {
-            Due::Since(due) => due.checked_add(PATIENCE),
-            Due::No | Due::GivenUp => None,
-        }
+        let Due::Since(due) = self.due else { return None };
+        due.checked_add(PATIENCE)
     }
 
     /// Whether it has been tried for so long that it is given up.
@@ -431,10 +425,8 @@ impl Delivery {
 
     /// When the recovery is told once more.
     pub fn again_at(&self) -> Option<Instant> {
-        match self.overtaken {
-            Overtaken::Again(at) if self.is_idle() => Some(at),
-            Overtaken::Again(_) | Overtaken::No | Overtaken::Possibly => None,
-        }
+        let Overtaken::Again(at) = self.overtaken else { return None };
+        self.is_idle().then_some(at)
     }
 
     /// What the ledger has to say of it.

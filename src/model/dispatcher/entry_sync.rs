@@ -23,7 +23,7 @@ pub(super) struct EntrySync {
     /// Whether what is known now has to be written.
     pub wanted: bool,
     failures: u32,
-    retry_at: Option<Instant>,
+    pub retry_at: Option<Instant>,
 }
 
 /// What the ledger's answer means.
@@ -40,10 +40,9 @@ pub(super) enum Reply {
 /// What stands in the ledger instead.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// What this lease has written, or what an older one wrote late over that: what is known is written anew.
+    /// What this lease has written, or what an older one wrote late over that; or nothing, in its place or where nothing
+    /// was known to be: what is known is written anew.
     Own,
-    /// Nothing, in the place of what this lease has written, or where nothing was known to be: the same.
-    Absent,
     /// Nothing, where an entry was taken over: the leader before had told everybody of both ends, and removed it.
     Closed,
     /// Another lease's entry, which has to be taken over.
@@ -69,10 +68,6 @@ impl EntrySync {
     /// Whether a write failed so recently that none is tried.
     pub fn is_blocked(&self, now: Instant) -> bool {
         self.retry_at.is_some_and(|at| at > now)
-    }
-
-    pub fn retry_at(&self) -> Option<Instant> {
-        self.retry_at
     }
 
     /// Whether a write is wanted and may be made now. The pause after a failed one ends here.
@@ -144,7 +139,7 @@ impl EntrySync {
         let stamped = before == Some(epoch);
         let Some(Stored { entry, version }) = found else {
             (self.stored, self.version) = (None, None);
-            return if before.is_some() && !stamped { Found::Closed } else { Found::Absent };
+            return if before.is_some() && !stamped { Found::Closed } else { Found::Own };
         };
         self.version = Some(version);
         self.stored = Some(entry.clone());

@@ -20,13 +20,13 @@ use crate::model::time::Now;
 /// `Shared::lease`.
 #[derive(Debug, Default)]
 pub(super) struct Leadership {
-    /// The lease that was granted, and whose barrier has yet to arrive.
-    coming: Option<Takeover>,
+    /// The lease that was granted. It counts once its barrier has arrived.
+    pub coming: Option<Takeover>,
     /// The last barrier that arrived.
     barrier: Option<u64>,
     orphans: BTreeMap<AlertKey, Orphan>,
     /// When the orphans are removed.
-    collect_at: Option<Instant>,
+    pub collect_at: Option<Instant>,
 }
 
 /// An entry of a path that no rule of this agent knows. Another agent's may: files differ during a rollout. So
@@ -39,18 +39,9 @@ struct Orphan {
 }
 
 impl Leadership {
-    /// The lease counts once its barrier has arrived.
-    pub fn grant(&mut self, takeover: Takeover) {
-        self.coming = Some(takeover);
-    }
-
     /// Everything that rang before this barrier was set has been told.
     pub fn on_barrier(&mut self, barrier: u64) {
         self.barrier = self.barrier.max(Some(barrier));
-    }
-
-    pub fn next_deadline(&self) -> Option<Instant> {
-        self.collect_at
     }
 
     /// Makes a granted lease count if its barrier has arrived.

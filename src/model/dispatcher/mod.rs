@@ -69,9 +69,9 @@ pub use limits::{DIGEST, DIGEST_BYTES, PATIENCE, REFUSED_ALONE, STORM};
 use self::batch::Batch;
 use self::leadership::Leadership;
 use self::paths::Paths;
-use self::queue::{Opening, Queue};
+use self::queue::Queue;
 use self::shared::Shared;
-use self::tracked::{Seen, Tracked};
+use self::tracked::Tracked;
 use self::turn::Turn;
 use super::alert_key::AlertKey;
 use super::ledger::Written;
@@ -107,7 +107,7 @@ impl Dispatcher {
             Input::Evaluated(output) => self.on_evaluated(output, now),
             Input::Granted(takeover) => {
                 leadership.step_down(paths, shared, now);
-                leadership.grant(takeover);
+                leadership.coming = Some(takeover);
             }
             Input::Revoked => leadership.step_down(paths, shared, now),
             Input::Silences(silences) => {
@@ -191,16 +191,13 @@ impl Dispatcher {
 
     fn on_transition(&mut self, transition: Transition, now: Now) {
         let Self { paths, shared, .. } = self;
-        let Transition { key, rule, state, children, course } = transition;
-        if state == State::Ok && paths.get(&key).is_none() {
+        let key = transition.key.clone();
+        if transition.state == State::Ok && paths.get(&key).is_none() {
             paths.compliant.insert(key);
             return;
         }
-        paths.track(&key, &rule, now);
-        paths.change(&key, shared, |tracked, shared| {
-            tracked.rule = rule;
-            tracked.on_judgement(Seen { state, children, course }, shared, now);
-        });
+        paths.track(&key, &transition.rule, now);
+        paths.change(&key, shared, |tracked, shared| tracked.on_judgement(transition, shared, now));
     }
 
     fn on_outcome(&mut self, attempt: AttemptId, outcome: &Outcome, now: Now) {
@@ -261,13 +258,9 @@ impl Dispatcher {
 
     /// When [`Input::Tick`] has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let queues = self.shared.queues.values().filter(|_| self.shared.sends()).filter_map(|queue| {
-            match queue.opens_at().or_else(|| queue.refreshes_at())? {
-                Opening::Now => None,
-                Opening::At(at) => Some(at),
-            }
-        });
-        let own = [self.paths.next_alarm(), self.leadership.next_deadline(), self.shared.silence_ends];
+        let queues = self.shared.queues.values().filter(|_| self.shared.sends());
+        let queues = queues.filter_map(Queue::next_deadline);
+        let own = [self.paths.next_alarm(), self.leadership.collect_at, self.shared.silence_ends];
         own.into_iter().flatten().chain(queues).min()
     }
 
@@ -288,7 +281,7 @@ impl Dispatcher {
 
     /// Every receiver of the configuration.
     pub fn receiver_status(&self) -> impl Iterator<Item = (&ReceiverId, ReceiverStatus)> {
-        let queues = self.shared.queues.iter().filter(|(_, queue)| !queue.is_retired());
+        let queues = self.shared.queues.iter().filter(|(_, queue)| !queue.retired);
         queues.map(|(id, queue)| (id, queue.status()))
     }
 

@@ -35,7 +35,7 @@ pub(super) struct Queue {
     /// What leaves next, or is under way.
     pub batch: Option<Batch>,
     /// Whether the receiver has left the configuration, and only its last outcome is waited for.
-    retired: bool,
+    pub retired: bool,
     waiting: BTreeMap<u64, AlertKey>,
     /// Batches that may leave before the window ends.
     credit: usize,
@@ -60,22 +60,6 @@ pub(super) struct Refresh {
     pub at: Instant,
     /// The last alert told in this round.
     pub after: Option<AlertKey>,
-}
-
-/// When a batch may leave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Opening {
-    Now,
-    At(Instant),
-}
-
-impl Opening {
-    pub fn is_reached(self, now: Instant) -> bool {
-        match self {
-            Self::Now => true,
-            Self::At(at) => at <= now,
-        }
-    }
 }
 
 impl Queue {
@@ -110,10 +94,6 @@ impl Queue {
         self.step_down();
         self.retired = true;
         self.batch.is_none()
-    }
-
-    pub fn is_retired(&self) -> bool {
-        self.retired
     }
 
     /// The lease is over: what was prepared does not leave. An attempt under way goes on.
@@ -182,20 +162,32 @@ impl Queue {
         ReceiverStatus { queued: u64::try_from(queued).unwrap_or(u64::MAX), ..self.status.clone() }
     }
 
-    /// When the next batch may leave; `None` while one is under way or nothing waits.
-    pub fn opens_at(&self) -> Option<Opening> {
-        if self.batch.is_some() || self.retired || self.waiting.is_empty() {
-            return None;
-        }
-        let window = if self.credit > 0 { None } else { self.window };
-        Some(self.retry_at.max(window).map_or(Opening::Now, Opening::At))
+    /// Whether what waits may leave now.
+    pub fn opens(&self, now: Instant) -> bool {
+        self.is_free() && !self.waiting.is_empty() && self.held_until().is_none_or(|at| at <= now)
     }
 
-    /// When the next round of telling again may go on; only while nothing else waits.
-    pub fn refreshes_at(&self) -> Option<Opening> {
-        let refresh = self.refresh.as_ref()?;
-        let idle = self.batch.is_none() && !self.retired && self.waiting.is_empty();
-        idle.then(|| Opening::At(self.retry_at.map_or(refresh.at, |retry| retry.max(refresh.at))))
+    /// Whether the next round of telling again may go on now; only while nothing else waits.
+    pub fn refreshes(&self, now: Instant) -> bool {
+        self.is_free() && self.waiting.is_empty() && self.refreshes_at().is_some_and(|at| at <= now)
+    }
+
+    /// When one of the two is so, if only time has to pass for it.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let at = if self.waiting.is_empty() { self.refreshes_at() } else { self.held_until() };
+        at.filter(|_| self.is_free())
+    }
+
+    fn is_free(&self) -> bool {
+        self.batch.is_none() && !self.retired
+    }
+
+    fn held_until(&self) -> Option<Instant> {
+        self.retry_at.max(self.window.filter(|_| self.credit == 0))
+    }
+
+    fn refreshes_at(&self) -> Option<Instant> {
+        self.retry_at.max(Some(self.refresh.as_ref()?.at))
     }
 
     /// A batch is about to be put together. How many items it may hold.

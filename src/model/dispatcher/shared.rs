@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::delivery::Moved;
 use super::io::{Effect, Profile, Report, Speaker};
 use super::jitter::Jitter;
 use super::queue::Queue;
@@ -117,16 +116,9 @@ impl Shared {
 
     /// The next alert to look at: one that may have something to do, or else one whose write can be made.
     pub fn next_touched(&mut self) -> Option<AlertKey> {
-        let room = self.writes.len() < WRITES;
-        self.touched.pop_first().or_else(|| if room { self.postponed.pop_first() } else { None })
-    }
-
-    /// Has the receiver's queue and batch follow what a delivery of this alert did. A receiver that is not
-    /// configured has none.
-    pub fn follow(&mut self, receiver: &ReceiverId, key: &AlertKey, moved: Moved) {
-        if let Some(queue) = self.queues.get_mut(receiver) {
-            queue.follow(key, moved);
-        }
+        let postponed =
+            |shared: &mut Self| if shared.has_room() { shared.postponed.pop_first() } else { None };
+        self.touched.pop_first().or_else(|| postponed(self))
     }
 
     /// An alert is another from now on: attempts under way, and what was seen of it, count for that one.

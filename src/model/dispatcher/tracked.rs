@@ -21,21 +21,11 @@ use crate::model::receiver::{Outcome, ReceiverId};
 use crate::model::rule::Rule;
 use crate::model::status::AlertStatus;
 use crate::model::time::Now;
-use crate::model::transition::State;
+use crate::model::transition::{State, Transition};
 
-/// What is told of a judgement.
-#[derive(Debug)]
-pub(super) struct Seen {
-    pub state: State,
-    pub children: Option<u32>,
-    pub course: Option<Course>,
-}
-
-#[derive(Debug)]
-pub(super) struct Tracked {
-    key: AlertKey,
-    pub rule: Arc<Rule>,
-    pub alert: Alert,
+/// What was seen of a path last.
+#[derive(Debug, Default)]
+struct Seen {
     /// The violation in words, as it is now or was last.
     message: Arc<str>,
     left: Left,
@@ -43,6 +33,14 @@ pub(super) struct Tracked {
     children: Option<u32>,
     /// How their number has gone.
     course: Option<Course>,
+}
+
+#[derive(Debug)]
+pub(super) struct Tracked {
+    key: AlertKey,
+    pub rule: Arc<Rule>,
+    pub alert: Alert,
+    seen: Seen,
     /// The state of the ledger's listing when the violation began.
     ledger_revision: Option<u64>,
     /// Under a lease: the incident that somebody has yet to hear of, be it open or over. Without one: what this
@@ -65,11 +63,7 @@ impl Tracked {
             key,
             rule,
             alert: Alert::default(),
-            message: "".into(),
-            left: Left::default(),
-            counted: None,
-            children: None,
-            course: None,
+            seen: Seen::default(),
             ledger_revision: None,
             incident: None,
             sync: EntrySync::default(),
@@ -98,15 +92,16 @@ impl Tracked {
     // What is seen of the path.
 
     /// The path was judged.
-    pub fn on_judgement(&mut self, seen: Seen, shared: &mut Shared, now: Now) {
-        (self.children, self.course) = (seen.children, seen.course);
+    pub fn on_judgement(&mut self, judged: Transition, shared: &mut Shared, now: Now) {
+        self.rule = judged.rule;
+        (self.seen.children, self.seen.course) = (judged.children, judged.course);
         self.note_course();
-        let change = match seen.state {
+        let change = match judged.state {
             State::Error { message, left, counted } => {
                 if self.alert.is_inactive() {
                     self.ledger_revision = shared.unreported.ledger_revision();
                 }
-                (self.message, self.left, self.counted) = (message, left, counted);
+                self.seen = Seen { message, left, counted, ..std::mem::take(&mut self.seen) };
                 self.alert.violated(&self.rule, now)
             }
             State::Ok => self.alert.complied(self.open_since(shared), &self.rule, now),
@@ -117,7 +112,7 @@ impl Tracked {
     /// Has the entry say what the number of children is measured by.
     fn note_course(&mut self) {
         let incident = self.incident.as_mut().filter(|incident| !incident.is_over());
-        self.sync.wanted |= incident.is_some_and(|incident| incident.note_course(self.course.as_ref()));
+        self.sync.wanted |= incident.is_some_and(|incident| incident.note_course(self.seen.course.as_ref()));
     }
 
     /// When the open incident began, if one is open and this agent leads.
@@ -133,7 +128,7 @@ impl Tracked {
         shared.log(match change {
             Change::Began => Report::Pending(key),
             Change::Cancelled => Report::Cancelled(key),
-            Change::Fired => Report::Firing(key, Arc::clone(&self.message)),
+            Change::Fired => Report::Firing(key, Arc::clone(&self.seen.message)),
             Change::Recovering => Report::Recovering(key),
             Change::Relapsed => Report::Relapsed(key),
             Change::Resolved { .. } => Report::Resolved(key),
@@ -144,7 +139,7 @@ impl Tracked {
             }
             Change::Resolved { since, compliant } => {
                 let ledger_revision = self.ledger_revision.filter(|_| !shared.is_silenced(&self.key, now));
-                let message = Arc::clone(&self.message);
+                let message = Arc::clone(&self.seen.message);
                 let episode = Episode { since, until: compliant, message, missed: 0, ledger_revision };
                 shared.unreported.remember(&self.key, episode);
             }
@@ -187,7 +182,7 @@ impl Tracked {
         }
         self.step_each(shared, |_, _, _| Some(Step::Withdrawn));
         self.leave_open_storms(shared);
-        let (id, message) = (shared.incident_id(), Arc::clone(&self.message));
+        let (id, message) = (shared.incident_id(), Arc::clone(&self.seen.message));
         let receivers = &self.rule.terms.receivers;
         match &mut self.incident {
             None => self.incident = Some(Incident::new(&self.key, id, since, message, receivers)),
@@ -235,7 +230,7 @@ impl Tracked {
             if need.is_some() && delivery.due == Due::No {
                 delivery.due = Due::Since(view.now);
             }
-            let queue = shared.queues.get(receiver).filter(|queue| !queue.is_retired())?;
+            let queue = shared.queues.get(receiver).filter(|queue| !queue.retired)?;
             let storm = delivery.progress.storm.as_ref().filter(|_| need == Some(Kind::Resolved));
             let waits = blocked || storm.is_some_and(|storm| queue.storms.is_open(storm));
             let queued = need.is_some() && !waits;
@@ -260,7 +255,7 @@ impl Tracked {
             let hopeless = delivery.hopeless_at().filter(|_| unknown);
             hopeless.into_iter().chain(delivery.again_at()).min()
         });
-        let own = [alert, self.sync.retry_at(), self.reminds_at(now)];
+        let own = [alert, self.sync.retry_at, self.reminds_at(now)];
         own.into_iter().flatten().chain(deliveries).min()
     }
 
@@ -285,7 +280,10 @@ impl Tracked {
             let step = choose(receiver, delivery, shared);
             let moved = step.map(|step| delivery.apply(step)).unwrap_or_default();
             self.sync.wanted |= moved.wants_write;
-            shared.follow(receiver, &self.key, moved);
+            // A receiver that is not configured has neither.
+            if let Some(queue) = shared.queues.get_mut(receiver) {
+                queue.follow(&self.key, moved);
+            }
         }
     }
 
@@ -380,8 +378,8 @@ impl Tracked {
         let incident = self.incident.as_ref()?;
         let delivery = incident.entry.receivers.get(receiver)?;
         let (mut message, since, until) = incident.told_to(delivery);
-        if kind.is_firing() && !delivery.is_behind(incident.id()) && !self.message.is_empty() {
-            message = &self.message;
+        if kind.is_firing() && !delivery.is_behind(incident.id()) && !self.seen.message.is_empty() {
+            message = &self.seen.message;
         }
         let progress = &delivery.progress;
         Some(Item {
@@ -392,9 +390,9 @@ impl Tracked {
             message: Arc::clone(message),
             since,
             until: until.filter(|_| !kind.is_firing()),
-            children: self.children,
-            left: self.left.clone(),
-            counted: self.counted.clone().filter(|_| kind.is_firing()),
+            children: self.seen.children,
+            left: self.seen.left.clone(),
+            counted: self.seen.counted.clone().filter(|_| kind.is_firing()),
             description: self.rule.terms.description.clone(),
             notes: incident.notes(receiver, delivery),
         })
@@ -542,7 +540,7 @@ impl Tracked {
             Reply::Conflict(found) => {
                 shared.log(Report::Conflict(self.key.clone()));
                 match found {
-                    Found::Own | Found::Absent => {}
+                    Found::Own => {}
                     Found::Closed => drop(self.drop_incident(shared)),
                     Found::Other(entry) => self.adopt(&entry, shared, now),
                 }
@@ -627,10 +625,7 @@ impl Tracked {
         shared.rename(&self.key, &key);
         let mut heir = Self {
             alert: std::mem::take(&mut self.alert),
-            message: Arc::clone(&self.message),
-            left: std::mem::take(&mut self.left),
-            children: self.children,
-            course: self.course.take(),
+            seen: Seen { counted: None, ..std::mem::take(&mut self.seen) },
             ledger_revision: self.ledger_revision,
             incident,
             forget_at: self.forget_at.take(),

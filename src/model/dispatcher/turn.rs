@@ -58,8 +58,8 @@ impl Turn<'_> {
             let Some(queue) = self.queue() else { return };
             let goes_on = match &queue.batch {
                 Some(batch) => batch.is_ready() && self.send(),
-                None if queue.opens_at().is_some_and(|opening| opening.is_reached(now)) => self.prepare(),
-                None if queue.refreshes_at().is_some_and(|opening| opening.is_reached(now)) => self.refresh(),
+                None if queue.opens(now) => self.prepare(),
+                None if queue.refreshes(now) => self.refresh(),
                 None => false,
             };
             if !goes_on {
@@ -221,7 +221,7 @@ impl Turn<'_> {
         if !self.queue().is_some_and(|queue| queue.takes_digests()) {
             self.take_back();
         }
-        if self.queue().is_some_and(|queue| queue.is_retired()) {
+        if self.queue().is_some_and(|queue| queue.retired) {
             self.shared.queues.remove(self.receiver);
         }
     }
