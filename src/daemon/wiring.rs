@@ -81,7 +81,7 @@ impl Wiring {
             stage: lease.stage.clone(),
             fence: watching.fence.clone(),
         };
-        threads.spawn("zk-election", move || zk::election::run(identity, places, &inlets, outlets))?;
+        threads.spawn("zk-election", move || zk::election::run(identity, places, inlets, outlets))?;
         let (ping, heartbeat_stop) = start_heartbeat(threads, lease.clone(), watching.compliance.clone())?;
         let config = start_http(threads, listener, &watching, alerting.alerts, lease)?;
         let (settings, alert_stop) = (alerting.settings, alerting.stop);

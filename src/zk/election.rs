@@ -7,32 +7,37 @@
 //! alert.
 
 mod differences;
-mod entry;
 mod holder;
-mod line;
+mod listing;
 mod predecessors;
+mod trouble;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender, after, never, select};
-use zookeeper::{Acl, ZkError};
+use zookeeper::{Acl, CreateMode, Stat, ZkError};
 
+use self::differences::Differences;
 use self::holder::Holder;
+use self::listing::Listing;
 use self::predecessors::Predecessors;
+use self::trouble::{Trouble, absent_is_fine, refused};
 use super::agents::{self, AgentInfo, Timeouts};
-use super::client::{Answer, Client, describe, is_over};
-use super::contenders::Contender;
-use super::ledger::{Access, Refusal};
+use super::client::{Answer, Client};
+use super::contenders::{self, Contender, MARK};
+use super::ledger::{self, Access, Refusal};
 use super::names::{self, Places};
+use super::places;
 use super::pulse::OwnNode;
 use super::silences;
 use super::skipped::Skipped;
 use super::watch_input::WatchInput;
 use crate::clock;
+use crate::model::dispatcher::Takeover;
 use crate::model::election_update::ElectionUpdate;
 use crate::model::lease::LeaseStage;
-use crate::model::status::{Cluster, Connection, Silence};
+use crate::model::status::{Cluster, Connection, Grant, Silence, lease_holds};
 use crate::published::{Reader, Writer};
 
 /// How often the others' cards are read again, and what could not be done is tried again.
@@ -124,24 +129,20 @@ pub struct Inlets {
 }
 
 /// Takes part in the election until it is told to stop.
-pub fn run(identity: Identity, places: Places, inlets: &Inlets, outlets: Outlets) {
+pub fn run(identity: Identity, places: Places, inlets: Inlets, outlets: Outlets) {
     let info = AgentInfo::new(&identity.instance, identity.started, &identity.http);
     let mut election = Election {
         acl: names::own_acl(identity.credentials),
-        name: identity.name.clone(),
         places,
         info,
         outlets,
-        connection: inlets.connection.clone(),
-        in_flight: inlets.in_flight.clone(),
-        stage: inlets.stage.clone(),
-        fence: inlets.fence.clone(),
         status: Cluster {
-            name: inlets.name.clone(),
+            name: Arc::clone(&inlets.name),
             agent: identity.name.as_str().into(),
             ..Cluster::default()
         },
-        differs_since: None,
+        inlets,
+        differences: Differences::default(),
         refusal: None,
         ghost_until: None,
         timeouts: Timeouts::new(),
@@ -153,17 +154,16 @@ pub fn run(identity: Identity, places: Places, inlets: &Inlets, outlets: Outlets
     };
     election.publish();
     let mut due = clock::mono() + REFRESH;
-    let mut refusals = inlets.refusals.clone();
     loop {
         election.outlets.pulse.publish(clock::mono());
         let wait = due.saturating_duration_since(clock::mono()).min(election.lapse_check());
         let first = select! {
-            recv(inlets.inputs) -> input => Some(input.unwrap_or(Input::Stop)),
-            recv(refusals) -> refusal => {
+            recv(election.inlets.inputs) -> input => Some(input.unwrap_or(Input::Stop)),
+            recv(election.inlets.refusals) -> refusal => {
                 match refusal {
                     Ok(refusal) => due = election.hear_refusal(refusal, due),
                     // The writers end before this thread does when the daemon ends.
-                    Err(_) => refusals = never(),
+                    Err(_) => election.inlets.refusals = never(),
                 }
                 None
             }
@@ -171,7 +171,8 @@ pub fn run(identity: Identity, places: Places, inlets: &Inlets, outlets: Outlets
         };
         let mut turn = clock::mono() >= due;
         // One turn answers all bells that have rung.
-        for input in first.into_iter().chain(inlets.inputs.try_iter()) {
+        let inputs: Vec<_> = first.into_iter().chain(election.inlets.inputs.try_iter()).collect();
+        for input in inputs {
             if matches!(input, Input::Stop) {
                 return election.revoke();
             }
@@ -186,16 +187,12 @@ pub fn run(identity: Identity, places: Places, inlets: &Inlets, outlets: Outlets
 
 struct Election {
     identity: Identity,
-    /// The name in use: the identity's, or with a suffix if another process has that.
-    name: String,
     places: Places,
     acl: Vec<Acl>,
     info: AgentInfo,
+    inlets: Inlets,
     outlets: Outlets,
-    connection: Reader<Connection>,
-    in_flight: Reader<usize>,
-    stage: Reader<LeaseStage>,
-    fence: Reader<Option<u64>>,
+    /// The agent's name in it is the identity's, or with a suffix if another process has that.
     status: Cluster,
     session: Option<Session>,
     barrier: u64,
@@ -208,8 +205,7 @@ struct Election {
     ghost_until: Option<Instant>,
     /// What this agent may not write of the ledger: it does not stand in line while that lasts.
     refusal: Option<Refusal>,
-    /// Since when another agent's configuration differs from ours.
-    differs_since: Option<Instant>,
+    differences: Differences,
 }
 
 /// What this agent has made on the session that is up.
@@ -244,35 +240,23 @@ struct Granted {
     waits_for: Option<u64>,
 }
 
-/// The watch on the ledger's listing, which a follower has.
-struct Listing {
-    /// How often it has rung.
-    rings: u64,
-    /// How often it had rung when it was set last.
-    watched: Option<u64>,
-    /// When it may be set again.
-    due: Instant,
-}
-
-/// A reason to try again after a while.
-enum Trouble {
-    /// The session is over; there will be another.
-    Over,
-    /// A znode of ours went between two calls.
-    Vanished,
-    /// The server refuses, or something is in the way.
-    Refused(String),
-}
-
-impl From<ZkError> for Trouble {
-    fn from(error: ZkError) -> Self {
-        if is_over(error) {
-            return Self::Over;
+impl Session {
+    fn new(client: Client, timeout: Duration) -> Self {
+        Self {
+            client,
+            timeout,
+            began: clock::mono(),
+            prepared: false,
+            agent: None,
+            lock: None,
+            armed: false,
+            granted: None,
+            silences: Vec::new(),
+            silences_rang: true,
+            ledger: Listing::new(clock::mono()),
+            before: Predecessors::default(),
+            stranger: None,
         }
-        if error == ZkError::NoNode {
-            return Self::Vanished;
-        }
-        Self::Refused(describe(error))
     }
 }
 
@@ -283,21 +267,7 @@ impl Election {
             Input::Up(client, timeout) => {
                 self.revoke();
                 self.info.session_timeout = u64::try_from(timeout.as_millis()).ok();
-                self.session = Some(Session {
-                    client,
-                    timeout,
-                    began: clock::mono(),
-                    prepared: false,
-                    agent: None,
-                    lock: None,
-                    armed: false,
-                    granted: None,
-                    silences: Vec::new(),
-                    silences_rang: true,
-                    ledger: Listing { rings: 0, watched: None, due: clock::mono() },
-                    before: Predecessors::default(),
-                    stranger: None,
-                });
+                self.session = Some(Session::new(client, timeout));
                 true
             }
             Input::Down { generation } => {
@@ -368,11 +338,11 @@ impl Election {
         let result = self.advance(&mut session);
         let wait = match result {
             Ok(wait) => {
-                let differing = self.differing();
+                let differing = self.differences.lasting(&self.status, &self.info.config);
                 let stranger = session.stranger.as_ref().filter(|(_, seen)| clock::mono() - *seen >= GRACE);
                 self.status.foreign_holder = stranger.is_some();
                 self.note_problem(stranger.map(|(holder, _)| holder.words()).or(differing));
-                wait.min(self.until_it_lasts().unwrap_or(wait))
+                wait.min(self.differences.until_they_last().unwrap_or(wait))
             }
             Err(Trouble::Over) => REFRESH,
             Err(Trouble::Vanished) => {
@@ -402,10 +372,11 @@ impl Election {
     /// that ends with its session does not lapse; at the end of the daemon that one is about to be closed, and is left
     /// to that.
     fn end_lapsed(&mut self) {
-        let (stage, waits_for, grant) = (*self.stage.get(), *self.fence.get(), self.status.grant);
+        let (stage, waits_for, grant) =
+            (*self.inlets.stage.get(), *self.inlets.fence.get(), self.status.grant);
         let (Some(session), Some(grant)) = (self.session.as_mut(), grant) else { return };
         let Some(granted) = &mut session.granted else { return };
-        let connection = self.connection.get();
+        let connection = self.inlets.connection.get();
         let generation = connection.session.as_ref().map(|session| session.generation);
         if generation != Some(session.client.generation()) {
             return;
@@ -461,6 +432,308 @@ impl Election {
         Ok(())
     }
 
+    /// Makes the persistent znodes of the cluster.
+    fn prepare(&self, client: &Client) -> Result<(), Trouble> {
+        let made = places::prepare(client, &self.places, self.identity.credentials);
+        made.map_err(|(path, e)| {
+            if e == ZkError::NoNode && path == self.places.top() {
+                return Trouble::Refused(format!(
+                    "cannot create {path}: its parent does not exist; if --zookeeper names a chroot, create that znode; \
+                     this agent watches and serves, and sends no alerts"
+                ));
+            }
+            refused(&format!("cannot create {path}"), e)
+        })
+    }
+
+    /// Makes this agent's znode; tells whether it is there. If another process has the name, waits for as long
+    /// as a dead one's znode can stay, and then takes another name.
+    fn enter_agent(&mut self, session: &mut Session) -> Result<bool, Trouble> {
+        if let Some(path) = &session.agent {
+            if session.client.exists(path, false)?.is_some() {
+                return Ok(true);
+            }
+            log::warn!("{path} was removed by somebody; making it again");
+            session.agent = None;
+        }
+        for suffix in 1..=100 {
+            let name = match suffix {
+                1 => self.identity.name.clone(),
+                suffix => format!("{}-{suffix}", self.identity.name),
+            };
+            let path = format!("{}/{}", self.places.agents, names::encode(&name));
+            match session.client.create(&path, &self.info.encode(), &self.acl, CreateMode::Ephemeral) {
+                Ok(_) => {
+                    session.agent = Some(path.as_str().into());
+                    self.status.agent = name.into();
+                    self.publish_own_of(session);
+                    return Ok(true);
+                }
+                Err(ZkError::NodeExists) => {}
+                // What may have gone is made again first; this is tried anew after that.
+                Err(ZkError::NoNode) => return Err(Trouble::Vanished),
+                Err(e) => return Err(refused(&format!("cannot create {path}"), e)),
+            }
+            if self.remove_own_ghost(session, &path)? {
+                return self.enter_agent(session);
+            }
+            if clock::mono() - session.began < patience(session.timeout) {
+                // The watch tells when it goes.
+                session.client.exists(&path, true)?;
+                return Ok(false);
+            }
+        }
+        Err(Trouble::Refused(format!("a hundred agents are called {}", self.identity.name)))
+    }
+
+    /// Removes an agent node that an earlier session of this very process left.
+    fn remove_own_ghost(&self, session: &Session, path: &str) -> Result<bool, Trouble> {
+        let ours = match session.client.data(path, false) {
+            Ok((bytes, _)) => {
+                AgentInfo::decode(&bytes).is_some_and(|info| info.instance == self.info.instance)
+            }
+            Err(ZkError::NoNode) => true,
+            Err(e) => return Err(e.into()),
+        };
+        if ours {
+            absent_is_fine(session.client.delete(path, None))?;
+        }
+        Ok(ours)
+    }
+
+    fn stand_in_line(&mut self, session: &mut Session) -> Result<Duration, Trouble> {
+        while session.armed {
+            if let Some(wait) = self.take_place(session)? {
+                return Ok(wait);
+            }
+        }
+        Ok(REFRESH)
+    }
+
+    /// Joins the line and does what its place asks for; gives nothing if the line changed meanwhile.
+    fn take_place(&mut self, session: &mut Session) -> Result<Option<Duration>, Trouble> {
+        let mut line = self.line(session)?;
+        let mut wait = REFRESH;
+        for ghost in line.iter().filter(|one| one.is_of(&self.identity.instance)) {
+            if session.lock.as_ref() == Some(ghost) {
+                continue;
+            }
+            if let Some(left) = self.ghost_until.and_then(|end| end.checked_duration_since(clock::mono())) {
+                wait = wait.min(left + SOON);
+                continue;
+            }
+            // What an earlier session of this process began to send is still its own until it has ended.
+            if *self.inlets.in_flight.get() > 0 {
+                wait = SOON;
+                continue;
+            }
+            absent_is_fine(session.client.delete(&self.znode(ghost), None))?;
+        }
+        if session.lock.as_ref().is_none_or(|own| !line.contains(own)) {
+            if session.lock.take().is_some() {
+                log::warn!("this agent's place in line was removed by somebody; joining at its end");
+                self.withdraw(session);
+            }
+            session.lock = Some(self.join_line(&session.client)?);
+            line = self.line(session)?;
+        }
+        let Some(own) = session.lock.clone() else { return Ok(Some(wait)) };
+        let place = line.iter().position(|one| *one == own);
+        let first = self.holder(session, line.first())?;
+        self.note_leader(first.as_ref().map(|first| Arc::clone(&first.name)));
+        self.look_for_stranger(session, first.filter(|_| place != Some(0)))?;
+        match place {
+            // The lease counts from the pulse's first write to our own znode.
+            Some(0) if !self.may_hold(session) => Ok(Some(SOON)),
+            Some(0) => Ok(self.lead(session, &own)?.then_some(wait)),
+            Some(place) => {
+                self.withdraw(session);
+                session.before = self.before(session, &line[..place])?;
+                wait = self.watch_ledger(session)?.map_or(wait, |left| wait.min(left));
+                wait = session.stranger.as_ref().map_or(wait, |(_, seen)| until_it_is_said(*seen, wait));
+                let before = session.client.exists(&self.znode(&line[place - 1]), true)?;
+                Ok(before.map(|_| wait))
+            }
+            // Removed between two calls; the next turn joins again.
+            None => Ok(Some(SOON)),
+        }
+    }
+
+    /// Who these are. One that left between two calls is no stranger for that; if it was the first, what was known of
+    /// the first before stands.
+    fn before(&self, session: &Session, line: &[Contender]) -> Result<Predecessors, Trouble> {
+        let mut first = match session.before {
+            Predecessors::Agents(timeout) => timeout,
+            Predecessors::Nobody | Predecessors::Stranger => None,
+        };
+        for (place, one) in line.iter().enumerate() {
+            let Some(found) = self.holder(session, Some(one))? else { continue };
+            let Some(timeout) = self.timeouts.get(&found.name) else { return Ok(Predecessors::Stranger) };
+            if place == 0 {
+                first = *timeout;
+            }
+        }
+        Ok(Predecessors::Agents(first))
+    }
+
+    /// Watches the ledger's listing, so that the alert side knows until when nobody has told of anything; gives the time
+    /// until there is more to do, if there is.
+    fn watch_ledger(&self, session: &mut Session) -> Answer<Option<Duration>> {
+        if session.ledger.watch(&session.client, &self.places.alerts)? {
+            let (generation, rings) = (session.client.generation(), session.ledger.rings);
+            self.outlets.watch.send(WatchInput::LedgerWatched { generation, rings }).ok();
+        }
+        Ok(session.ledger.wait())
+    }
+
+    /// Whether a lease on this session would hold now.
+    fn may_hold(&self, session: &Session) -> bool {
+        let grant = Grant { epoch: 0, generation: session.client.generation() };
+        lease_holds(Some(grant), &self.inlets.connection.get(), clock::mono())
+    }
+
+    fn znode(&self, contender: &Contender) -> String {
+        format!("{}/{}", self.places.lock, contender.name)
+    }
+
+    fn line(&self, session: &Session) -> Answer<Vec<Contender>> {
+        // The watch tells a waiting agent nothing that the one before it does not, and costs a bell for each
+        // change of the line; so there is none.
+        Ok(contenders::line(&session.client.children(&self.places.lock, false)?))
+    }
+
+    fn join_line(&self, client: &Client) -> Result<Contender, Trouble> {
+        let prefix = format!("{}/{}{MARK}", self.places.lock, self.identity.instance);
+        let made = match client.create(
+            &prefix,
+            self.status.agent.as_bytes(),
+            &self.acl,
+            CreateMode::EphemeralSequential,
+        ) {
+            Ok(made) => made,
+            Err(ZkError::NoNode) => return Err(Trouble::Vanished),
+            Err(e) => return Err(refused(&format!("cannot create {prefix}…"), e)),
+        };
+        let name = made.rsplit('/').next().unwrap_or_default();
+        Contender::parse(name).ok_or_else(|| Trouble::Refused(format!("the server named a lock node {made}")))
+    }
+
+    /// Leaves the line after a refusal, so that another agent can lead; gives the time until the next try.
+    fn step_aside(&mut self, session: &mut Session) -> Duration {
+        self.withdraw(session);
+        if session.lock.is_none() {
+            return REFRESH;
+        }
+        // What was begun under the lease is still its own until it has ended.
+        if *self.inlets.in_flight.get() > 0 {
+            return PULSE;
+        }
+        let place =
+            session.lock.take_if(|own| absent_is_fine(session.client.delete(&self.znode(own), None)).is_ok());
+        if place.is_some() {
+            log::warn!(
+                "cluster {}: left the line, so that another agent can send the alerts",
+                self.places.cluster
+            );
+        }
+        REFRESH
+    }
+
+    fn note_leader(&mut self, leader: Option<Arc<str>>) {
+        if let Some(name) = leader.as_ref().filter(|_| leader != self.status.leader) {
+            log::info!("cluster {}: {name} is first in line", self.places.cluster);
+        }
+        self.status.leader = leader;
+    }
+
+    /// The first in line, as its lock node tells; nothing if that is gone.
+    fn holder(&self, session: &Session, first: Option<&Contender>) -> Result<Option<Holder>, Trouble> {
+        let Some(first) = first else { return Ok(None) };
+        let znode = self.znode(first);
+        match session.client.data(&znode, false) {
+            Ok((bytes, stat)) => Ok(Some(Holder::new(&bytes, &stat, znode))),
+            Err(ZkError::NoNode) => Ok(None),
+            // It may stand in line all the same.
+            Err(ZkError::NoAuth) => {
+                let stat = session.client.exists(&znode, false)?;
+                Ok(stat.map(|stat| Holder::new(b"", &stat, znode)))
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Notes whether this holder of the lock is no agent. An agent makes its znode before it joins, and both go at once;
+    /// so one that joined after the agents were read is found when they are read again, and one that has gone since has
+    /// no lock any more.
+    fn look_for_stranger(&mut self, session: &mut Session, holder: Option<Holder>) -> Result<(), Trouble> {
+        let mut stranger = holder.filter(|holder| !self.timeouts.contains_key(&holder.name));
+        if let Some(found) = &stranger {
+            self.read_agents(&session.client)?;
+            let gone = session.client.exists(&found.znode, false)?.is_none();
+            stranger = stranger.filter(|found| !gone && !self.timeouts.contains_key(&found.name));
+        }
+        let before = session.stranger.take();
+        session.stranger = stranger.map(|holder| match before {
+            Some((known, seen)) if known == holder => (known, seen),
+            _ => (holder, clock::mono()),
+        });
+        Ok(())
+    }
+
+    /// Removes old silences. One that may not be removed is no reason to send no alerts.
+    fn sweep(&self, session: &Session) -> Result<(), Trouble> {
+        let swept = silences::sweep(&session.client, &self.places, &session.silences, clock::wall());
+        match swept.map_err(Trouble::from) {
+            Err(Trouble::Refused(reason)) => log::debug!("cannot remove a silence that ended: {reason}"),
+            Ok(()) | Err(Trouble::Vanished) => {}
+            Err(Trouble::Over) => return Err(Trouble::Over),
+        }
+        Ok(())
+    }
+
+    /// Takes over, or goes on leading; tells whether it does, or somebody else is first by now.
+    fn lead(&mut self, session: &mut Session, own: &Contender) -> Result<bool, Trouble> {
+        let znode: Arc<str> = self.znode(own).into();
+        if session.granted.is_some() {
+            session.client.exists(&znode, true)?;
+            return self.sweep(session).map(|()| true);
+        }
+        let epoch = epoch(&session.client.set(&znode, self.status.agent.as_bytes(), None)?);
+        if self.line(session)?.first() != Some(own) {
+            return Ok(false);
+        }
+        let loaded = ledger::load(&session.client, &self.places)?;
+        self.read_silences(session)?;
+        let adopted = loaded.entries.iter().map(|stored| stored.entry.adoption());
+        self.outlets.watch.send(WatchInput::Adopt(adopted.collect())).ok();
+        self.barrier += 1;
+        let generation = session.client.generation();
+        let fence = WatchInput::Fence { generation, path: Arc::clone(&znode), barrier: self.barrier };
+        self.outlets.watch.send(fence).ok();
+        let grant = Grant { epoch, generation };
+        self.outlets.access.publish(Some(Access { epoch, client: session.client.clone() }));
+        self.status.grant = Some(grant);
+        self.publish();
+        self.outlets
+            .news
+            .send(ElectionUpdate::Granted(Takeover {
+                barrier: self.barrier,
+                epoch,
+                entries: loaded.entries,
+                unreadable: loaded.unreadable,
+                silences: session.silences.clone(),
+                vacancy: session.before.vacancy(session.timeout),
+            }))
+            .ok();
+        // The event of this write is the fence: it comes behind all events of what was committed before.
+        session.client.exists(&znode, true)?;
+        session.client.set(&znode, self.status.agent.as_bytes(), None)?;
+        session.client.exists(&znode, true)?;
+        session.granted = Some(Granted { progress: clock::mono(), waits_for: None });
+        session.ledger.watched = None;
+        Ok(true)
+    }
+
     /// Gives up leading, if this agent leads.
     fn withdraw(&mut self, session: &mut Session) {
         session.granted = None;
@@ -510,24 +783,23 @@ impl Election {
     }
 }
 
-fn refused(what: &str, error: ZkError) -> Trouble {
-    let reason = match Trouble::from(error) {
-        Trouble::Over => return Trouble::Over,
-        Trouble::Vanished => "its parent does not exist".to_owned(),
-        Trouble::Refused(reason) => reason,
-    };
-    Trouble::Refused(format!("{what}: {reason}; this agent watches and serves, and sends no alerts"))
-}
-
-fn absent_is_fine(answer: Answer<()>) -> Answer<()> {
-    match answer {
-        Err(ZkError::NoNode) => Ok(()),
-        other => other,
-    }
-}
-
 /// How long a dead process's znode can stay: the session timeout and one tick of the server, which is at most
 /// half of the shortest session timeout that it grants.
 fn patience(timeout: Duration) -> Duration {
     timeout * 3 / 2
+}
+
+/// The time until a stranger who was first seen then is worth a word, if that is before the next look.
+fn until_it_is_said(seen: Instant, wait: Duration) -> Duration {
+    let left = (seen + GRACE).saturating_duration_since(clock::mono());
+    if left.is_zero() { wait } else { wait.min(left) }
+}
+
+/// The epoch of the lease that a lock node stands for: the number of the transaction that made the node, of which no
+/// two are alike and the later is the greater in the whole life of an ensemble. The lock's own number begins at 0
+/// again when somebody removes the lock's parent. It is also smaller than this, being a count of some of the
+/// transactions before: so the entries of version 1.0, which bear that, are older than every lease of today.
+fn epoch(lock: &Stat) -> u64 {
+    // The server counts from 0 upwards.
+    lock.czxid.unsigned_abs()
 }

@@ -150,7 +150,7 @@ fn no_files_import_each_other() {
 fn a_forbidden_line_is_found_wherever_it_stands() {
     let tests = "#[cfg(test)]\nmod tests {\n    fn f() {}\n}\n";
     for path in
-        ["src/zk/mod.rs", "src/zk/link.rs", "src/zk/election/line.rs", "src/threads.rs", "src/main.rs"]
+        ["src/zk/mod.rs", "src/zk/link.rs", "src/zk/election/holder.rs", "src/threads.rs", "src/main.rs"]
     {
         for before in ["", "#[cfg(test)]\nmod tests;\n", tests] {
             let source =

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// One file of `src`.
 pub struct Source {
     pub path: PathBuf,
-    /// The module that it is: `["zk", "election", "line"]`; empty for the crate's root.
+    /// The module that it is: `["zk", "election", "holder"]`; empty for the crate's root.
     pub module: Vec<String>,
     /// Its code line by line, as long as the file itself; what is no code is blank.
     pub code: String,
@@ -78,7 +78,7 @@ pub fn files(below: &str) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// `src/zk/election/line.rs` → zk, election, line
+/// `src/zk/election/holder.rs` → zk, election, holder
 fn module(path: &Path) -> Vec<String> {
     let parts = path.with_extension("");
     let parts = parts.components().skip(1).map(|part| part.as_os_str().to_str().unwrap().to_owned());
