@@ -114,6 +114,10 @@ impl Resolver {
         Self { host: bare.to_owned(), port, pending: None }
     }
 
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// The addresses, at least one.
     ///
     /// # Errors

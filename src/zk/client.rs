@@ -111,7 +111,7 @@ impl Client {
     /// Makes a znode and gives its path, which differs from the one asked for if it is sequential.
     pub fn create(&self, path: &str, data: &[u8], acl: &[Acl], mode: CreateMode) -> Answer<String> {
         let made = self.call(|zk| zk.create(&self.full(path), data.to_vec(), acl.to_vec(), mode))?;
-        Ok(self.0.cut_chroot(&made).to_owned())
+        Ok(cut_chroot(&self.0.chroot, &made).to_owned())
     }
 
     /// Replaces a znode's data, if its version is the one given; else that is `BadVersion`.
@@ -137,12 +137,6 @@ impl Client {
             (chroot, "/") => chroot.to_owned(),
             (chroot, path) => format!("{chroot}{path}"),
         }
-    }
-}
-
-impl Inner {
-    fn cut_chroot<'a>(&self, path: &'a str) -> &'a str {
-        cut_chroot(&self.chroot, path)
     }
 }
 

@@ -1,6 +1,5 @@
 //! From a host list to one connected socket, with a bound on every step.
 
-use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::clock;
-use crate::net::{self, Timed};
+use crate::net::{Resolver, Timed};
 
 /// How long one name may take to resolve and one address to connect. A client that lists three servers, two of
 /// them dead, is at the third within a few seconds.
@@ -66,25 +65,19 @@ impl Write for Wire {
     }
 }
 
-/// Resolves the names of servers.
-#[derive(Debug, Default)]
-pub struct Resolver(HashMap<(String, u16), net::Resolver>);
-
-impl Resolver {
-    /// All addresses of a host, within [`STEP`].
-    pub fn resolve(&mut self, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
-        let new = || net::Resolver::new(host, port);
-        let resolver = self.0.entry((host.to_owned(), port)).or_insert_with(new);
-        resolver.resolve(clock::mono() + STEP).map_err(|e| {
-            if e.kind() == ErrorKind::NotFound {
-                return format!("{host} has no address");
-            }
-            if e.kind() == ErrorKind::TimedOut {
-                return format!("cannot resolve {host}: no answer within {} s", STEP.as_secs());
-            }
-            format!("cannot resolve {host}: {e}")
-        })
-    }
+/// All addresses of a host, within [`STEP`].
+pub fn resolve(resolver: &mut Resolver) -> Result<Vec<SocketAddr>, String> {
+    let found = resolver.resolve(clock::mono() + STEP);
+    let host = resolver.host();
+    found.map_err(|e| {
+        if e.kind() == ErrorKind::NotFound {
+            return format!("{host} has no address");
+        }
+        if e.kind() == ErrorKind::TimedOut {
+            return format!("cannot resolve {host}: no answer within {} s", STEP.as_secs());
+        }
+        format!("cannot resolve {host}: {e}")
+    })
 }
 
 /// Connects to one address within [`STEP`], and as long again for TLS.
@@ -124,22 +117,22 @@ mod tests {
 
     #[test]
     fn addresses_need_no_look_up() {
-        let mut resolver = Resolver::default();
-        assert_eq!(resolver.resolve("::1", 7).unwrap(), ["[::1]:7".parse().unwrap()]);
-        assert_eq!(resolver.resolve("127.0.0.1", 8).unwrap(), ["127.0.0.1:8".parse().unwrap()]);
+        let found = |host: &str, port| resolve(&mut Resolver::new(host, port)).unwrap();
+        assert_eq!(found("::1", 7), ["[::1]:7".parse().unwrap()]);
+        assert_eq!(found("127.0.0.1", 8), ["127.0.0.1:8".parse().unwrap()]);
     }
 
     #[test]
     fn a_scope_is_resolved_by_number_and_by_name() {
         let expected = SocketAddrV6::new("fe80::1".parse().unwrap(), 7, 0, 1);
         for host in ["fe80::1%1", "fe80::1%lo"] {
-            assert_eq!(Resolver::default().resolve(host, 7).unwrap(), [expected.into()], "{host}");
+            assert_eq!(resolve(&mut Resolver::new(host, 7)).unwrap(), [expected.into()], "{host}");
         }
     }
 
     #[test]
     fn a_name_without_address_is_told() {
-        let error = Resolver::default().resolve("no-such-host.invalid", 1).unwrap_err();
+        let error = resolve(&mut Resolver::new("no-such-host.invalid", 1)).unwrap_err();
         assert!(error.starts_with("cannot resolve no-such-host.invalid: "), "{error}");
     }
 }

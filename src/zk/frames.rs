@@ -29,12 +29,6 @@ const CREATE: i32 = 1;
 const GET_DATA: i32 = 4;
 const GET_CHILDREN: i32 = 8;
 
-/// What the first reply tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Greeting {
-    pub timeout: Duration,
-}
-
 /// Follows the frames of both directions in whatever pieces they come.
 #[derive(Debug, Default)]
 pub struct Frames {
@@ -60,29 +54,25 @@ impl Frames {
         }
     }
 
-    /// Takes the next bytes of the server; gives the greeting when it is complete.
+    /// Takes the next bytes of the server; gives the session timeout when the greeting that tells it is complete.
     ///
     /// # Errors
     /// In words, if these are not the bytes of a ZooKeeper server that accepted the session.
-    pub fn pass(&mut self, mut bytes: &[u8]) -> Result<Option<Greeting>, String> {
+    pub fn pass(&mut self, mut bytes: &[u8]) -> Result<Option<Duration>, String> {
         let mut complete = None;
         loop {
             let kept = if self.greeted { REPLY_START } else { MAX_GREETING };
-            let found = self.replies.next(&mut bytes, kept);
-            let Some((length, start)) = found else { break };
-            let greeted = self.greeted;
-            check_length(length, greeted)?;
-            if greeted {
+            let Some((length, start)) = self.replies.next(&mut bytes, kept) else { break };
+            check_length(length, self.greeted)?;
+            if self.greeted {
                 check_reply(&mut self.awaited, length, start)?;
             } else {
                 complete = Some(greeting(start)?);
                 self.greeted = true;
             }
         }
-        match self.replies.length() {
-            Some(length) => check_length(length, self.greeted).map(|()| complete),
-            None => Ok(complete),
-        }
+        self.replies.length().map_or(Ok(()), |length| check_length(length, self.greeted))?;
+        Ok(complete)
     }
 }
 
@@ -126,7 +116,8 @@ fn number(bytes: &[u8], at: usize) -> Option<i32> {
     Some(i32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
-fn greeting(body: &[u8]) -> Result<Greeting, String> {
+/// The session timeout that a greeting tells.
+fn greeting(body: &[u8]) -> Result<Duration, String> {
     let word = |at: usize| -> Option<[u8; 4]> { body.get(at..at + 4)?.try_into().ok() };
     let parts = || Some((word(0)?, word(4)?, word(16)?));
     let (version, timeout, password) = parts().ok_or("not a ZooKeeper: its greeting is too short")?;
@@ -136,7 +127,7 @@ fn greeting(body: &[u8]) -> Result<Greeting, String> {
     }
     match i32::from_be_bytes(timeout) {
         ..=0 => Err("the server refused the session".to_owned()),
-        millis => Ok(Greeting { timeout: Duration::from_millis(millis.unsigned_abs().into()) }),
+        millis => Ok(Duration::from_millis(millis.unsigned_abs().into())),
     }
 }
 
@@ -162,7 +153,7 @@ mod tests {
             let mut frames = Frames::default();
             let found: Vec<_> =
                 granted(4000).chunks(piece).filter_map(|bytes| frames.pass(bytes).unwrap()).collect();
-            assert_eq!(found, [Greeting { timeout: Duration::from_secs(4) }], "pieces of {piece}");
+            assert_eq!(found, [Duration::from_secs(4)], "pieces of {piece}");
             assert!(frames.greeted);
         }
     }

@@ -5,17 +5,18 @@
 //! hundreds of times in that; so the library gets to see only those that did.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::dial::{STEP, Wire};
-use super::frames::{Frames, Greeting};
+use super::frames::Frames;
 use crate::clock;
 
 /// A server that has opened a session.
 #[derive(Debug)]
 pub struct Opened {
     pub wire: Wire,
-    pub greeting: Greeting,
+    /// The timeout of the session.
+    pub timeout: Duration,
     /// What it sent so far.
     pub bytes: Vec<u8>,
     /// Where its stream and ours are.
@@ -33,29 +34,24 @@ pub fn exchange(mut wire: Wire, timeout: Duration) -> Result<Opened, String> {
     let mut bytes = Vec::new();
     let mut piece = [0; 256];
     loop {
-        let left = deadline.saturating_duration_since(clock::mono());
-        if left.is_zero() {
-            return Err(silent());
-        }
-        let count = read(&mut wire, &mut piece, left)?;
-        let came = &piece[..count];
+        let came = match read(&mut wire, &mut piece, deadline).map_err(|e| lost(&e))? {
+            0 => return Err(closed()),
+            count => &piece[..count],
+        };
         bytes.extend_from_slice(came);
-        if let Some(greeting) = frames.pass(came)? {
-            return Ok(Opened { wire, greeting, bytes, frames });
+        if let Some(timeout) = frames.pass(came)? {
+            return Ok(Opened { wire, timeout, bytes, frames });
         }
     }
 }
 
-/// Reads what there is; tells how much, and at least one byte.
-fn read(wire: &mut Wire, piece: &mut [u8], left: Duration) -> Result<usize, String> {
-    wire.socket().set_read_timeout(Some(left)).map_err(|e| lost(&e))?;
+fn read(wire: &mut Wire, piece: &mut [u8], deadline: Instant) -> io::Result<usize> {
+    let left = deadline.saturating_duration_since(clock::mono());
+    if left.is_zero() {
+        return Err(ErrorKind::TimedOut.into());
+    }
+    wire.socket().set_read_timeout(Some(left))?;
     wire.read(piece)
-        .map_err(|e| if is_over(&e) { silent() } else { lost(&e) })
-        .and_then(|count| if count == 0 { Err(closed()) } else { Ok(count) })
-}
-
-fn is_over(e: &io::Error) -> bool {
-    matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 /// A new session of this timeout: version, last zxid, timeout, session id, password, read-only.
@@ -70,10 +66,6 @@ fn request(timeout: Duration) -> Vec<u8> {
     [length.to_be_bytes().to_vec(), body].concat()
 }
 
-fn silent() -> String {
-    format!("the server accepted, and did not greet within {} s", STEP.as_secs())
-}
-
 fn closed() -> String {
     "the server closed the connection before it greeted: it is not serving (no quorum?), or not a ZooKeeper"
         .to_owned()
@@ -82,6 +74,9 @@ fn closed() -> String {
 fn lost(e: &io::Error) -> String {
     if e.kind() == ErrorKind::UnexpectedEof {
         return closed();
+    }
+    if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
+        return format!("the server accepted, and did not greet within {} s", STEP.as_secs());
     }
     format!("connection lost before the server greeted: {e}")
 }

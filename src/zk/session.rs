@@ -4,16 +4,19 @@
 //! answered for two thirds of the session timeout; it is never resumed, because the library loses watches and
 //! authentication on every reconnect and does not say so.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, after, bounded, select, unbounded};
+use crossbeam_channel::{
+    Receiver, RecvTimeoutError, Sender, TryRecvError, after, bounded, select, unbounded,
+};
 use rustls::ClientConfig;
 use zookeeper::{WatchedEvent, ZkState, ZooKeeper};
 
 use super::client::{Client, cut_chroot, describe};
-use super::dial::{self, Resolver, STEP};
+use super::dial::{self, STEP};
 use super::handshake;
 use super::link::Link;
 use super::outage::Outage;
@@ -22,6 +25,7 @@ use super::watch_input::WatchInput;
 use crate::clock;
 use crate::model::receiver::Secret;
 use crate::model::status::{Connection, Session};
+use crate::net::Resolver;
 use crate::published::{Reader, Writer};
 
 /// The longest wait between two rounds of attempts: a server that comes back is used within this and a bit.
@@ -65,12 +69,12 @@ pub struct Outlets {
 
 /// Runs generations until `stop` closes or gets a message; then closes the session and returns.
 pub fn run(settings: Settings, own: Reader<Option<OwnNode>>, outlets: Outlets, stop: &Receiver<()>) {
+    let resolvers = settings.hosts.iter().map(|(host, port)| Resolver::new(host, *port)).collect();
     let mut sessions = Sessions {
         settings,
         own,
         outlets,
-        resolver: Resolver::default(),
-        next_host: 0,
+        resolvers,
         status: Connection::default(),
         burials: Vec::new(),
         outage: Outage::default(),
@@ -78,18 +82,15 @@ pub fn run(settings: Settings, own: Reader<Option<OwnNode>>, outlets: Outlets, s
     let mut backoff = BACKOFF_MIN;
     loop {
         sessions.outlets.pulse.publish(clock::mono());
-        let ended = match sessions.round(stop) {
+        let lasted = match sessions.round(stop) {
             Some(live) => sessions.serve(live, stop),
-            None => Ended::Lost { lasted: Duration::ZERO },
+            None => Some(Duration::ZERO),
         };
-        match ended {
-            Ended::Stopped => return,
-            Ended::Lost { lasted } if lasted > sessions.settings.timeout => {
-                backoff = BACKOFF_MIN;
-                continue;
-            }
-            // A server that greets and drops at once is treated like one that refuses.
-            Ended::Lost { .. } => {}
+        let Some(lasted) = lasted else { return };
+        // A server that greets and drops at once is treated like one that refuses.
+        if lasted > sessions.settings.timeout {
+            backoff = BACKOFF_MIN;
+            continue;
         }
         let longest = if sessions.is_crowded() { CROWDED } else { backoff };
         let wait = longest.mul_f64(0.5 + 0.5 * fastrand::f64());
@@ -100,18 +101,12 @@ pub fn run(settings: Settings, own: Reader<Option<OwnNode>>, outlets: Outlets, s
     }
 }
 
-/// How a generation ended.
-enum Ended {
-    Stopped,
-    Lost { lasted: Duration },
-}
-
 struct Sessions {
     settings: Settings,
     own: Reader<Option<OwnNode>>,
     outlets: Outlets,
-    resolver: Resolver,
-    next_host: usize,
+    /// One a host; the next to be tried is the first.
+    resolvers: VecDeque<Resolver>,
     status: Connection,
     burials: Vec<JoinHandle<()>>,
     outage: Outage,
@@ -140,16 +135,17 @@ impl Sessions {
     /// Tries every address of every host once, beginning after the one used last.
     fn round(&mut self, stop: &Receiver<()>) -> Option<Live> {
         let mut reasons = Vec::new();
-        for _ in 0..self.settings.hosts.len() {
-            let (host, port) = self.settings.hosts[self.next_host].clone();
-            self.next_host = (self.next_host + 1) % self.settings.hosts.len();
-            let addresses = self.resolver.resolve(&host, port).unwrap_or_else(|reason| {
+        for _ in 0..self.resolvers.len() {
+            self.resolvers.rotate_left(1);
+            let Some(resolver) = self.resolvers.back_mut() else { break };
+            let host = resolver.host().to_owned();
+            let addresses = dial::resolve(resolver).unwrap_or_else(|reason| {
                 reasons.push(reason);
                 Vec::new()
             });
             for address in addresses {
                 self.outlets.pulse.publish(clock::mono());
-                if stopped(stop) {
+                if stop.try_recv() != Err(TryRecvError::Empty) {
                     return None;
                 }
                 match self.establish(address, &host) {
@@ -170,7 +166,7 @@ impl Sessions {
         let wire = dial::connect(address, host, self.settings.tls.as_ref())?;
         let system = |e: std::io::Error| format!("cannot set up the link: {e}");
         let opened = handshake::exchange(wire, self.settings.timeout)?;
-        let timeout = opened.greeting.timeout;
+        let timeout = opened.timeout;
         let link = Link::open(opened).map_err(system)?;
         let cutter = link.cutter().map_err(system)?;
         let generation = self.status.sessions + 1;
@@ -246,8 +242,9 @@ impl Sessions {
         }
     }
 
-    /// Announces a generation, watches over it, and announces its end.
-    fn serve(&mut self, mut live: Live, stop: &Receiver<()>) -> Ended {
+    /// Announces a generation, watches over it, and announces its end. Gives how long it lasted, or nothing if the
+    /// daemon stops.
+    fn serve(&mut self, mut live: Live, stop: &Receiver<()>) -> Option<Duration> {
         self.outage.ended(&live.server, clock::mono());
         log::debug!("session with {} established, session timeout {:?}", live.server, live.timeout);
         let session = Session {
@@ -272,16 +269,13 @@ impl Sessions {
         let generation = live.client.generation();
         self.outlets.watch.send(WatchInput::Down { generation, reason: Arc::clone(&reason) }).ok();
         self.outlets.election.send(super::election::Input::Down { generation }).ok();
-        let ended = if lost.is_some() {
-            let lasted = clock::mono().duration_since(began);
-            self.outage.began(&live.server, &reason, lasted < live.timeout, clock::mono());
-            Ended::Lost { lasted }
-        } else {
-            close(&live.zk);
-            Ended::Stopped
-        };
+        let lasted = lost.is_some().then(|| clock::mono() - began);
+        match lasted {
+            Some(lasted) => self.outage.began(&live.server, &reason, lasted < live.timeout, clock::mono()),
+            None => close(&live.zk),
+        }
         self.give_up(live);
-        ended
+        lasted
     }
 
     /// Returns why the generation ended, or nothing if the daemon stops.
@@ -289,14 +283,9 @@ impl Sessions {
         loop {
             self.outlets.pulse.publish(clock::mono());
             let written = self.status.session.as_ref().and_then(|session| session.written);
-            let mut deadline = live.answered + live.timeout * 2 / 3;
-            if let Some(written) = written {
-                deadline = deadline.min(written + live.timeout);
-            }
-            let late = match deadline.checked_duration_since(clock::mono()) {
-                Some(left) => after(left),
-                None => after(Duration::ZERO),
-            };
+            let answered = live.answered + live.timeout * 2 / 3;
+            let deadline = written.map_or(answered, |written| answered.min(written + live.timeout));
+            let late = after(deadline.saturating_duration_since(clock::mono()));
             select! {
                 recv(live.pulses) -> pulse => match pulse {
                     Ok(Pulse { sent, result: Ok(beat) }) => self.beat(live, sent, beat),
@@ -362,13 +351,6 @@ impl Live {
     /// The link knows best why a call failed.
     fn reason_or(&self, reason: String) -> String {
         self.link.ended.recv_timeout(Duration::from_millis(100)).unwrap_or(reason)
-    }
-}
-
-fn stopped(stop: &Receiver<()>) -> bool {
-    select! {
-        recv(stop) -> _ => true,
-        default => false,
     }
 }
 
