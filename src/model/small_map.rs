@@ -1,7 +1,5 @@
 //! A map of a few entries.
 
-use std::slice::{Iter, IterMut};
-
 /// Keys and values in the order of the keys, in exactly the memory that they need.
 ///
 /// There is one for each path that is out of spec, with an entry for each of its receivers. A `BTreeMap` of two
@@ -40,7 +38,12 @@ impl<K: Ord, V> SmallMap<K, V> {
 
     /// The entries in the order of the keys.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&K, &V)> {
-        self.into_iter()
+        self.0.iter().map(|(key, value)| (key, value))
+    }
+
+    /// The entries in the order of the keys, with values to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
+        self.0.iter_mut().map(|(key, value)| (&*key, value))
     }
 
     /// The values in the order of the keys.
@@ -85,27 +88,6 @@ impl<K: Ord, V, const N: usize> From<[(K, V); N]> for SmallMap<K, V> {
     }
 }
 
-type Parts<'a, K, V> = fn(&'a (K, V)) -> (&'a K, &'a V);
-type PartsMut<'a, K, V> = fn(&'a mut (K, V)) -> (&'a K, &'a mut V);
-
-impl<'a, K, V> IntoIterator for &'a SmallMap<K, V> {
-    type Item = (&'a K, &'a V);
-    type IntoIter = std::iter::Map<Iter<'a, (K, V)>, Parts<'a, K, V>>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.iter().map(|(key, value)| (key, value))
-    }
-}
-
-impl<'a, K, V> IntoIterator for &'a mut SmallMap<K, V> {
-    type Item = (&'a K, &'a mut V);
-    type IntoIter = std::iter::Map<IterMut<'a, (K, V)>, PartsMut<'a, K, V>>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.iter_mut().map(|(key, value)| (&*key, value))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,7 +106,7 @@ mod tests {
         }
         map.retain(|key, _| *key != 1);
         assert_eq!(map.values().collect::<Vec<_>>(), [&"z", &"d"]);
-        for (_, value) in &mut map {
+        for (_, value) in map.iter_mut() {
             *value = "";
         }
         assert_eq!(map, SmallMap::from([(0, ""), (3, "")]));

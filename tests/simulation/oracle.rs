@@ -129,7 +129,7 @@ impl Oracle {
         let Some(entry) = entry else { return };
         self.opened_for.entry(Arc::clone(&entry.incident)).or_insert(ordinal(&entry.message));
         let alert = alert_index(&entry.key.path, entry.key.name.as_deref());
-        for (receiver, progress) in &entry.receivers {
+        for (receiver, progress) in entry.receivers.iter() {
             let index = receiver_index(receiver);
             let key = (Arc::clone(&progress.incident), index);
             if !gone && progress.firing == Mark::Ambiguous {

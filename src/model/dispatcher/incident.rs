@@ -22,7 +22,7 @@ pub(super) struct Incident {
     /// When it began by this process's clock that never steps: timers go by that. `entry.since` is for those who read.
     began: Instant,
     /// What to tell the others: who refused, and the words.
-    notices: Vec<(ReceiverId, Arc<str>)>,
+    pub notices: Vec<(ReceiverId, Arc<str>)>,
 }
 
 impl Incident {
@@ -92,12 +92,6 @@ impl Incident {
         adopted
     }
 
-    /// The same of another alert.
-    pub fn of(mut self, key: &AlertKey) -> Self {
-        self.entry.key = key.clone();
-        self
-    }
-
     pub fn id(&self) -> &Arc<str> {
         &self.entry.incident
     }
@@ -113,7 +107,7 @@ impl Incident {
         shared: &mut Shared,
         mut act: impl FnMut(&mut Storms, &Arc<str>) -> I,
     ) {
-        for (receiver, delivery) in &self.entry.receivers {
+        for (receiver, delivery) in self.entry.receivers.iter() {
             if let (Some(id), Some(queue)) = (&delivery.progress.storm, shared.queues.get_mut(receiver)) {
                 act(&mut queue.storms, id).into_iter().for_each(|key| shared.touch(key));
             }
@@ -285,10 +279,6 @@ impl Incident {
     /// Something to tell the other receivers.
     pub fn notice(&mut self, receiver: &ReceiverId, words: &str) {
         self.notices.push((receiver.clone(), words.into()));
-    }
-
-    pub fn notices(&self) -> usize {
-        self.notices.len()
     }
 
     /// What a receiver is told beside the violation itself.

@@ -12,7 +12,7 @@ use super::queue::Queue;
 use super::shared::Shared;
 use super::unreported::Episode;
 use crate::model::alert_key::AlertKey;
-use crate::model::ledger::{Change, Entry, Stored, Written};
+use crate::model::ledger::{Change, Entry, Stored};
 use crate::model::rule::Rule;
 use crate::model::time::Now;
 
@@ -126,12 +126,4 @@ fn report_late(key: &AlertKey, episode: &Episode, paths: &mut Paths, shared: &mu
     paths.track(key, &rule, now);
     paths.change(key, shared, |tracked, _| tracked.incident = Some(incident));
     shared.log(Report::ToldLate(key.clone()));
-}
-
-/// The ledger answered the removal of an orphan. One that changed meanwhile is somebody's.
-pub(super) fn on_collected(key: AlertKey, written: &Written, shared: &mut Shared) {
-    match written {
-        Written::Done(_) => shared.log(Report::Collected(key)),
-        Written::Conflict(_) | Written::Failed(_) | Written::Refused => {}
-    }
 }

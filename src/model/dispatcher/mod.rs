@@ -172,7 +172,7 @@ impl Dispatcher {
         paths.change_each(shared, |tracked, shared| match rules.rule(tracked.key()) {
             // Whether a judgement still holds is the evaluator's to say.
             Some(rule) => tracked.rule = Arc::clone(rule),
-            None if tracked.is_handed_over() => {}
+            None if tracked.handed_over => {}
             None => tracked.abandon(shared),
         });
         for departed in std::mem::take(&mut shared.departed) {
@@ -214,7 +214,11 @@ impl Dispatcher {
         // A write of an earlier lease is not waited for any more.
         let Some(key) = shared.writes.remove(&write) else { return };
         if paths.get(&key).is_none() {
-            return leadership::on_collected(key, &written, shared);
+            // It was an orphan's. One that changed meanwhile is somebody's.
+            if let Written::Done(_) = written {
+                shared.log(Report::Collected(key));
+            }
+            return;
         }
         paths.change(&key, shared, |tracked, shared| tracked.on_written(write, written, shared, now));
     }

@@ -54,7 +54,7 @@ pub(super) struct Tracked {
     /// The alert in whose place it came. Its entry goes once this one has one.
     predecessor: Option<AlertKey>,
     /// Whether another came in the place of this one, and only its entry is left.
-    handed_over: bool,
+    pub handed_over: bool,
 }
 
 impl Tracked {
@@ -99,7 +99,7 @@ impl Tracked {
         let change = match judged.state {
             State::Error { message, left, counted } => {
                 if self.alert.is_inactive() {
-                    self.ledger_revision = shared.unreported.ledger_revision();
+                    self.ledger_revision = shared.unreported.ledger_revision;
                 }
                 self.seen = Seen { message, left, counted, ..std::mem::take(&mut self.seen) };
                 self.alert.violated(&self.rule, now)
@@ -215,7 +215,7 @@ impl Tracked {
             over: incident.is_over(),
             silenced: shared.is_silenced(&self.key, now),
             reminder: incident.reminder(self.rule.terms.repeat_interval, now.mono),
-            notices: incident.notices(),
+            notices: incident.notices.len(),
             now: now.mono,
         })
     }
@@ -249,7 +249,7 @@ impl Tracked {
         if shared.lease.is_none() {
             return [alert, self.forget_at].into_iter().flatten().min();
         }
-        let deliveries = self.incident.iter().flat_map(|incident| &incident.entry.receivers);
+        let deliveries = self.incident.iter().flat_map(|incident| incident.entry.receivers.iter());
         let deliveries = deliveries.filter_map(|(receiver, delivery)| {
             let unknown = !shared.queues.contains_key(receiver);
             let hopeless = delivery.hopeless_at().filter(|_| unknown);
@@ -276,7 +276,7 @@ impl Tracked {
         mut choose: impl FnMut(&ReceiverId, &mut Delivery, &mut Shared) -> Option<Step>,
     ) {
         let Some(incident) = &mut self.incident else { return };
-        for (receiver, delivery) in &mut incident.entry.receivers {
+        for (receiver, delivery) in incident.entry.receivers.iter_mut() {
             let step = choose(receiver, delivery, shared);
             let moved = step.map(|step| delivery.apply(step)).unwrap_or_default();
             self.sync.wanted |= moved.wants_write;
@@ -621,7 +621,8 @@ impl Tracked {
     /// go on, and count for it.
     pub fn hand_over(&mut self, rule: &Arc<Rule>, shared: &mut Shared) -> Self {
         let key = rule.key(&self.key.path);
-        let incident = self.drop_incident(shared).map(|incident| incident.of(&key));
+        let mut incident = self.drop_incident(shared);
+        incident.iter_mut().for_each(|incident| incident.entry.key = key.clone());
         shared.rename(&self.key, &key);
         let mut heir = Self {
             alert: std::mem::take(&mut self.alert),
@@ -636,11 +637,6 @@ impl Tracked {
         (self.handed_over, self.sync.wanted) = (true, false);
         heir.sync.wanted = shared.lease.is_some();
         heir
-    }
-
-    /// Whether another alert came in the place of this one.
-    pub fn is_handed_over(&self) -> bool {
-        self.handed_over
     }
 
     /// The alert in whose place it came, once: when the ledger holds this one's entry, or it needs none.

@@ -36,8 +36,8 @@ impl Episode {
 /// The memory of them.
 #[derive(Debug, Default)]
 pub(super) struct Unreported {
-    /// Counts the changes of the ledger's listing; `None` while it is not watched.
-    ledger_revision: Option<u64>,
+    /// The state of the ledger's listing: how often it changed; `None` while it is not watched.
+    pub ledger_revision: Option<u64>,
     changes: u64,
     ended: BTreeMap<AlertKey, Episode>,
     sweep_at: Option<Instant>,
@@ -53,11 +53,6 @@ impl Unreported {
     /// Changes of the listing may go unseen from now on.
     pub fn stop_watching(&mut self) {
         self.ledger_revision = None;
-    }
-
-    /// The state of the listing, for a violation that begins.
-    pub fn ledger_revision(&self) -> Option<u64> {
-        self.ledger_revision
     }
 
     /// A violation has ended.
