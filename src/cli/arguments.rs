@@ -249,11 +249,8 @@ fn session_timeout(text: &str) -> Result<Duration, String> {
 }
 
 fn reread(text: &str) -> Result<Duration, String> {
-    match duration::parse(text) {
-        Ok(duration) if duration < Duration::from_secs(1) => Err("must be at least 1s".to_owned()),
-        Ok(duration) => Ok(duration),
-        Err(fault) => Err(fault.to_string()),
-    }
+    let duration = duration::parse(text).map_err(|fault| fault.to_string())?;
+    if duration < Duration::from_secs(1) { Err("must be at least 1s".to_owned()) } else { Ok(duration) }
 }
 
 fn level_of_a_path(text: &str) -> Result<String, String> {
@@ -301,11 +298,8 @@ fn facility(text: &str) -> Result<Facility, String> {
 }
 
 fn silence_duration(text: &str) -> Result<Duration, String> {
-    match duration::parse(text) {
-        Ok(Duration::ZERO) => Err("must be more than nothing".to_owned()),
-        Ok(duration) => Ok(duration),
-        Err(fault) => Err(fault.to_string()),
-    }
+    let duration = duration::parse(text).map_err(|fault| fault.to_string())?;
+    if duration.is_zero() { Err("must be more than nothing".to_owned()) } else { Ok(duration) }
 }
 
 fn comment(text: &str) -> Result<String, String> {

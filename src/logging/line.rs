@@ -43,7 +43,7 @@ impl Line {
 
     /// As a terminal or file shows it: `2014-05-31 16:20:25,862 [pid] [module] (LEVEL) message`, in UTC.
     pub fn for_stderr(&self, pid: u32) -> String {
-        format!("{} [{pid}] {}\n", Timestamp(self.at), self.text)
+        format!("{} [{pid}] {}\n", timestamp(self.at), self.text)
     }
 
     /// As systemd's journal reads it: the syslog priority stands for the time, which the journal knows.
@@ -85,14 +85,10 @@ impl fmt::Write for OneLine {
 
 /// `2014-05-31 16:20:25,862`, in UTC: neither the standard library nor the system interface that needs no
 /// unsafe code knows the local time zone, and UTC compares across agents.
-struct Timestamp(SystemTime);
-
-impl Display for Timestamp {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = self.0.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().subsec_millis();
-        let text = rfc3339(self.0).replace('T', " ");
-        write!(out, "{},{millis:03}", text.trim_end_matches('Z'))
-    }
+fn timestamp(at: SystemTime) -> String {
+    let millis = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().subsec_millis();
+    let text = rfc3339(at).replace('T', " ");
+    format!("{},{millis:03}", text.trim_end_matches('Z'))
 }
 
 #[cfg(test)]
