@@ -402,7 +402,7 @@ impl Delivery {
     /// Whether the incident, which is over, has no more use for this delivery. What a silence holds back is still
     /// to be told when that ends.
     pub fn is_done(&self, view: &Situation) -> bool {
-        let waits = matches!(self.overtaken, Overtaken::Again(_)) && self.progress.firing != Mark::Pending;
+        let waits = matches!(self.overtaken, Overtaken::Again(_));
         let view = Situation { silenced: false, ..view.clone() };
         self.is_idle() && !waits && self.need(&view).is_none()
     }

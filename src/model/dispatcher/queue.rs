@@ -239,17 +239,20 @@ impl Queue {
                 let up = up.map(|failed| Report::Up(Arc::clone(&name), failed));
                 up.into_iter().chain((!batch.is_refresh()).then_some(Report::Told(name, items))).collect()
             }
-            Outcome::Failed { reason, retry_after } => {
-                let first = self.on_failure(reason, *retry_after, jitter, now);
-                first.then(|| Report::Down(name, brief(reason))).into_iter().collect()
-            }
-            Outcome::Ambiguous { reason } => {
-                let first = self.on_failure(reason, None, jitter, now);
-                first.then(|| Report::Down(name, brief(reason))).into_iter().collect()
+            Outcome::Failed { reason, .. } | Outcome::Ambiguous { reason } => {
+                self.status.failed += 1;
+                self.note_error(reason, now);
+                self.failures = self.failures.saturating_add(1);
+                let pause = jitter.pause(FIRST_PAUSE, LAST_PAUSE, self.failures);
+                let asked =
+                    if let Outcome::Failed { retry_after, .. } = outcome { *retry_after } else { None };
+                self.retry_at = now.mono.checked_add(pause.max(asked.unwrap_or_default()));
+                // Those that follow in a row are no news.
+                (self.failures == 1).then(|| Report::Down(name, brief(reason))).into_iter().collect()
             }
             Outcome::Refused { reason } if self.halves(outcome, batch) => {
                 self.status.failed += 1;
-                self.status.last_error = Some((now.wall, brief(reason).into()));
+                self.note_error(reason, now);
                 self.on_success();
                 (self.limit, self.credit) = (items / 2, self.credit.max(1));
                 vec![Report::Halved(name, items, brief(reason))]
@@ -261,12 +264,13 @@ impl Queue {
                 }
                 self.credit = self.credit.max(usize::from(self.limit < DIGEST));
                 self.status.refused += count;
-                self.status.last_error = Some((now.wall, brief(reason).into()));
+                self.note_error(reason, now);
                 self.on_success();
                 vec![Report::Refused(name, items, brief(reason))]
             }
             Outcome::NotTried => {
-                self.on_skipped(now.mono);
+                self.retry_at = self.retry_at.max(now.mono.checked_add(NOT_TRIED));
+                self.credit = self.credit.max(1);
                 Vec::new()
             }
         }
@@ -278,26 +282,8 @@ impl Queue {
         std::mem::take(&mut self.failures)
     }
 
-    /// An attempt failed. Returns whether the one before had not.
-    fn on_failure(
-        &mut self,
-        why: &str,
-        retry_after: Option<Duration>,
-        jitter: &mut Jitter,
-        now: Now,
-    ) -> bool {
-        self.status.failed += 1;
-        self.status.last_error = Some((now.wall, brief(why).into()));
-        self.failures = self.failures.saturating_add(1);
-        let pause = jitter.pause(FIRST_PAUSE, LAST_PAUSE, self.failures);
-        self.retry_at = now.mono.checked_add(retry_after.map_or(pause, |asked| asked.max(pause)));
-        self.failures == 1
-    }
-
-    /// An attempt was not made.
-    fn on_skipped(&mut self, now: Instant) {
-        self.retry_at = self.retry_at.max(now.checked_add(NOT_TRIED));
-        self.credit = self.credit.max(1);
+    fn note_error(&mut self, reason: &str, now: Now) {
+        self.status.last_error = Some((now.wall, brief(reason).into()));
     }
 }
 
