@@ -11,7 +11,6 @@ use crate::watching::session_settings;
 use crate::zk::client::{Client, describe};
 use crate::zk::names::{Places, own_acl};
 use crate::zk::once::with_client;
-use crate::zk::places;
 use crate::zk::silences as stored;
 
 /// How long an errand at ZooKeeper may take.
@@ -31,7 +30,8 @@ pub fn silence(
     let told = format!("{path} is silenced until {}", rfc3339(until));
     errand(options, move |client, places| {
         // The silence may be there before the first agent.
-        places::prepare(client, places, credentials)
+        places
+            .prepare(client, credentials)
             .map_err(|(path, e)| format!("cannot create {path}: {}", describe(e)))?;
         let id = stored::add(client, places, &own_acl(credentials), &silence)
             .map_err(|e| format!("cannot make the silence: {}", describe(e)))?;

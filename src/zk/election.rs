@@ -28,7 +28,6 @@ use super::client::{Answer, Client};
 use super::contenders::{self, Contender, MARK};
 use super::ledger::{self, Access, Refusal};
 use super::names::{self, Places};
-use super::places;
 use super::pulse::OwnNode;
 use super::silences;
 use super::skipped::Skipped;
@@ -299,7 +298,7 @@ impl Election {
             }
             Input::Config(digest) => {
                 self.info.config = digest;
-                self.publish_own();
+                self.session.iter().for_each(|session| self.publish_own(session));
                 true
             }
             Input::Stop => false,
@@ -434,7 +433,7 @@ impl Election {
 
     /// Makes the persistent znodes of the cluster.
     fn prepare(&self, client: &Client) -> Result<(), Trouble> {
-        let made = places::prepare(client, &self.places, self.identity.credentials);
+        let made = self.places.prepare(client, self.identity.credentials);
         made.map_err(|(path, e)| {
             if e == ZkError::NoNode && path == self.places.top() {
                 return Trouble::Refused(format!(
@@ -466,7 +465,7 @@ impl Election {
                 Ok(_) => {
                     session.agent = Some(path.as_str().into());
                     self.status.agent = name.into();
-                    self.publish_own_of(session);
+                    self.publish_own(session);
                     return Ok(true);
                 }
                 Err(ZkError::NodeExists) => {}
@@ -752,13 +751,7 @@ impl Election {
         self.outlets.cluster.publish(self.status.clone());
     }
 
-    fn publish_own(&self) {
-        if let Some(session) = &self.session {
-            self.publish_own_of(session);
-        }
-    }
-
-    fn publish_own_of(&self, session: &Session) {
+    fn publish_own(&self, session: &Session) {
         let Some(path) = &session.agent else { return };
         let own = OwnNode {
             generation: session.client.generation(),

@@ -11,7 +11,6 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, JoinHandle};
@@ -138,7 +137,7 @@ fn turn(
     let lost = |e: io::Error| format!("connection lost: {e}");
     moved |= up.drain(wire).map_err(lost)?;
     if wire.wants_write() {
-        ignore_would_block(wire.flush()).map_err(lost)?;
+        wire.flush().or_else(ignore_passing).map_err(lost)?;
     }
     let came = down.fill(wire).map_err(lost)?;
     moved |= came > 0;
@@ -156,13 +155,11 @@ fn wait(local: &TcpStream, wire: &Wire, orders: &UnixStream, up: &Pipe, down: &P
         flags.set(PollFlags::OUT, drain);
         flags
     };
+    let drains_up = up.has_bytes() || wire.wants_write();
     let mut fds = [
-        PollFd::from_borrowed_fd(orders.as_fd(), PollFlags::IN),
-        PollFd::from_borrowed_fd(local.as_fd(), interest(up.has_room(), down.has_bytes())),
-        PollFd::from_borrowed_fd(
-            wire.socket().as_fd(),
-            interest(down.has_room(), up.has_bytes() || wire.wants_write()),
-        ),
+        PollFd::new(orders, PollFlags::IN),
+        PollFd::new(local, interest(up.has_room(), down.has_bytes())),
+        PollFd::new(wire.socket(), interest(down.has_room(), drains_up)),
     ];
     // Without a time-out: the owner watches over the session, and its order to cut ends the wait.
     match poll(&mut fds, None) {
@@ -176,10 +173,7 @@ fn wait(local: &TcpStream, wire: &Wire, orders: &UnixStream, up: &Pipe, down: &P
 /// would be in the middle of an authenticated session.
 fn accept(listener: &TcpListener, orders: &UnixStream) -> Result<TcpStream, String> {
     let here = listener.local_addr().map_err(|e| format!("the loopback port has no address: {e}"))?;
-    let mut fds = [
-        PollFd::from_borrowed_fd(orders.as_fd(), PollFlags::IN),
-        PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN),
-    ];
+    let mut fds = [PollFd::new(orders, PollFlags::IN), PollFd::new(listener, PollFlags::IN)];
     loop {
         let patience = Timespec::try_from(ACCEPT).map_err(|e| e.to_string())?;
         match poll(&mut fds, Some(&patience)) {
@@ -215,10 +209,7 @@ fn swallow_frame(socket: &mut TcpStream) -> io::Result<()> {
 fn hold(listener: &TcpListener, orders: &UnixStream) {
     let mut held = std::collections::VecDeque::with_capacity(HELD);
     loop {
-        let mut fds = [
-            PollFd::from_borrowed_fd(orders.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN),
-        ];
+        let mut fds = [PollFd::new(orders, PollFlags::IN), PollFd::new(listener, PollFlags::IN)];
         if poll(&mut fds, None).is_err() {
             continue;
         }
@@ -245,11 +236,9 @@ fn released(mut orders: &UnixStream) -> bool {
     !matches!(orders.read(&mut bytes), Ok(1..))
 }
 
-fn ignore_would_block(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(()),
-        other => other,
-    }
+/// Nothing, if an error means no more than: not now.
+fn ignore_passing<T: Default>(e: io::Error) -> io::Result<T> {
+    if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) { Ok(T::default()) } else { Err(e) }
 }
 
 /// Bytes on their way in one direction.
@@ -292,8 +281,7 @@ impl Pipe {
                 self.end += count;
                 Ok(count)
             }
-            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(0),
-            Err(e) => Err(e),
+            Err(e) => ignore_passing(e),
         }
     }
 
@@ -302,14 +290,10 @@ impl Pipe {
         if !self.has_bytes() {
             return Ok(false);
         }
-        let count = match to.write(&self.bytes[self.start..self.end]) {
-            Ok(count) => count,
-            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return Ok(false),
-            Err(e) => return Err(e),
-        };
+        let count = to.write(&self.bytes[self.start..self.end]).or_else(ignore_passing)?;
         self.start += count;
         if self.start == self.end {
-            (self.start, self.end) = (0, 0);
+            self.clear();
         }
         Ok(count > 0)
     }

@@ -17,7 +17,6 @@ pub mod names;
 pub mod once;
 pub mod outage;
 pub mod peer;
-pub mod places;
 pub mod pulse;
 pub mod reading;
 pub mod session;

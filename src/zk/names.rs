@@ -1,7 +1,8 @@
 //! Names of znodes, and who may do what with them.
 
-use zookeeper::{Acl, Permission};
+use zookeeper::{Acl, CreateMode, Permission, ZkError};
 
+use super::client::Client;
 use crate::model::alert_key::{AlertKey, is_name};
 use crate::percent;
 
@@ -33,7 +34,7 @@ impl Places {
     }
 
     /// All persistent znodes, parents first.
-    pub fn all(&self) -> Vec<String> {
+    fn all(&self) -> Vec<String> {
         let mut all: Vec<String> = Vec::new();
         for leaf in [&self.agents, &self.lock, &self.alerts, &self.silences] {
             for (at, _) in leaf.match_indices('/').skip(1) {
@@ -57,11 +58,31 @@ impl Places {
         path.strip_prefix(&self.cluster).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
+    /// Makes those that are missing, parents first.
+    ///
+    /// # Errors
+    /// The path that could not be made, and the library's error.
+    pub fn prepare(&self, client: &Client, credentials: bool) -> Result<(), (String, ZkError)> {
+        for path in self.all() {
+            // Who may not make a znode is told so even if it is there.
+            match client.exists(&path, false) {
+                Ok(None) => {}
+                Ok(Some(_)) => continue,
+                Err(e) => return Err((path, e)),
+            }
+            match client.create(&path, b"", &self.acl(&path, credentials), CreateMode::Persistent) {
+                Ok(_) | Err(ZkError::NodeExists) => {}
+                Err(e) => return Err((path, e)),
+            }
+        }
+        Ok(())
+    }
+
     /// Who may do what with one of our persistent znodes.
     ///
     /// With credentials only their owner changes anything, and all may read. The parent of all clusters lets
     /// everybody add one, or the first cluster would lock the second out.
-    pub fn acl(&self, path: &str, credentials: bool) -> Vec<Acl> {
+    fn acl(&self, path: &str, credentials: bool) -> Vec<Acl> {
         let mut acl = own_acl(credentials);
         if credentials && !self.contain(path) {
             acl.push(Acl::new(Permission::READ | Permission::CREATE, "world", "anyone"));
