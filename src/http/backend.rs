@@ -40,7 +40,7 @@ pub type Bytes = Arc<Vec<u8>>;
 
 /// The gate's end.
 pub struct Backend {
-    server: Server,
+    pub server: Server,
     /// Takes the other end of each server to the thread that answers.
     requests: Sender<Requests>,
     /// When to try again to start tiny_http anew.
@@ -49,8 +49,8 @@ pub struct Backend {
 }
 
 /// One tiny_http and the connections to it that work.
-struct Server {
-    conns: Vec<BackendConn>,
+pub struct Server {
+    pub conns: Vec<BackendConn>,
     server: Arc<ManuallyDrop<tiny_http::Server>>,
     /// Dropped to tell the other end that no more requests come.
     alive: Option<Sender<()>>,
@@ -67,7 +67,7 @@ pub struct Requests {
 }
 
 /// One connection to tiny_http.
-pub(super) struct BackendConn {
+pub struct BackendConn {
     number: usize,
     stream: UnixStream,
     bodies: Receiver<(u64, Bytes)>,
@@ -100,15 +100,6 @@ impl Backend {
         // The channel is empty, and its other end is here.
         requests.try_send(first).ok();
         Ok((Self { server, requests, retry: None, tickets: 0 }, servers))
-    }
-
-    /// The connections that work.
-    pub(super) fn conns(&mut self) -> &mut Vec<BackendConn> {
-        &mut self.server.conns
-    }
-
-    pub(super) fn fds(&self) -> impl Iterator<Item = &BackendConn> {
-        self.server.conns.iter()
     }
 
     /// Passes a request on, if a backend connection is free. Says whether it was.
@@ -294,8 +285,8 @@ mod tests {
 
     #[test]
     fn nobody_else_can_reach_tiny_http() {
-        let (mut backend, _servers) = Backend::start().unwrap();
-        let address = backend.conns()[0].stream.peer_addr().unwrap();
+        let (backend, _servers) = Backend::start().unwrap();
+        let address = backend.server.conns[0].stream.peer_addr().unwrap();
         let refused = UnixStream::connect_addr(&address).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
     }
@@ -312,20 +303,20 @@ mod tests {
         let passing = |millis| start + Duration::from_millis(millis);
         assert!(backend.ask(0, &request(), start) && backend.ask(1, &request(), passing(5_000)));
         backend.expire(passing(9_999));
-        assert_eq!((backend.conns().len(), backend.deadline()), (CONNS, Some(passing(10_000))));
+        assert_eq!((backend.server.conns.len(), backend.deadline()), (CONNS, Some(passing(10_000))));
         // It is seen late, as after a pause of the whole process: the answer may be on its way.
         backend.expire(passing(14_000));
-        assert_eq!((backend.conns().len(), backend.deadline()), (CONNS, Some(passing(15_000))));
+        assert_eq!((backend.server.conns.len(), backend.deadline()), (CONNS, Some(passing(15_000))));
         backend.expire(passing(14_999));
         backend.renew(passing(14_999)).unwrap();
-        assert_eq!(backend.conns().len(), CONNS);
+        assert_eq!(backend.server.conns.len(), CONNS);
         backend.expire(passing(15_000));
         backend.renew(passing(15_000)).unwrap();
-        assert_eq!(backend.conns().len(), CONNS - 1, "another request is still inside");
+        assert_eq!(backend.server.conns.len(), CONNS - 1, "another request is still inside");
         assert!(!backend.ask(2, &request(), passing(15_000)), "and none follows it");
         backend.expire(passing(16_000));
         backend.renew(passing(16_000)).unwrap();
-        assert_eq!(backend.conns().len(), CONNS);
+        assert_eq!(backend.server.conns.len(), CONNS);
         while first.next(Duration::from_secs(9)).is_ok() {}
         assert!(backend.ask(2, &request(), passing(16_000)));
         let second = servers.try_recv().unwrap();
@@ -335,7 +326,7 @@ mod tests {
     #[test]
     fn a_thread_that_never_comes_to_the_next_server_is_told() {
         let (mut backend, _servers) = Backend::start().unwrap();
-        backend.conns().pop();
+        backend.server.conns.pop();
         assert!(backend.renew(now()).is_err());
     }
 

@@ -136,7 +136,7 @@ impl Gate {
         let accepts = self.paused.is_none() && self.has_room();
         // It is listed even when nothing is asked of it, so that what follows it keeps its place.
         fds.push(PollFd::new(&self.listener, if accepts { PollFlags::IN } else { PollFlags::empty() }));
-        fds.extend(self.backend.fds().map(|conn| PollFd::new(conn, PollFlags::IN)));
+        fds.extend(self.backend.server.conns.iter().map(|conn| PollFd::new(conn, PollFlags::IN)));
         fds.extend(self.clients.values().map(|client| PollFd::new(client, client.interest())));
         match poll(&mut fds, self.timeout(now).as_ref()) {
             Ok(_) => {}
@@ -145,7 +145,7 @@ impl Gate {
         }
         let happened: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         let (fixed, rest) = happened.split_at(2);
-        let (conns, clients) = rest.split_at(self.backend.fds().count());
+        let (conns, clients) = rest.split_at(self.backend.server.conns.len());
         Ok(Ready {
             stop: fixed[0],
             accept: fixed[1] && accepts,
@@ -163,7 +163,7 @@ impl Gate {
 
     /// Reads from a backend connection.
     fn hear(&mut self, at: usize, now: Instant) {
-        match self.backend.conns()[at].read() {
+        match self.backend.server.conns[at].read() {
             Ok(Some(reply)) => {
                 let body = Arc::clone(&reply.body);
                 self.with(reply.client, |client| client.answer(reply.head, reply.body, now));
@@ -171,7 +171,7 @@ impl Gate {
             }
             Ok(None) => {}
             // Its client hears of it at its deadline.
-            Err(_) => drop(self.backend.conns().remove(at)),
+            Err(_) => drop(self.backend.server.conns.remove(at)),
         }
     }
 
