@@ -96,11 +96,8 @@ impl Log for Logger {
     fn flush(&self) {
         let (done, written) = bounded(1);
         if self.queue.send_timeout(Item::Flush(done), FLUSH).is_ok() {
-            #[expect(
-                clippy::let_underscore_must_use,
-                reason = "if the writer is stuck, there is no log to tell it"
-            )]
-            let _ = written.recv_timeout(FLUSH);
+            // If the writer is stuck, there is no log to tell it.
+            written.recv_timeout(FLUSH).ok();
         }
     }
 }

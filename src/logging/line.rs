@@ -24,11 +24,8 @@ impl Line {
     pub fn new(at: SystemTime, level: Level, target: &str, message: &dyn Display) -> Self {
         let module = target.strip_prefix("zk_monitor::").unwrap_or(target);
         let mut message_text = OneLine { text: String::new(), missing: 0 };
-        #[expect(
-            clippy::let_underscore_must_use,
-            reason = "what a failing Display wrote is all that can be told"
-        )]
-        let _ = write!(message_text, "{message}");
+        // What a failing Display wrote is all that can be told.
+        write!(message_text, "{message}").ok();
         let mut text = format!("[{module}] ({level}) {}", message_text.text);
         if message_text.missing > 0 {
             text.push_str(&format!("... ({} more bytes)", message_text.missing));

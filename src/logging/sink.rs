@@ -71,8 +71,8 @@ impl Sink {
 
 /// One call to the system, so that lines of several processes on one terminal do not mix.
 fn write_stderr(text: &str) {
-    #[expect(clippy::let_underscore_must_use, reason = "a closed standard error must not end the daemon")]
-    let _ = io::stderr().write_all(text.as_bytes());
+    // A closed standard error must not end the daemon.
+    io::stderr().write_all(text.as_bytes()).ok();
 }
 
 fn write_syslog(syslog: &mut Syslog, line: &Line) {
@@ -112,10 +112,7 @@ impl Syslog {
 
     /// Hands one line to the daemon, on a new connection if the old one is broken.
     fn write(&mut self, line: &Line, now: Instant) -> Outcome {
-        let written = match self.send(line) {
-            Ok(()) => Ok(()),
-            Err(_) => self.connect(now).and_then(|()| self.send(line)),
-        };
+        let written = self.send(line).or_else(|_| self.connect(now).and_then(|()| self.send(line)));
         let before = self.reached.replace(written.is_ok());
         let news = match (&written, before) {
             (Err(error), None | Some(true)) => {
