@@ -97,10 +97,7 @@ struct Job {
 }
 
 /// What a worker keeps for its receiver's next message.
-struct Kept {
-    receiver: Arc<receiver::Receiver>,
-    notifier: Box<dyn Notifier>,
-}
+type Kept = (Arc<receiver::Receiver>, Box<dyn Notifier>);
 
 impl Receivers {
     /// Without any receiver.
@@ -249,11 +246,11 @@ fn work(slot: SlotId, notifiers: &Notifiers, lease: &Lease, jobs: &Receiver<Job>
 fn attempt(kept: &mut Option<Kept>, job: &Job, lease: &Lease, notifiers: &Notifiers) -> Outcome {
     let send = || {
         // Another receiver's connection is closed first, so that no host sees more of them than there are slots.
-        drop(kept.take_if(|kept| !Arc::ptr_eq(&kept.receiver, &job.receiver)));
-        let make = || Kept { receiver: Arc::clone(&job.receiver), notifier: (notifiers.make)(&job.receiver) };
-        let kept = kept.get_or_insert_with(make);
+        drop(kept.take_if(|(receiver, _)| !Arc::ptr_eq(receiver, &job.receiver)));
+        let make = || (Arc::clone(&job.receiver), (notifiers.make)(&job.receiver));
+        let (_, notifier) = kept.get_or_insert_with(make);
         if lease.holds(job.attempt.epoch, clock::mono()) {
-            kept.notifier.send(&job.attempt.notification)
+            notifier.send(&job.attempt.notification)
         } else {
             Outcome::NotTried
         }
