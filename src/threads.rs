@@ -163,10 +163,7 @@ impl Threads {
     }
 
     fn join_finished(&mut self) {
-        let (done, running) = self.running.drain(..).partition(|(_, handle)| handle.is_finished());
-        self.running = running;
-        let done: Vec<(&'static str, JoinHandle<()>)> = done;
-        for (name, handle) in done {
+        for (name, handle) in self.running.extract_if(.., |(_, handle)| handle.is_finished()) {
             if handle.join().is_err() {
                 log::error!("thread {name} panicked");
             }

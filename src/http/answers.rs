@@ -15,45 +15,33 @@ use crate::clock;
 /// How long bodies are kept for the next request. A scrape or a page comes more often than that.
 const IDLE: Duration = Duration::from_secs(20);
 
-pub struct Answers {
-    /// One server's requests after the other's.
-    servers: Receiver<Requests>,
-    router: Router,
-}
-
-impl Answers {
-    pub fn new(servers: Receiver<Requests>, router: Router) -> Self {
-        Self { servers, router }
-    }
-
-    /// Answers until the gate ends.
-    pub fn run(mut self) {
-        while let Ok(requests) = self.servers.recv() {
-            while let Ok(request) = requests.next(IDLE) {
-                match request {
-                    Some(request) => self.answer(request, &requests),
-                    None => self.router.forget(),
-                }
+/// Answers one server's requests after the other's, until the gate ends.
+pub fn run(servers: &Receiver<Requests>, mut router: Router) {
+    while let Ok(requests) = servers.recv() {
+        while let Ok(request) = requests.next(IDLE) {
+            match request {
+                Some(request) => answer(request, &requests, &mut router),
+                None => router.forget(),
             }
         }
     }
+}
 
-    fn answer(&mut self, request: Request, requests: &Requests) {
-        // A panic ends this request only. The snapshots are whole, and the cache is emptied.
-        let answer = catch_unwind(AssertUnwindSafe(|| self.router.answer(&routed(&request), clock::mono())))
-            .unwrap_or_else(|_| {
-                self.router.forget();
-                Answer::error(500, "this request met a fault in the program; please report it")
-            });
-        let number = |name| header(&request, name).and_then(|value| value.parse::<usize>().ok());
-        let Some((conn, ticket)) = number(CONN).zip(number(TICKET)) else { return };
-        if let Some(bodies) = requests.bodies.get(conn) {
-            // Never full, as it carries one request at a time; if the gate has ended nobody wants it.
-            bodies.try_send((ticket as u64, Arc::clone(&answer.body))).ok();
-        }
-        // An error means that the gate has ended.
-        request.respond(head(answer)).ok();
+fn answer(request: Request, requests: &Requests, router: &mut Router) {
+    // A panic ends this request only. The snapshots are whole, and the cache is emptied.
+    let answer = catch_unwind(AssertUnwindSafe(|| router.answer(&routed(&request), clock::mono())))
+        .unwrap_or_else(|_| {
+            router.forget();
+            Answer::error(500, "this request met a fault in the program; please report it")
+        });
+    let number = |name| header(&request, name).and_then(|value| value.parse::<usize>().ok());
+    let Some((conn, ticket)) = number(CONN).zip(number(TICKET)) else { return };
+    if let Some(bodies) = requests.bodies.get(conn) {
+        // Never full, as it carries one request at a time; if the gate has ended nobody wants it.
+        bodies.try_send((ticket as u64, Arc::clone(&answer.body))).ok();
     }
+    // An error means that the gate has ended.
+    request.respond(head(answer)).ok();
 }
 
 fn routed(request: &Request) -> RouteRequest<'_> {

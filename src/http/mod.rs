@@ -29,7 +29,6 @@ use std::os::unix::net::UnixStream;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::threads::Spawner;
-use answers::Answers;
 use backend::Backend;
 use gate::Gate;
 use routes::Router;
@@ -101,8 +100,8 @@ impl Listener {
 /// thread that hangs. Nothing that a client does is such an error.
 pub fn serve(listener: Listener, snapshots: Snapshots, spawner: &Spawner) -> io::Result<()> {
     let (backend, servers) = Backend::start()?;
-    let answers = Answers::new(servers, Router::new(snapshots));
-    let answering = spawner.spawn("http-answers", || answers.run())?;
+    let router = Router::new(snapshots);
+    let answering = spawner.spawn("http-answers", move || answers::run(&servers, router))?;
     // A thread that hangs is not waited for.
     Gate::new(listener.socket, listener.stop, backend).run()?;
     answering.join().map_err(|_| io::Error::other("the thread that answers HTTP panicked"))

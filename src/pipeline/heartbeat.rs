@@ -44,11 +44,10 @@ pub fn heartbeat(
         }
         last = Some(now);
         let reason = match ping() {
-            Outcome::Accepted => None,
+            Outcome::Accepted | Outcome::NotTried => None,
             Outcome::Failed { reason, .. } | Outcome::Ambiguous { reason } | Outcome::Refused { reason } => {
                 Some(reason)
             }
-            Outcome::NotTried => None,
         };
         match (&reason, failing) {
             (Some(reason), false) => log::error!("the heartbeat's ping failed: {reason}"),

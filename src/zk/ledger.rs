@@ -379,13 +379,8 @@ fn carry_out(write: &Write, access: Option<&Access>, places: &Places, acl: &[Acl
         }
         // One that cannot be read either is of no use to anybody.
         Err(ZkError::NoAuth) if matches!(write.change, Change::Set(..)) => {
-            match conflict(client, &znode, &write.key) {
-                Written::Conflict(Some(_)) => Written::Refused,
-                other @ (Written::Done(_)
-                | Written::Conflict(None)
-                | Written::Refused
-                | Written::Failed(_)) => other,
-            }
+            let found = conflict(client, &znode, &write.key);
+            if let Written::Conflict(Some(_)) = found { Written::Refused } else { found }
         }
         Err(e) => not_done(e),
     }
