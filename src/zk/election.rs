@@ -257,6 +257,10 @@ impl Session {
             stranger: None,
         }
     }
+
+    fn is_of(&self, generation: u64) -> bool {
+        self.client.generation() == generation
+    }
 }
 
 impl Election {
@@ -270,8 +274,7 @@ impl Election {
                 true
             }
             Input::Down { generation } => {
-                if self.is_current(generation) {
-                    self.session = None;
+                if self.session.take_if(|session| session.is_of(generation)).is_some() {
                     self.outlets.own.publish(None);
                     self.revoke();
                     self.status.leader = None;
@@ -282,19 +285,16 @@ impl Election {
                 false
             }
             Input::Rang { generation, path } => {
-                let ours = self.is_current(generation) && self.places.contain(&path);
-                if let Some(session) = self.session.as_mut().filter(|_| ours) {
-                    session.silences_rang |= *path == *self.places.silences;
-                    session.ledger.rings += u64::from(*path == *self.places.alerts);
-                }
-                ours
+                let places = &self.places;
+                let current = self.session.as_mut().filter(|session| session.is_of(generation));
+                let Some(session) = current.filter(|_| places.contain(&path)) else { return false };
+                session.silences_rang |= *path == *places.silences;
+                session.ledger.rings += u64::from(*path == *places.alerts);
+                true
             }
             Input::Armed { generation } => {
-                let current = self.is_current(generation);
-                if let Some(session) = self.session.as_mut().filter(|_| current) {
-                    session.armed = true;
-                }
-                current
+                let current = self.session.as_mut().filter(|session| session.is_of(generation));
+                current.map(|session| session.armed = true).is_some()
             }
             Input::Config(digest) => {
                 self.info.config = digest;
@@ -322,10 +322,6 @@ impl Election {
         }
         self.refusal = None;
         Ok(())
-    }
-
-    fn is_current(&self, generation: u64) -> bool {
-        self.session.as_ref().is_some_and(|session| session.client.generation() == generation)
     }
 
     /// Does what the state of things asks for; gives the time until it should look again.

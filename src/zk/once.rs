@@ -25,6 +25,7 @@ where
     T: Send + 'static,
 {
     let deadline = clock::mono() + limit;
+    let no_thread = |e| format!("cannot start a thread: {e}");
     let (watch, bells) = unbounded();
     let (election, _) = unbounded();
     let (stop, stopped) = bounded(0);
@@ -35,7 +36,7 @@ where
     let session = thread::Builder::new()
         .name("zk-session".to_owned())
         .spawn(move || session::run(settings, own, outlets, &stopped))
-        .map_err(|e| format!("cannot start a thread: {e}"))?;
+        .map_err(no_thread)?;
     let client = loop {
         match bells.recv_deadline(deadline) {
             Ok(WatchInput::Up(client)) => break client,
@@ -51,7 +52,7 @@ where
     thread::Builder::new()
         .name("errand".to_owned())
         .spawn(move || done.send(errand(&client)).ok())
-        .map_err(|e| format!("cannot start a thread: {e}"))?;
+        .map_err(no_thread)?;
     let result =
         result.recv_deadline(deadline).unwrap_or_else(|_| Err("ZooKeeper did not answer in time".to_owned()));
     drop(stop);
