@@ -11,7 +11,7 @@ use super::client::{Answer, Client, describe, is_over, mtime};
 use super::watch_input::WatchInput;
 use crate::model::children::Children;
 use crate::model::reading::{ChildZnode, Reading, Written};
-use crate::model::watches::{Call, Reader, Reply, Request, Step, Wants};
+use crate::model::watches::{Call, Part, Reader, Reply, Request, Step, Wants};
 
 /// Calls under way at once. One thread arms 5,000 paths a second, 16 arm 16,000; more do not help.
 const THREADS: usize = 16;
@@ -64,22 +64,22 @@ fn serve(
     last: &Receiver<Request>,
     inbox: &Sender<WatchInput>,
 ) -> Option<()> {
-    let Request { ticket, path, wants, .. } = select_biased! {
+    let Request { ticket, path, wants, part, .. } = select_biased! {
         recv(queue) -> request => request.ok()?,
         recv(last) -> request => request.ok()?,
     };
     // A znode whose reader panics would never be read again; the end of the generation has it read anew.
-    let answer = catch_unwind(AssertUnwindSafe(|| read(client, &path, wants)));
+    let answer = catch_unwind(AssertUnwindSafe(|| read(client, &path, wants, part)));
     let answer = answer.unwrap_or(Err(ZkError::SystemError));
     inbox.send(WatchInput::Answered { generation: client.generation(), ticket, path, answer }).ok()
 }
 
-/// Reads one znode and leaves the watches that will tell of its next change.
+/// Reads one znode, but for the part that is known, and leaves the watches that will tell of its next change.
 ///
 /// # Errors
 /// The library's, if the generation is over.
-fn read(client: &Client, path: &str, wants: Wants) -> Answer<Option<Reading>> {
-    let mut reader = Reader::new(wants);
+fn read(client: &Client, path: &str, wants: Wants, part: Option<Part>) -> Answer<Option<Reading>> {
+    let mut reader = Reader::new(wants, part);
     let mut call = reader.call();
     loop {
         match reader.take(make(client, path, call)?) {

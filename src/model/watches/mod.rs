@@ -40,6 +40,15 @@
 //! nor for what the rules are. It needs two things from outside: that the event of its own znode comes, which is what
 //! raises it, and that each reading ends; a znode that comes and goes faster than it can be read is read until it stays.
 //!
+//! # Children that are read
+//!
+//! Where rules ask what the children hold, each child's reading leaves a watch, and is kept ([`kept`]). A reading that
+//! events have asked for takes over what is kept of the children that have not rung; if the znode itself has not rung,
+//! the listing too. Nothing is missed by that: whatever happens to a child behind its reading rings, and an event that
+//! comes while a reading is under way, from before or behind it, counts for the next. Everything is read where that
+//! cannot be said: the first time in a session, for rules that ask for more, after a reading that was of no use, when more
+//! rang than is remembered or more was read than is kept, and to verify.
+//!
 //! # Verification
 //!
 //! A server sends no event to a session that may not read the znode, and its watch is spent all the same. So each
@@ -48,6 +57,7 @@
 
 mod debts;
 mod globs;
+mod kept;
 mod ledger;
 mod node;
 mod reader;
@@ -68,6 +78,8 @@ use super::reading::Reading;
 use super::rule::RuleSet;
 use super::status::WatchStatus;
 use debts::{Debts, Seq};
+use kept::{Extent, Shelf};
+pub use kept::{Kept, Part};
 use ledger::LedgerListing;
 use node::{Asked, Cause, Second, Seen};
 pub use node::{Creation, Wants};
@@ -140,6 +152,8 @@ pub struct Request {
     pub path: Arc<str>,
     /// What to read of it, and which watches to leave.
     pub wants: Wants,
+    /// What can be taken over from the reading before it; without that, everything has to be read.
+    pub part: Option<Part>,
     /// Whether nothing waits for it, as when it verifies what is known: anything else goes before it.
     pub in_background: bool,
 }
@@ -180,6 +194,7 @@ pub struct Watches {
     fence: Option<Fence>,
     ledger: LedgerListing,
     verification: Verification,
+    shelf: Shelf,
     out: Vec<Effect>,
 }
 
@@ -198,6 +213,7 @@ impl Watches {
             fence: None,
             ledger: LedgerListing::new(ledger),
             verification: Verification::new(reread, now),
+            shelf: Shelf::default(),
             out: Vec::new(),
         }
     }
@@ -256,7 +272,7 @@ impl Watches {
         let seq = self.debts.next();
         self.globs_due = Some(seq);
         for path in self.table.paths() {
-            self.ask(&path, seq, None);
+            self.ask(&path, seq);
         }
     }
 
@@ -283,16 +299,21 @@ impl Watches {
         self.verification.explain(path);
         // Behind the fence if it is the fence's own znode, whose event tells nothing new of it.
         let seq = self.debts.next();
-        self.ask(path, seq, Some(at));
-        if let Some(above) = self.table.reads(path) {
-            self.ask(&above, seq, Some(at));
+        self.ask_for(path, seq, Some(at), Extent::of_itself());
+        if let Some((above, name)) = self.table.reads(path) {
+            self.ask_for(&above, seq, Some(at), Extent::of_child(name));
         }
     }
 
-    /// Has a znode read, now or after the reading that is under way, for the input of that number.
-    fn ask(&mut self, path: &Arc<str>, seq: Seq, rang: Option<Instant>) {
+    /// Has all of a znode read, now or after the reading that is under way, for the input of that number.
+    fn ask(&mut self, path: &Arc<str>, seq: Seq) {
+        self.ask_for(path, seq, None, Extent::Whole);
+    }
+
+    /// Has so much of it read.
+    fn ask_for(&mut self, path: &Arc<str>, seq: Seq, rang: Option<Instant>, extent: Extent) {
         let Some(node) = self.table.get_mut(path).filter(|_| self.is_up) else { return };
-        let cause = Cause { debt: self.debts.owe(seq), rang };
+        let cause = Cause { debt: self.debts.owe(seq), rang, extent };
         let Some(asked) = &mut node.asked else { return self.request(path, Some(cause)) };
         asked.again = Some(match asked.again.take() {
             None => cause,
@@ -305,10 +326,11 @@ impl Watches {
     fn expect(&mut self, path: &Arc<str>, seq: Seq) {
         match self.table.get_mut(path).and_then(|node| node.asked.as_mut()) {
             Some(asked) if asked.cause.is_none() => {
-                asked.cause = Some(Cause { debt: self.debts.owe(seq), rang: None });
+                let debt = self.debts.owe(seq);
+                asked.cause = Some(Cause { debt, rang: None, extent: Extent::Whole });
             }
             Some(_) => {}
-            None => self.ask(path, seq, None),
+            None => self.ask(path, seq),
         }
     }
 
@@ -324,9 +346,12 @@ impl Watches {
             self.verification.began(ticket);
         }
         node.is_awaited |= wants.creation == Creation::Watch;
-        node.hears_children |= wants.each_child == EachChild::Data;
+        let reads_children = wants.each_child == EachChild::Data;
+        node.hears_children |= reads_children;
+        let part = cause.as_ref().filter(|_| reads_children);
+        let part = part.and_then(|cause| cause.extent.part(node.kept.as_ref()));
         node.asked = Some(Box::new(Asked { ticket, wants, cause, again: None }));
-        self.out.push(Effect::Read(Request { ticket, path: Arc::clone(path), wants, in_background }));
+        self.out.push(Effect::Read(Request { ticket, path: Arc::clone(path), wants, part, in_background }));
     }
 
     fn pay(&mut self, cause: Option<Cause>) {
@@ -344,6 +369,8 @@ impl Watches {
         match reading.filter(|_| asked.wants.cover(node.wants(listing_tells))) {
             Some(reading) => self.accept(path, *asked, reading, now),
             None => {
+                // What rang before it was asked for is not read yet.
+                node.kept = None;
                 let cause = asked.into_cause(&mut self.debts);
                 self.request(path, cause);
             }
@@ -356,6 +383,9 @@ impl Watches {
         let Some(node) = self.table.get_mut(path) else { return self.pay(cause) };
         let before = node.seen;
         let noted = node.note(&reading, wants, self.verification.second(now));
+        // Before the next takes its place.
+        node.kept = None;
+        node.kept = self.shelf.keep_reading(&reading, wants.each_child);
         if node.needs.is_some() && (noted.changed || cause.is_some()) {
             let rang = cause.as_ref().and_then(|cause| cause.rang);
             let delay = rang.map(|rang| now.saturating_duration_since(rang));
@@ -405,7 +435,7 @@ impl Watches {
             Reading::Present { children: None, .. } | Reading::Unreadable(_) => return,
         };
         for child in self.table.unfold(path, listing) {
-            self.ask(&child, seq, None);
+            self.ask(&child, seq);
         }
     }
 
@@ -444,7 +474,7 @@ impl Watches {
         let seq = self.debts.next();
         for missing in missing {
             match missing {
-                Missing::Anew(path) => self.ask(&path, seq, None),
+                Missing::Anew(path) => self.ask(&path, seq),
                 Missing::Any(path) => self.expect(&path, seq),
             }
         }
@@ -462,7 +492,7 @@ impl Watches {
             let path = Arc::clone(&adoption.key.path);
             self.observe(Observation::Adopted(adoption));
             if to_be_read == Some(true) {
-                self.ask(&path, seq, None);
+                self.ask(&path, seq);
             }
         }
     }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::debts::{Debt, Debts};
 use super::globs::Site;
+use super::kept::{Extent, Kept};
 use crate::model::children::Children;
 use crate::model::judge::{EachChild, Needs};
 use crate::model::reading::Reading;
@@ -72,12 +73,15 @@ pub(super) struct Cause {
     pub(super) debt: Debt,
     /// When the event came, if it was one.
     pub(super) rang: Option<Instant>,
+    /// How much of the znode may have changed.
+    pub(super) extent: Extent,
 }
 
 impl Cause {
     /// One reading that serves both.
     pub(super) fn merged(self, later: Self, debts: &mut Debts) -> Self {
-        Self { debt: debts.merge(self.debt, later.debt), rang: self.rang.or(later.rang) }
+        let debt = debts.merge(self.debt, later.debt);
+        Self { debt, rang: self.rang.or(later.rang), extent: self.extent.merged(later.extent) }
     }
 }
 
@@ -129,6 +133,8 @@ pub(super) struct Node {
     /// A hash of the last reading.
     pub(super) digest: u64,
     pub(super) asked: Option<Box<Asked>>,
+    /// What the last reading of this session showed of its children, if each has a watch on what it holds.
+    pub(super) kept: Option<Arc<Kept>>,
     pub(super) unfolds: Option<Box<Unfolds>>,
 }
 
@@ -211,7 +217,7 @@ impl Node {
     /// The session is over: what was read may have changed, and what was asked is not answered.
     pub(super) fn forget_session(&mut self) {
         (self.seen, self.asked, self.failures) = (Seen::Nothing, None, 0);
-        (self.is_awaited, self.hears_children) = (false, false);
+        (self.is_awaited, self.hears_children, self.kept) = (false, false, None);
         if let Some(unfolds) = &mut self.unfolds {
             unfolds.refusal = None;
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::kept::Part;
 use super::node::{Creation, Wants};
 use crate::model::children::Children;
 use crate::model::judge::EachChild;
@@ -64,13 +65,26 @@ pub struct Reader {
     data: Option<Written>,
     /// Whether the znode is known to be missing by a call that left no watch for its creation.
     missing: bool,
+    /// What is taken over from the reading before it.
+    part: Option<Part>,
 }
 
 impl Reader {
-    /// A reading for what is wanted.
-    pub fn new(wants: Wants) -> Self {
+    /// A reading for what is wanted, of which that part is known.
+    pub fn new(wants: Wants, part: Option<Part>) -> Self {
         let missing = wants.creation == Creation::Dismiss;
-        Self { wants, tries: TRIES, children: None, each: Each::default(), data: None, missing }
+        let mut reader =
+            Self { wants, tries: TRIES, children: None, each: Each::default(), data: None, missing, part };
+        reader.begin();
+        reader
+    }
+
+    /// Takes the listing over, if it is known.
+    fn begin(&mut self) {
+        if let Some(children) = self.part.as_ref().and_then(Part::listing).cloned() {
+            self.each.begin(&children, self.part.as_ref());
+            self.children = Some(children);
+        }
     }
 
     /// The call to make now.
@@ -94,17 +108,14 @@ impl Reader {
         match (self.call(), reply) {
             // A server that cannot take a watch back is no reason not to go on.
             (Call::Unwatch, _) => Step::Done(Some(Reading::Missing)),
-            (Call::ChildStat(_) | Call::ChildData(_), reply) => {
-                self.each.take(reply);
-                self.go_on()
-            }
+            (Call::ChildStat(_) | Call::ChildData(_), reply) => self.child(reply),
             (_, Reply::Refused(reason)) => Step::Done(Some(Reading::Unreadable(reason))),
             (Call::Exists, Reply::Missing) => self.missing(true),
             (_, Reply::Missing) => self.missing(false),
             (Call::Exists, _) if self.missing => self.again(),
             (_, Reply::Children(children)) => {
                 if self.wants.each_child != EachChild::Nothing {
-                    self.each.begin(&children);
+                    self.each.begin(&children, self.part.as_ref());
                 }
                 self.children = Some(children);
                 self.go_on()
@@ -117,6 +128,28 @@ impl Reader {
         }
     }
 
+    /// A child was read.
+    fn child(&mut self, reply: Reply) -> Step {
+        // The listing that was taken over is out of date.
+        if reply == Reply::Missing
+            && let Some(part) = self.part.as_mut().filter(|part| !part.lists())
+        {
+            part.list();
+            return self.restart();
+        }
+        self.each.take(reply);
+        // Which of them there is room for depends on all.
+        if self.each.overflows && self.part.take().is_some() {
+            return self.restart();
+        }
+        self.go_on()
+    }
+
+    fn restart(&mut self) -> Step {
+        (self.children, self.each, self.data, self.missing) = (None, Each::default(), None, false);
+        Step::Call(self.call())
+    }
+
     /// The children are listed, and some of them may be read: what is left to do.
     fn go_on(&mut self) -> Step {
         if self.wants.data || !self.each.ahead.is_empty() { Step::Call(self.call()) } else { self.done() }
@@ -127,7 +160,7 @@ impl Reader {
         let each = match (self.wants.each_child, each.too_many) {
             (EachChild::Nothing, _) => EachRead::Unasked,
             (_, true) => EachRead::TooMany,
-            (_, false) => EachRead::Read(each.read.into_boxed_slice()),
+            (_, false) => EachRead::Read(each.by_name()),
         };
         Step::Done(Some(Reading::Present { children: self.children.take(), each, data: self.data.take() }))
     }
@@ -151,8 +184,9 @@ impl Reader {
         if self.tries == 0 {
             return Step::Done(None);
         }
-        (self.children, self.each, self.data, self.missing) = (None, Each::default(), None, false);
-        Step::Call(self.call())
+        // Whoever comes and goes takes its children with it.
+        self.part = None;
+        self.restart()
     }
 }
 
@@ -165,15 +199,31 @@ struct Each {
     /// How many bytes their data has.
     bytes: usize,
     too_many: bool,
+    /// Whether there was no room for the data of one.
+    overflows: bool,
 }
 
 impl Each {
-    fn begin(&mut self, children: &Children) {
+    fn begin(&mut self, children: &Children, part: Option<&Part>) {
         self.too_many = children.count() > EachRead::MOST;
-        if !self.too_many {
-            self.ahead = children.names().map(Box::from).collect();
-            self.ahead.reverse();
+        if self.too_many {
+            return;
         }
+        for name in children.names() {
+            match part.and_then(|part| part.child(name)) {
+                Some(child) => {
+                    let znode = child.znode.clone().and_then(|znode| self.keep(znode));
+                    self.read.push(ChildReading { name: name.into(), znode });
+                }
+                None => self.ahead.push(name.into()),
+            }
+        }
+        self.ahead.reverse();
+    }
+
+    fn by_name(mut self) -> Box<[ChildReading]> {
+        self.read.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        self.read.into_boxed_slice()
     }
 
     /// Takes the answer for the next child.
@@ -191,6 +241,7 @@ impl Each {
     fn keep(&mut self, znode: ChildZnode) -> Result<ChildZnode, Arc<str>> {
         let bytes = self.bytes + znode.written.as_ref().map_or(0, |written| written.data.len());
         if bytes > EachRead::MOST_BYTES {
+            self.overflows = true;
             let most = EachRead::MOST_BYTES >> 20;
             return Err(format!("the children before it hold {most} MiB, and no more is read").into());
         }

@@ -213,10 +213,11 @@ impl Table {
     }
 
     /// The znode that has to be read when a child of it rings: the one above, if a watch may have been left on what its
-    /// children hold.
-    pub(super) fn reads(&self, child: &str) -> Option<Arc<str>> {
+    /// children hold; and the child's name.
+    pub(super) fn reads<'a>(&self, child: &'a str) -> Option<(Arc<str>, &'a str)> {
         let (path, node) = self.nodes.get_key_value(parent(child)?)?;
-        node.hears_children.then(|| Arc::clone(path))
+        let name = child.rsplit('/').next().unwrap_or_default();
+        node.hears_children.then(|| (Arc::clone(path), name))
     }
 
     pub(super) fn remove(&mut self, path: &str) {

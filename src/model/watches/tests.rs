@@ -533,7 +533,7 @@ fn a_reading_makes_no_more_calls_than_it_needs() {
     let names = || Reply::Children(Children::default());
     let data = || Reply::Data(x());
     let check = |wants: Wants, script: Vec<(Call, Reply)>, expected: Option<Reading>| {
-        let mut reader = Reader::new(wants);
+        let mut reader = Reader::new(wants, None);
         let mut call = reader.call();
         let calls: Vec<Call> = script.iter().map(|(call, _)| call.clone()).collect();
         for (at, (wanted, reply)) in script.into_iter().enumerate() {
@@ -597,7 +597,7 @@ fn a_reading_makes_no_more_calls_than_it_needs() {
 
 /// Reads a znode with children; `answer` says what each of them is.
 fn read_each(wants: Wants, names: &[&str], mut answer: impl FnMut(&str) -> Reply) -> (Vec<Call>, Reading) {
-    let mut reader = Reader::new(wants);
+    let mut reader = Reader::new(wants, None);
     let (mut call, mut calls) = (reader.call(), Vec::new());
     loop {
         calls.push(call.clone());

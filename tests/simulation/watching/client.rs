@@ -1,14 +1,16 @@
 //! One agent's way to its server and back: requests and answers in order, events in order, and threads in between
 //! that take their time.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use zk_monitor::model::observation::Observation;
-use zk_monitor::model::watches::{Call, Effect, Event, Input, Reader, Reply, Request, Step, Wants, Watches};
+use zk_monitor::model::watches::{
+    Call, Effect, Event, Input, Part, Reader, Reply, Request, Step, Wants, Watches,
+};
 
-use super::tree::{Session, Tree, Trigger};
+use super::tree::{Anew, Session, Tree, Trigger, parent};
 use crate::random::Random;
 use crate::world::Millis;
 
@@ -26,8 +28,9 @@ pub enum Hop {
     Reply(usize, Reply),
     /// Something comes to the watch thread.
     Input(Input),
-    /// A reading comes to the watch thread; how many watches had been spent without a word when it began.
-    Answered(Input, Arc<str>, u32),
+    /// A reading comes to the watch thread: what was read anew, and how many watches had been spent without a word when it
+    /// began.
+    Answered(Input, Arc<str>, Anew, u32),
 }
 
 /// Ways in which the shell around the machine, or a server, could be wrong.
@@ -43,6 +46,8 @@ pub struct Faults {
     pub hasty_fence: bool,
     /// The data of children is read without a watch.
     pub child_unwatched: bool,
+    /// A child that rang while its parent was being read is not read again.
+    pub rung_forgotten: bool,
 }
 
 /// The client of one session after the other.
@@ -55,7 +60,9 @@ pub struct Client {
     readers: Vec<Option<(Request, Reader, u32)>>,
     waiting: VecDeque<Request>,
     verifying: VecDeque<Request>,
-    first_wants: std::collections::BTreeMap<Arc<str>, Wants>,
+    first_wants: BTreeMap<Arc<str>, Wants>,
+    /// What is being read, and which of its children rang meanwhile.
+    rung: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
     /// When the last request arrives, the last frame comes back, the last event is told: none overtakes another.
     arrives: Millis,
     returns: Millis,
@@ -79,7 +86,8 @@ impl Client {
             readers: (0..READERS).map(|_| None).collect(),
             waiting: VecDeque::new(),
             verifying: VecDeque::new(),
-            first_wants: std::collections::BTreeMap::new(),
+            first_wants: BTreeMap::new(),
+            rung: BTreeMap::new(),
             arrives: 0,
             returns: 0,
             told: 0,
@@ -112,6 +120,7 @@ impl Client {
         if self.server.take().is_some() {
             self.readers.iter_mut().for_each(|reader| *reader = None);
             (self.waiting, self.verifying) = (VecDeque::new(), VecDeque::new());
+            self.rung.clear();
             self.hops.clear();
             self.input(Input::Down("cut".into()), now, random);
         }
@@ -176,20 +185,19 @@ impl Client {
                 match reader.take(reply) {
                     Step::Call(call) => self.send(number, call, now, random),
                     Step::Done(reading) => {
-                        let Some((Request { ticket, path, .. }, _, spent)) = self.readers[number].take()
-                        else {
-                            return;
-                        };
+                        let Some((request, _, spent)) = self.readers[number].take() else { return };
+                        let anew = anew(&request);
+                        let Request { ticket, path, .. } = request;
                         let input = Input::Answered { ticket, path: Arc::clone(&path), reading };
-                        self.hops.push((now + slow(random), Hop::Answered(input, path, spent)));
+                        self.hops.push((now + slow(random), Hop::Answered(input, path, anew, spent)));
                         self.start_readers(now, random);
                     }
                 }
             }
             Hop::Input(input) => self.input(input, now, random),
-            Hop::Answered(input, path, spent) => {
+            Hop::Answered(input, path, anew, spent) => {
                 if let Some(server) = &mut self.server {
-                    server.heal(&path, spent);
+                    server.heal(&path, anew, spent);
                 }
                 self.input(input, now, random);
             }
@@ -215,7 +223,7 @@ impl Client {
                 *first = Wants { creation: wants.creation, ..*first };
                 wants = *first;
             }
-            let reader = Reader::new(wants);
+            let reader = Reader::new(wants, request.part.clone().filter(|_| wants == request.wants));
             let call = reader.call();
             let spent = self.server.as_ref().map_or(0, Session::spent);
             self.readers[number] = Some((request, reader, spent));
@@ -227,6 +235,12 @@ impl Client {
     pub fn input(&mut self, input: Input, now: Millis, random: &mut Random) {
         let hasty = if let Input::Fence { barrier, .. } = &input { Some(*barrier) } else { None };
         let hasty = hasty.filter(|_| self.faults.hasty_fence);
+        if let Input::Rang { path, .. } = &input
+            && let Some(rung) = parent(path).and_then(|parent| self.rung.get_mut(parent))
+        {
+            rung.insert(Arc::clone(path));
+        }
+        let answered = if let Input::Answered { path, .. } = &input { Some(Arc::clone(path)) } else { None };
         let mut requests = Vec::new();
         for effect in self.machine.handle(input, self.instant(now)) {
             match effect {
@@ -240,12 +254,27 @@ impl Client {
         self.observations.extend(hasty.map(Observation::Barrier));
         // The machine asks for several in the order of a hash map, which differs from run to run.
         requests.sort_by(|a, b| a.path.cmp(&b.path));
-        for request in requests {
+        if let Some(path) = answered.filter(|path| requests.iter().all(|request| request.path != *path)) {
+            self.rung.remove(&path);
+        }
+        for mut request in requests {
+            let rung = self.rung.insert(Arc::clone(&request.path), BTreeSet::new()).unwrap_or_default();
+            if let Some(part) = request.part.as_mut().filter(|_| self.faults.rung_forgotten) {
+                rung.iter().filter_map(|path| path.rsplit('/').next()).for_each(|name| part.forget(name));
+            }
             self.requests += u64::from(!request.in_background);
             let queue = if request.in_background { &mut self.verifying } else { &mut self.waiting };
             queue.push_back(request);
         }
         self.start_readers(now, random);
+    }
+}
+
+fn anew(request: &Request) -> Anew {
+    match request.part.as_ref().map(Part::lists) {
+        None => Anew::All,
+        Some(true) => Anew::Itself,
+        Some(false) => Anew::Some,
     }
 }
 

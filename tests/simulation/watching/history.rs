@@ -62,7 +62,7 @@ const PLACES: [&str; 12] =
     ["/e", "/e/c", "/f", "/x", "/y", "/g", "/s", "/s/x", "/s/y", "/dd/p", "/dd", "/s/x/inst/1"];
 
 /// How many rules there are to choose from.
-pub const POOL: u32 = 20;
+pub const POOL: u32 = 22;
 
 /// What a rule of the pool asks of which path; some have a second one with it, or ask under a name.
 fn rule_of(number: u32, chosen: u32) -> (&'static str, Vec<(Option<&'static str>, Specs)>) {
@@ -111,6 +111,9 @@ fn specs_of(number: u32) -> (&'static str, Specs) {
         16 => ("/m/*", owned),
         17 => ("/m/x", ok),
         18 => ("/l", ok),
+        // Of which the children are also watched for themselves, without their data.
+        19 => ("/dd/p", ok),
+        20 => ("/s/x", ok),
         _ => ("/g", Specs { data: data.data, ..children(Some(1), None) }),
     }
 }
@@ -167,6 +170,32 @@ fn renewal(random: &mut Random, at: Millis, all: &mut Vec<Happening>) {
     }
 }
 
+/// Where children are read that have more than one sibling.
+const THRONGS: [[&str; 3]; 5] = [
+    ["/k/1", "/k/2", "/k/3"],
+    ["/l/1", "/l/2", "/l/3"],
+    ["/m/x/1", "/m/x/2", "/m/x/3"],
+    ["/dd/p/1", "/dd/p/2", "/dd/p/3"],
+    ["/s/x/inst", "/s/x/z", "/s/x/y"],
+];
+
+/// Siblings change one after the other, while they are being read.
+fn throng(random: &mut Random, mut at: Millis, acls: bool, all: &mut Vec<Happening>) {
+    let siblings = THRONGS[random.below(THRONGS.len())];
+    for _ in 0..random.between(1, 6) {
+        let path: Path = siblings[random.below(siblings.len())].into();
+        let op = match random.below(if acls { 10 } else { 8 }) {
+            0 | 1 => Op::Create(path),
+            2 => Op::Own(path),
+            3 | 4 => Op::Delete(path),
+            5..=7 => Op::Set(path, if random.chance(50) { "ok" } else { "bad" }.into()),
+            number => Op::Open(path, number == 8),
+        };
+        all.push(Happening { at: at.min(HORIZON), what: What::Commit(vec![op]) });
+        at += random.between(0, 8);
+    }
+}
+
 /// The history of a seed: how the tree is at first, and what happens to it.
 pub fn history(seed: u64) -> Vec<Happening> {
     let mut random = Random::new(seed);
@@ -188,6 +217,10 @@ pub fn history(seed: u64) -> Vec<Happening> {
             7 if random.chance(20) => What::Wait,
             8..=19 => {
                 renewal(&mut random, at.min(HORIZON), &mut all);
+                continue;
+            }
+            20..=27 => {
+                throng(&mut random, at, acls, &mut all);
                 continue;
             }
             _ => What::Commit((0..random.between(1, 3)).map(|_| op(&mut random, acls)).collect()),

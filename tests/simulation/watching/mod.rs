@@ -76,6 +76,14 @@ fn a_barrier_that_does_not_wait_is_found() {
 }
 
 #[test]
+fn a_child_that_rang_and_is_not_read_again_is_found() {
+    finds(
+        "a child that rang during a reading is forgotten",
+        Faults { rung_forgotten: true, ..Faults::default() },
+    );
+}
+
+#[test]
 fn a_child_that_is_read_without_a_watch_is_found() {
     finds("the data of a child is not watched", Faults { child_unwatched: true, ..Faults::default() });
 }

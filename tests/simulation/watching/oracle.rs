@@ -239,6 +239,13 @@ impl Oracle {
             && is_shut(tree, path)
             && self.rules.globs().iter().any(|glob| is_place(glob.path(), path));
         let reading = tree.reading(path, needs);
+        if needs.each_child == EachChild::Data
+            && let Some(Reading::Present { each, .. }) = self.told.get(path)
+            && let Reading::Present { each: true_each, .. } = &reading
+            && each != true_each
+        {
+            return Err(format!("has children {each:?}, and they are {true_each:?}"));
+        }
         let hidden = rules.is_glob() && is_hidden(tree, path);
         let gone = rules.is_glob() && reading == Reading::Missing;
         let Some(shown) = shown else {

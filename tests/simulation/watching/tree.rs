@@ -197,6 +197,17 @@ fn child(read: Result<ChildZnode, Arc<str>>) -> Reply {
     read.map_or_else(Reply::Refused, Reply::Child)
 }
 
+/// What a reading read anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anew {
+    /// The znode and all its children.
+    All,
+    /// The znode, and some of its children.
+    Itself,
+    /// Some of its children.
+    Some,
+}
+
 /// What a server keeps for one session: watches that fire once, data and children apart.
 #[derive(Debug, Default)]
 pub struct Session {
@@ -264,9 +275,17 @@ impl Session {
         self.spent
     }
 
-    /// A reading that began when so many had been spent is known: it showed what those before had not told.
-    pub fn heal(&mut self, path: &str, spent: u32) {
-        for path in [path, &format!("{path}/")] {
+    /// A reading that began when so many had been spent is known: it showed what those before had not told, of what it
+    /// read anew.
+    pub fn heal(&mut self, path: &str, read: Anew, spent: u32) {
+        let (itself, children) = (path.to_owned(), format!("{path}/"));
+        let healed = match read {
+            Anew::All => vec![itself, children],
+            Anew::Itself => vec![itself],
+            Anew::Some => Vec::new(),
+        };
+        for path in &healed {
+            let path = path.as_str();
             if self.blind.get(path).is_some_and(|number| *number <= spent) {
                 self.blind.remove(path);
             }
