@@ -17,6 +17,7 @@ use super::rule::{Rule, RuleSet, Rules, beginning, is_place};
 use super::server_clock::ServerClock;
 use super::severity::Severity;
 use super::status::{Compliance, Histogram, Particulars, PathState, PathStatus, RuleStatus};
+use super::succession::successions;
 use super::time::Now;
 use super::transition::{EvaluatorOutput, Forgetting, State, Transition};
 
@@ -536,8 +537,12 @@ impl Path {
     /// Other rules hold from now on, by which it has yet to be judged. What is gone has been so since before.
     fn change_rules(&mut self, rules: &Rules, now: Now) {
         let since = |judged: &Judged| if self.forget_at.is_some() { judged.since } else { now.wall };
+        let old = self.rules.map(|judged| Arc::clone(&judged.rule));
+        let renamed = successions(&old, rules, |_| true, |_| true);
         self.rules = rules.map(|rule| {
-            let mut before = self.rules.iter().filter(|judged| judged.rule.terms.name == rule.terms.name);
+            let gone = renamed.iter().find(|(_, heir)| Arc::ptr_eq(heir, rule)).map(|(gone, _)| *gone);
+            let name = &gone.unwrap_or(rule).terms.name;
+            let mut before = self.rules.iter().filter(|judged| judged.rule.terms.name == *name);
             let before = before.next().unwrap_or(self.rules.first());
             let mut judged =
                 Judged { compliant: before.compliant.clone(), ..Judged::new(rule, since(before)) };

@@ -31,6 +31,7 @@ pub mod severity;
 pub mod slots;
 pub mod small_map;
 pub mod status;
+pub mod succession;
 pub mod time;
 pub mod transition;
 pub mod watches;

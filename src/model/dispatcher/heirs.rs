@@ -4,24 +4,24 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::paths::Paths;
+use super::tracked::Tracked;
 use crate::model::alert_key::AlertKey;
 use crate::model::rule::{Rule, RuleSet};
+use crate::model::succession::successions;
 
-/// The alerts whose rule is gone though their path has rules, each with the rule that takes its place: the first of the
-/// path's rules that was not there before. Where none is new the rule was removed, and its alert ends with it.
+/// The alerts whose rule is gone though their path has rules, each with the rule that takes its place. Where there is none
+/// the rule was removed, and its alert ends with it.
 pub(super) fn heirs(paths: &Paths, before: &RuleSet, after: &RuleSet) -> Vec<(AlertKey, Arc<Rule>)> {
-    let mut taken = BTreeSet::new();
-    let mut heir_of = |key: &AlertKey| {
-        let rules = after.for_path(&key.path).filter(|_| before.rule(key).is_some())?;
-        if rules.named(key.name.as_deref()).is_some() {
-            return None;
-        }
-        let mut all = rules.iter().map(|rule| (rule.key(&key.path), rule));
-        let is_free = |heir: &AlertKey| before.rule(heir).is_none() && paths.get(heir).is_none();
-        let (heir, rule) = all.find(|(heir, _)| is_free(heir) && !taken.contains(heir))?;
-        taken.insert(heir);
-        Some(Arc::clone(rule))
+    let of_path = |path: &Arc<str>| {
+        let (Some(before), Some(after)) = (before.for_path(path), after.for_path(path)) else {
+            return vec![];
+        };
+        let has_alert = |rule: &Rule| paths.get(&rule.key(path)).is_some();
+        let is_free = |rule: &Rule| paths.get(&rule.key(path)).is_none_or(|tracked| tracked.handed_over);
+        let pairs = successions(before, after, is_free, has_alert).into_iter();
+        let pairs = pairs.filter(|(gone, _)| has_alert(gone));
+        pairs.map(|(gone, heir)| (gone.key(path), Arc::clone(heir))).collect()
     };
-    let all = paths.iter().map(|tracked| tracked.key());
-    all.filter_map(|key| Some((key.clone(), heir_of(key)?))).collect()
+    let all: BTreeSet<&Arc<str>> = paths.iter().map(|tracked| &tracked.key().path).collect();
+    all.into_iter().flat_map(of_path).collect()
 }

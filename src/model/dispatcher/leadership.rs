@@ -98,9 +98,16 @@ impl Leadership {
         });
     }
 
-    /// Takes those entries over that the new rules know.
+    /// Takes those entries over that the new rules know. One in whose place an alert has come with an incident of its own
+    /// is overwritten: whoever was told of that one is owed its end.
     pub fn adopt_orphans(&mut self, paths: &mut Paths, shared: &mut Shared, now: Now) {
         for (key, orphan) in std::mem::take(&mut self.orphans) {
+            if paths.get(&key).is_some_and(|tracked| tracked.incident.is_some()) {
+                paths.change(&key, shared, |tracked, shared| {
+                    tracked.overwrite(orphan.entry, orphan.version, shared);
+                });
+                continue;
+            }
             self.take_over(key, orphan, paths, shared, now);
         }
     }

@@ -71,9 +71,17 @@ impl Paths {
 
     /// The alert of this rule takes the place of another of its path from now on.
     pub fn hand_over(&mut self, key: &AlertKey, rule: &Arc<Rule>, shared: &mut Shared) {
-        let Some(heir) = self.change(key, shared, |tracked, shared| tracked.hand_over(rule, shared)) else {
+        let Some(mut heir) = self.change(key, shared, |tracked, shared| tracked.hand_over(rule, shared))
+        else {
             return;
         };
+        // The name comes back before the entry of that name has gone.
+        if let Some(mut left) = self.tracked.remove(heir.key()) {
+            if let Some(at) = left.alarm.take() {
+                self.alarms.remove(&(at, heir.key().clone()));
+            }
+            heir.take_entry_of(left);
+        }
         shared.touch(heir.key().clone());
         self.tracked.insert(heir.key().clone(), heir);
     }

@@ -581,6 +581,14 @@ impl Tracked {
         }
     }
 
+    /// The ledger holds this entry, in whose place that of this alert comes. Should it be gone by now, or another of an
+    /// older lease, that says nothing of this alert's incident.
+    pub fn overwrite(&mut self, entry: Option<Entry>, version: i32, shared: &Shared) {
+        let own = entry.zip(shared.lease).map(|(entry, epoch)| Entry { epoch, ..entry });
+        self.sync = EntrySync::as_read(own, version);
+        self.sync.wanted = true;
+    }
+
     /// Takes over an entry of the ledger, together with what this process knows of the path.
     fn adopt(&mut self, entry: &Entry, shared: &mut Shared, now: Now) {
         let mine = self.drop_incident(shared);
@@ -639,16 +647,24 @@ impl Tracked {
         heir
     }
 
+    /// Goes on with the entry that an alert left which had this name before.
+    pub fn take_entry_of(&mut self, left: Self) {
+        let wanted = self.sync.wanted;
+        self.sync = left.sync;
+        self.sync.wanted = wanted;
+    }
+
     /// The alert in whose place it came, once: when the ledger holds this one's entry, or it needs none.
     pub fn superseded(&mut self, shared: &Shared) -> Option<AlertKey> {
         let epoch = shared.lease?;
-        let is_held = self.incident.is_none() || self.sync.stamped_entry(epoch).is_some();
-        self.predecessor.take_if(|_| is_held)
+        let is_stored = self.sync.stamped_entry(epoch).is_some() && !self.sync.wanted;
+        let is_held = self.incident.is_none() || is_stored;
+        self.predecessor.take_if(|_| is_held && !self.handed_over)
     }
 
     /// Nothing needs the entry any more.
     pub fn let_go(&mut self) {
-        self.sync.wanted = true;
+        (self.handed_over, self.sync.wanted) = (false, true);
     }
 
     /// Takes the incident out, with what was prepared for it. Attempts under way go on.

@@ -272,6 +272,29 @@ fn how_a_fall_ended_is_told() {
     assert_eq!(course(&mut story, read(9)), Some(back));
 }
 
+/// The rule before it in the list has not fallen.
+#[test]
+fn a_rule_that_gets_another_name_goes_on_with_what_it_is_measured_by() {
+    let falls = |name: &str, by: u32, minutes: u32| {
+        let drop = Some(DropSpec { by: By::Count(by), within: minutes * (HOUR / 60) });
+        let terms =
+            Terms { name: Some(name.into()), specs: Specs { drop, ..Specs::default() }, ..Terms::default() };
+        Rule { path: "/a".into(), terms: Arc::new(terms) }
+    };
+    let mut story = Story::of(vec![falls("slow", 9, 6000), falls("fast", 3, 60)]);
+    story.tell(Observation::Up);
+    story.read("/a", so_many(12));
+    story.pass(HOUR / 2);
+    story.read("/a", so_many(10));
+    story.pass(HOUR);
+    let fallen = "Found children (6) more than 3 below 10, the most within 1h left [";
+    assert!(story.read("/a", so_many(6))[0].starts_with(&format!("/a@fast {fallen}")));
+    let renamed = RuleSet::new(vec![falls("slow", 9, 6000), falls("quick", 3, 60)]);
+    story.tell(Observation::Rules(Arc::new(renamed)));
+    let told = story.read("/a", so_many(6));
+    assert!(told[1].starts_with(&format!("/a@quick {fallen}")), "{told:?}");
+}
+
 #[test]
 fn a_fall_lasts_through_time_in_which_nothing_is_known() {
     let mut story = Story::of(vec![may_fall("/a", None)]);

@@ -1,6 +1,7 @@
 //! Several rules for one path, each with an alert of its own.
 
 use super::*;
+use crate::model::judge::{Bounds, Specs};
 use crate::model::rule::{Rule, Terms};
 
 fn named(path: &str, name: &str, hold: u64, receivers: &[&str]) -> Rule {
@@ -165,5 +166,96 @@ fn an_entry_of_a_rule_that_an_agent_does_not_know_is_left_alone() {
     assert_eq!(world.told(), [""; 0]);
     assert_eq!(world.ledger.len(), 1);
     world.wait(PATIENCE);
+    assert!(world.ledger.is_empty());
+}
+
+/// Both have another name from one reload to the next, and one of them alone has an incident.
+#[test]
+fn each_goes_on_under_the_name_of_the_rule_that_asks_the_same() {
+    let asks = |name: &str, min: u32| {
+        let Rule { path, terms } = named("/0", name, 0, &["a"]);
+        let children = Some(Bounds::Range { min: Some(min), max: None });
+        let specs = Specs { children, ..Specs::default() };
+        Rule { path, terms: Arc::new(Terms { specs, ..(*terms).clone() }) }
+    };
+    let mut world = World::with(vec![asks("page", 3), asks("warn", 5)], &["a"], BTreeMap::new());
+    world.error("/0@warn");
+    world.told();
+    reload(&mut world, vec![asks("call", 3), asks("chat", 5)]);
+    assert_eq!(world.ledger.keys().map(|key| &**key).collect::<Vec<_>>(), ["/0@chat"]);
+    world.ok("/0@call");
+    world.ok("/0@chat");
+    assert_eq!(world.told(), ["a Resolved /0@chat"]);
+}
+
+/// The entry of the old name is still there when the rule gets that name again.
+#[test]
+fn a_name_that_comes_back_at_once_has_its_incident_again() {
+    let mut world = World::with(vec![rule("/0", &["a"])], &["a"], BTreeMap::new());
+    world.error("/0");
+    world.told();
+    let incident = Arc::clone(&world.ledger["/0"].entry.incident);
+    world.held = Some(Vec::new());
+    reload(&mut world, two());
+    reload(&mut world, vec![rule("/0", &["a"])]);
+    world.release();
+    world.held = None;
+    world.error("/0");
+    assert_eq!(world.told(), [""; 0]);
+    assert_eq!(world.ledger.keys().map(|key| &**key).collect::<Vec<_>>(), ["/0"]);
+    assert_eq!(world.ledger["/0"].entry.incident, incident);
+    world.ok("/0");
+    assert_eq!((world.told(), world.ledger.len()), (vec!["a Resolved /0".to_owned()], 0));
+}
+
+/// A leader that dies at any point of that leaves the incident in one entry at least.
+#[test]
+fn the_entry_of_the_first_name_goes_after_that_of_the_last_is_there() {
+    let mut world = World::with(vec![rule("/0", &["a"])], &["a"], BTreeMap::new());
+    world.error("/0");
+    world.told();
+    world.held = Some(Vec::new());
+    reload(&mut world, two());
+    reload(&mut world, vec![named("/0", "chat", 0, &["a"])]);
+    for _ in 0..10 {
+        let Some(write) = world.held.as_mut().and_then(|held| (!held.is_empty()).then(|| held.remove(0)))
+        else {
+            break;
+        };
+        let id = write.id;
+        let written = world.write(write);
+        let effects = world.dispatcher.handle(Input::Written(id, written), world.now);
+        world.perform(effects);
+        assert!(!world.ledger.is_empty(), "the incident is in no entry");
+    }
+    assert_eq!(world.ledger.keys().map(|key| &**key).collect::<Vec<_>>(), ["/0@chat"]);
+}
+
+/// An entry that the leader did not know has the name that one of its own alerts gets.
+#[test]
+fn an_incident_of_the_leaders_own_outlives_one_that_it_did_not_know() {
+    outlives_an_unknown_one(false);
+    outlives_an_unknown_one(true);
+}
+
+/// Whether that one is gone by then.
+fn outlives_an_unknown_one(gone: bool) {
+    let mut before = World::with(vec![rule("/0", &["a"])], &["a"], BTreeMap::new());
+    before.error("/0");
+    before.told();
+    let only = || vec![named("/0", "only", 0, &["a"])];
+    let mut world = World::follower(only(), &["a"], before.ledger.clone());
+    world.ok("/0@only");
+    world.lead(2);
+    world.error("/0@only");
+    assert_eq!(world.told(), ["a Firing /0@only"]);
+    let incident = Arc::clone(&world.ledger["/0@only"].entry.incident);
+    if gone {
+        world.ledger.remove("/0");
+    }
+    reload(&mut world, vec![rule("/0", &["a"])]);
+    world.ok("/0");
+    let told = world.answer(secs(10), |_| Outcome::Accepted);
+    assert_eq!((words(&told), &told[0].1.items[0].incident), (vec!["a Resolved /0".to_owned()], &incident));
     assert!(world.ledger.is_empty());
 }
