@@ -104,6 +104,8 @@ pub struct Past {
     pub since: SystemTime,
     /// When it came back.
     pub until: SystemTime,
+    /// How a fall ended, in words.
+    pub ending: Option<Arc<str>>,
 }
 
 /// How far one end of an incident is for one receiver.

@@ -136,6 +136,8 @@ struct JsonPast {
     message: Arc<str>,
     since: u64,
     until: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ending: Option<Arc<str>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -151,10 +153,11 @@ fn encode(entry: &Entry) -> Vec<u8> {
     let receivers = entry.receivers.iter().map(|(id, progress)| {
         let Progress { incident, storm, past, firing, resolved, extra } = progress.clone();
         let extra = unknown(&extra);
-        let past = past.map(|Past { message, since, until }| JsonPast {
+        let past = past.map(|Past { message, since, until, ending }| JsonPast {
             message,
             since: millis(since),
             until: millis(until),
+            ending,
         });
         (Arc::clone(&id.0), JsonProgress { incident, storm, past, firing, resolved, extra })
     });
@@ -196,7 +199,8 @@ fn shortened(entry: &Entry) -> Entry {
     const PAST_MESSAGE: usize = 40;
     let shortened = entry.with_receivers(|_, progress| {
         let past = progress.past.clone();
-        let past = past.map(|past| Past { message: beginning(&past.message, PAST_MESSAGE), ..past });
+        let past =
+            past.map(|past| Past { message: beginning(&past.message, PAST_MESSAGE), ending: None, ..past });
         Progress { past, extra: "".into(), ..progress.clone() }
     });
     Entry { message: beginning(&entry.message, MESSAGE), extra: "".into(), ..shortened }
@@ -219,10 +223,11 @@ fn decode(key: &AlertKey, bytes: &[u8]) -> Option<Entry> {
     let receivers = json.receivers.into_iter().map(|(id, progress)| {
         let JsonProgress { incident, storm, past, firing, resolved, extra } = progress;
         let extra = text(&extra);
-        let past = past.map(|JsonPast { message, since, until }| Past {
+        let past = past.map(|JsonPast { message, since, until, ending }| Past {
             message,
             since: time(since),
             until: time(until),
+            ending,
         });
         (ReceiverId(id), Progress { incident, storm, past, firing, resolved, extra })
     });
@@ -425,7 +430,8 @@ mod tests {
     use crate::model::ledger::RECEIVERS_MAX;
 
     fn entry() -> Entry {
-        let past = Past { message: "was".into(), since: time(5), until: time(9) };
+        let ending = Some("1h has passed since the fall from 10".into());
+        let past = Past { message: "was".into(), since: time(5), until: time(9), ending };
         let progress = Progress {
             incident: "a-1".into(),
             storm: Some("s".into()),
@@ -479,7 +485,8 @@ mod tests {
 
     #[test]
     fn the_entry_of_as_many_receivers_as_a_rule_can_have_fits() {
-        let long = Past { message: "ü".repeat(2000).into(), since: time(5), until: time(9) };
+        let ending = Some("The count is back within 30% of 4294967295".into());
+        let long = Past { message: "ü".repeat(2000).into(), since: time(5), until: time(9), ending };
         let progress = Progress {
             incident: "0123456789abcdef0123456789abcdef".into(),
             past: Some(long),

@@ -60,7 +60,7 @@ impl Incident {
     ) -> Self {
         let message = Arc::clone(&episode.message);
         let mut incident = Self::new(key, id, episode.since, message, receivers);
-        incident.entry.missed = episode.missed;
+        (incident.entry.missed, incident.entry.ending) = (episode.missed, episode.ending.clone());
         incident.close(episode.until.wall, now);
         for delivery in incident.entry.receivers.values_mut() {
             (delivery.due, delivery.missed) = (Due::Since(now), episode.missed > 0);
@@ -139,7 +139,8 @@ impl Incident {
     pub fn reopen(&mut self, id: Arc<str>, since: Now, message: Arc<str>, receivers: &[ReceiverId]) {
         let entry = &mut self.entry;
         let until = entry.until.unwrap_or(since.wall);
-        let past = Past { message: Arc::clone(&entry.message), since: entry.since, until };
+        let words = Arc::clone(&entry.message);
+        let past = Past { message: words, since: entry.since, until, ending: entry.ending.take() };
         let mut missed = 0;
         entry.receivers.retain(|receiver, delivery| {
             let (firing, resolved) = (delivery.progress.firing, delivery.progress.resolved);
@@ -171,7 +172,7 @@ impl Incident {
             entry.receivers.insert_new(receiver.clone(), || Delivery::new(&id));
         }
         (entry.incident, entry.since, entry.until, entry.message) = (id, since.wall, None, message);
-        (entry.base, entry.ending) = (None, None);
+        entry.base = None;
         self.began = since.mono;
         entry.missed = entry.missed.saturating_add(missed);
         self.notices.clear();
@@ -289,7 +290,11 @@ impl Incident {
                 self.entry.missed
             )
         });
-        let ending = self.entry.ending.iter().filter(|_| self.is_over() && !delivery.is_behind(self.id()));
+        let ending = match (&delivery.progress.past, delivery.is_behind(self.id())) {
+            (Some(past), true) => past.ending.as_ref(),
+            (None, true) => None,
+            (_, false) => self.entry.ending.as_ref().filter(|_| self.is_over()),
+        };
         let ending = ending.map(|words| words.to_string());
         let others = self.notices.iter().filter(|(other, _)| other != receiver);
         missed.into_iter().chain(ending).chain(others.map(|(_, words)| words.to_string())).collect()

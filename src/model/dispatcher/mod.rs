@@ -74,6 +74,7 @@ use self::shared::Shared;
 use self::tracked::Tracked;
 use self::turn::Turn;
 use super::alert_key::AlertKey;
+use super::judge::Course;
 use super::ledger::Written;
 use super::receiver::{Outcome, ReceiverId};
 use super::rule::RuleSet;
@@ -191,7 +192,12 @@ impl Dispatcher {
 
     fn on_transition(&mut self, transition: Transition, now: Now) {
         let Self { paths, shared, .. } = self;
-        let key = transition.key.clone();
+        let Transition { key, state, course, .. } = &transition;
+        if shared.lease.is_none() {
+            let ending = course.as_ref().and_then(Course::ending).filter(|_| *state == State::Ok);
+            shared.unreported.note_ending(key, ending, now);
+        }
+        let key = key.clone();
         if transition.state == State::Ok && paths.get(&key).is_none() {
             paths.compliant.insert(key);
             return;

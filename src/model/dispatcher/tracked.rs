@@ -140,7 +140,9 @@ impl Tracked {
             Change::Resolved { since, compliant } => {
                 let ledger_revision = self.ledger_revision.filter(|_| !shared.is_silenced(&self.key, now));
                 let message = Arc::clone(&self.seen.message);
-                let episode = Episode { since, until: compliant, message, missed: 0, ledger_revision };
+                let ending = self.seen.course.as_ref().and_then(Course::ending).cloned();
+                let episode =
+                    Episode { since, until: compliant, message, ending, missed: 0, ledger_revision };
                 shared.unreported.remember(&self.key, episode);
             }
             Change::Began | Change::Cancelled | Change::Fired | Change::Recovering | Change::Relapsed => {}
@@ -600,6 +602,10 @@ impl Tracked {
         if !self.alert.is_fresh() || !self.alert.is_inactive() {
             return;
         }
+        let ending = shared.unreported.ending(&self.key);
+        let ending = ending.or_else(|| seen.as_ref().and_then(|episode| episode.ending.clone()));
+        self.seen.course = ending.map(Course::Ended).or(self.seen.course.take());
+        self.note_course();
         // A path that is in spec by now recovers: as of when this agent saw that, or else from now on.
         match seen.filter(|episode| entry.since <= episode.until.wall) {
             Some(episode) => self.close_incident(episode.until, shared, now),

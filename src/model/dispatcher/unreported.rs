@@ -21,6 +21,8 @@ pub(super) struct Episode {
     pub since: Now,
     pub until: Now,
     pub message: Arc<str>,
+    /// How a fall ended, if it was one.
+    pub ending: Option<Arc<str>>,
     /// Earlier ones of the same path, of which it holds as well that nobody was told.
     pub missed: u32,
     /// The state of the listing when it began; `None` if nobody should be told.
@@ -40,6 +42,8 @@ pub(super) struct Unreported {
     pub ledger_revision: Option<u64>,
     changes: u64,
     ended: BTreeMap<AlertKey, Episode>,
+    /// How the number of children came back, in words, and when that was: of alerts in spec that it had fallen by.
+    endings: BTreeMap<AlertKey, (Instant, Arc<str>)>,
     sweep_at: Option<Instant>,
 }
 
@@ -63,8 +67,23 @@ impl Unreported {
             return;
         }
         let missed = earlier.map_or(0, |ended| ended.missed.saturating_add(1));
-        self.sweep_at = self.sweep_at.or_else(|| episode.until.mono.checked_add(KEEP));
+        self.sweep_within(episode.until.mono);
         self.ended.insert(key.clone(), Episode { missed, ..episode });
+    }
+
+    /// An alert was judged: in spec since a fall ended so, or not so.
+    pub fn note_ending(&mut self, key: &AlertKey, ending: Option<&Arc<str>>, now: Now) {
+        let Some(words) = ending else {
+            self.endings.remove(key);
+            return;
+        };
+        self.sweep_within(now.mono);
+        self.endings.insert(key.clone(), (now.mono, Arc::clone(words)));
+    }
+
+    /// How the fall ended that it was out of spec by last, if it was seen to end a while ago.
+    pub fn ending(&self, key: &AlertKey) -> Option<Arc<str>> {
+        self.endings.get(key).map(|(_, words)| Arc::clone(words))
     }
 
     /// An alert is another from now on.
@@ -72,6 +91,14 @@ impl Unreported {
         if let Some(episode) = self.ended.remove(from) {
             self.ended.insert(to.clone(), episode);
         }
+        if let Some(ending) = self.endings.remove(from) {
+            self.endings.insert(to.clone(), ending);
+        }
+    }
+
+    /// What is remembered from this moment on is looked through after a while.
+    fn sweep_within(&mut self, from: Instant) {
+        self.sweep_at = self.sweep_at.or_else(|| from.checked_add(KEEP));
     }
 
     /// Forgets what was over long ago.
@@ -80,8 +107,9 @@ impl Unreported {
             return;
         }
         self.ended.retain(|_, ended| !ended.is_old(now));
-        if !self.ended.is_empty() {
-            self.sweep_at = now.mono.checked_add(KEEP);
+        self.endings.retain(|_, (at, _)| now.mono.saturating_duration_since(*at) < KEEP);
+        if !self.ended.is_empty() || !self.endings.is_empty() {
+            self.sweep_within(now.mono);
         }
     }
 

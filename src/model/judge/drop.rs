@@ -77,6 +77,8 @@ pub struct History {
     found: Option<u32>,
     fall: Option<Fall>,
     ended: Option<Arc<str>>,
+    /// The most that a fall was from that was seen to end, as long as each number since was seen.
+    ended_from: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,11 +87,21 @@ struct Fall {
     at: Now,
 }
 
+impl Course {
+    /// How it ended, in words.
+    pub fn ending(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Fallen(_) => None,
+            Self::Ended(words) => Some(words),
+        }
+    }
+}
+
 impl History {
     /// So many were found.
     pub fn see(&mut self, found: u32, spec: &DropSpec, now: Now) {
         if self.found != Some(found) {
-            self.lose_sight(spec, now);
+            self.note_past(spec, now);
         }
         self.found = Some(found);
         self.pass(spec, now);
@@ -97,6 +109,11 @@ impl History {
 
     /// How many there are is not known from now on.
     pub fn lose_sight(&mut self, spec: &DropSpec, now: Now) {
+        self.note_past(spec, now);
+        self.ended_from = None;
+    }
+
+    fn note_past(&mut self, spec: &DropSpec, now: Now) {
         let Some(before) = self.found.take() else { return };
         while self.past.back().is_some_and(|(_, most)| *most <= before) {
             self.past.pop_back();
@@ -119,6 +136,7 @@ impl History {
         let over = self.fall.take_if(|fall| is_old(fall.at.mono) || !spec.by.is_exceeded(found, fall.most));
         if let Some(Fall { most, .. }) = over {
             let by_count = !spec.by.is_exceeded(found, most);
+            self.ended_from = self.ended_from.max(Some(most));
             self.ended = Some(if by_count {
                 format!("The count is back within {} of {most}", spec.by).into()
             } else {
@@ -133,8 +151,12 @@ impl History {
         }
     }
 
-    /// An incident is open for a fall that another agent saw, or this process before its start.
+    /// An incident is open for a fall that another agent saw, or this process before its start. Whoever led may have been
+    /// gone before it saw that end.
     pub fn adopt(&mut self, base: Base, now: Now) {
+        if self.fall.is_none() && self.ended_from >= Some(base.most) {
+            return;
+        }
         let adopted = Fall { most: base.most, at: Now { mono: now.mono_at(base.fell), wall: base.fell } };
         let fall = self.fall.get_or_insert(adopted);
         fall.most = fall.most.max(base.most);
@@ -263,10 +285,33 @@ mod tests {
         history.pass(&spec, now.after(HOUR / 2));
         assert_eq!(words(&history), "1h has passed since the fall from 10");
         // One that is over by the count ends at once.
+        let mut history = History::default();
         history.see(9, &spec, now.after(HOUR));
         history.adopt(Base { most: 10, fell: now.wall + HOUR }, now.after(HOUR));
         history.pass(&spec, now.after(HOUR));
         assert_eq!(words(&history), "The count is back within 30% of 10");
+    }
+
+    #[test]
+    fn who_saw_a_fall_end_does_not_have_it_end_otherwise() {
+        let spec = DropSpec { by: By::Percent(30), within: HOUR };
+        let (start, passed) = (start(), "1h has passed since the fall from 10");
+        let mut history = History::default();
+        history.see(10, &spec, start);
+        history.see(6, &spec, start.after(HOUR / 60));
+        history.pass(&spec, start.after(2 * HOUR));
+        history.see(10, &spec, start.after(3 * HOUR));
+        // The leader was gone before that, and left it open.
+        let now = start.after(4 * HOUR);
+        let mut blind = history.clone();
+        history.adopt(Base { most: 10, fell: start.wall }, now);
+        history.pass(&spec, now);
+        assert_eq!(words(&history), passed);
+        // Who did not see all that was since cannot know that it is the same fall.
+        blind.lose_sight(&spec, now);
+        blind.see(6, &spec, now);
+        blind.adopt(Base { most: 10, fell: now.wall }, now);
+        assert_eq!(words(&blind), "below 10");
     }
 
     #[test]

@@ -76,3 +76,65 @@ fn a_new_incident_is_measured_by_its_own() {
     let entry = &world.ledger["/0"].entry;
     assert_eq!((entry.base, &entry.ending), (None, &None));
 }
+
+fn ended(words: &str) -> Option<Course> {
+    Some(Course::Ended(words.into()))
+}
+
+/// What the one message that is told says beside the violation.
+fn notes(world: &mut World) -> (Vec<String>, Vec<String>) {
+    let told = world.answer(secs(10), |_| Outcome::Accepted);
+    let notes =
+        told.iter().flat_map(|(_, notification)| &notification.items).flat_map(|item| item.notes.clone());
+    (words(&told), notes.collect())
+}
+
+#[test]
+fn who_saw_the_end_while_nobody_led_says_which_it_was() {
+    let mut before = World::new(1, &["a"]);
+    fall(&mut before, 10);
+    before.told();
+    let follower = |course: Option<Course>, saw_it: bool| {
+        let mut world = World::follower(vec![rule("/0", &["a"])], &["a"], before.ledger.clone());
+        world.judged(EvaluatorOutput::LedgerChanged);
+        if saw_it {
+            fall(&mut world, 10);
+            world.wait(secs(1));
+        }
+        judged(&mut world, State::Ok, course);
+        world.lead(2);
+        notes(&mut world)
+    };
+    let resolved = vec!["a Resolved /0".to_owned()];
+    assert_eq!(follower(ended("1h has passed"), true), (resolved.clone(), vec!["1h has passed".to_owned()]));
+    // Or who measures by what the ledger says, and finds that it is over.
+    assert_eq!(follower(ended("The count is back"), false), (resolved, vec!["The count is back".to_owned()]));
+}
+
+#[test]
+fn a_fall_that_came_and_went_while_nobody_led_is_told_with_its_end() {
+    let mut world = World::follower(vec![rule("/0", &["a"])], &["a"], BTreeMap::new());
+    world.judged(EvaluatorOutput::LedgerChanged);
+    fall(&mut world, 10);
+    world.wait(secs(1));
+    judged(&mut world, State::Ok, ended("The count is back"));
+    world.lead(1);
+    let told = (vec!["a Late /0".to_owned()], vec!["The count is back".to_owned()]);
+    assert_eq!(notes(&mut world), told);
+}
+
+/// A receiver that is behind hears how that fall ended, and not how the next did.
+#[test]
+fn how_each_of_two_falls_ended_is_told_with_its_own_end() {
+    let mut world = World::new(1, &["a"]);
+    fall(&mut world, 10);
+    world.told();
+    judged(&mut world, State::Ok, ended("The count is back"));
+    fall(&mut world, 9);
+    assert_eq!(
+        notes(&mut world),
+        (vec!["a Firing /0".to_owned(), "a Resolved /0".to_owned()], vec!["The count is back".to_owned()])
+    );
+    judged(&mut world, State::Ok, ended("1h has passed"));
+    assert_eq!(notes(&mut world), (vec!["a Resolved /0".to_owned()], vec!["1h has passed".to_owned()]));
+}
