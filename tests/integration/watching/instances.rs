@@ -149,3 +149,116 @@ fn instances_of_another_client_count_as_long_as_its_session() {
     assert_eq!(kazoo(space.address(), &script), "ok\nerror\nok\n");
     daemon.wait_for("/web", "Found children (0 of 1) less than minimum (1)");
 }
+
+/// What kazoo does, and what is said of that.
+type Steps = &'static [(&'static str, &'static str)];
+
+/// Each spec, and what happens to it.
+const SPECS: [(&str, &str, Steps); 8] = [
+    (
+        "/include",
+        "children: {include: [a, b]}",
+        &[
+            ("up('/include/a'); up('/include/b')", ""),
+            ("down('/include/b')", "Missing children: b"),
+            ("up('/include/b')", ""),
+        ],
+    ),
+    (
+        "/drop",
+        "children: {drop: {by: 30%, within: 1h}}",
+        &[
+            ("[up(f'/drop/{n}') for n in range(3)]", ""),
+            ("down('/drop/0', '/drop/1')", "Found children (1) more than 30% below 3, the most within 1h"),
+            ("up('/drop/0'); up('/drop/1')", ""),
+        ],
+    ),
+    (
+        "/name",
+        "children: {min: 1, where: {name: '^web-'}}",
+        &[
+            ("up('/name/web-1'); up('/name/db-1')", ""),
+            ("down('/name/web-1')", "Found children (0 of 1) less than minimum (1)"),
+            ("up('/name/web-2')", ""),
+        ],
+    ),
+    (
+        "/ephemeral",
+        "children: {min: 1, where: {ephemeral: true}}",
+        &[
+            ("zk.create('/ephemeral/dead'); up('/ephemeral/a')", ""),
+            ("down('/ephemeral/a')", "Found children (0 of 1) less than minimum (1)"),
+            ("up('/ephemeral/a')", ""),
+        ],
+    ),
+    (
+        "/data",
+        "children: {equals: 1, where: {data: {json: /enabled, equals: true}}}",
+        &[
+            ("up('/data/a', b'{\"enabled\": true}')", ""),
+            ("zk.set('/data/a', b'{\"enabled\": false}')", "Found children (0 of 1) not equal to (1)"),
+            ("down('/data/a'); up('/data/b', b'{\"enabled\": true}')", ""),
+        ],
+    ),
+    (
+        "/distinct",
+        "children: {min: 2, distinct: {json: /host}}",
+        &[
+            ("up('/distinct/a', b'{\"host\": 1}'); up('/distinct/b', b'{\"host\": \"1\"}')", ""),
+            ("zk.set('/distinct/b', b'{\"host\": 1}')", "Found children (1 of 2) less than minimum (2)"),
+            ("up('/distinct/c', b'{\"host\": 2}')", ""),
+        ],
+    ),
+    (
+        "/own/json",
+        "data: {json: /status, matches: '^UP$'}",
+        &[
+            ("zk.set('/own/json', b'{\"status\": \"UP\"}')", ""),
+            (
+                "zk.set('/own/json', b'{\"status\": \"UPPER\"}')",
+                "Found data at /status (\"UPPER\") that does not match ^UP$",
+            ),
+            ("zk.set('/own/json', b'{\"status\": \"UP\"}')", ""),
+        ],
+    ),
+    (
+        "/own/text",
+        "data: {equals: 'on'}",
+        &[
+            ("zk.set('/own/text', b'on')", ""),
+            ("zk.set('/own/text', b'off')", "Found data (off) not equal to (on)"),
+            ("zk.set('/own/text', b'on')", ""),
+        ],
+    ),
+];
+
+/// In, out and in again, with a session for each instance: it is down when its session ends.
+#[test]
+fn another_client_drives_each_spec_out_of_it_and_back() {
+    let space = shared();
+    let mut yaml = String::new();
+    let mut script = String::new();
+    for (path, specs, steps) in SPECS {
+        space.client().create(path, "");
+        yaml += &format!("{path}: {{{specs}}}\n");
+        for (act, said) in steps {
+            script += &format!("{act}\nuntil('{path}', {})\n", json!(said));
+        }
+    }
+    let daemon = Daemon::start(space.address(), &yaml);
+    let helpers = format!(
+        "import json, time, urllib.error, urllib.request\nsessions = {{}}\n\
+         def up(path, data=b''):\n    sessions[path] = one = KazooClient(hosts=sys.argv[1], timeout=10)\n    \
+         one.start(15)\n    one.create(path, data, ephemeral=True)\n\
+         def down(*paths):\n    for path in paths:\n        one = sessions.pop(path)\n        one.stop()\n        \
+         one.close()\n\
+         def until(path, said):\n    for _ in range(2000):\n        try:\n            \
+         answer = urllib.request.urlopen('http://{}/status' + path)\n        \
+         except urllib.error.HTTPError as error:\n            answer = error\n        \
+         answer = json.load(answer)\n        \
+         if (answer['state'], answer.get('message') or '') == ('error' if said else 'ok', said): return\n        \
+         time.sleep(0.01)\n    raise Exception(f'{{path}}: {{answer}}, and not {{said}}')\n",
+        daemon.address()
+    );
+    kazoo(space.address(), &(helpers + &script + "down(*sessions)\n"));
+}
