@@ -7,15 +7,15 @@ use std::time::{Duration, SystemTime};
 use zk_monitor::model::alert_key::AlertKey;
 use zk_monitor::model::dispatcher::{Attempt, Dispatcher, Profile, Speaker};
 use zk_monitor::model::evaluator::Evaluator;
-use zk_monitor::model::judge::{DataSpec, Specs};
-use zk_monitor::model::rule::{Rule, RuleSet, Terms};
+use zk_monitor::model::judge::Base;
+use zk_monitor::model::rule::RuleSet;
 use zk_monitor::model::status::AlertPhase;
 use zk_monitor::model::time::Now;
 use zk_monitor::model::transition::EvaluatorOutput;
 
-use crate::oracle::FICKLE;
+use crate::alerts::{ALERTS, FICKLE, receiver_id, rules};
 use crate::watching::client::{Client as Watcher, Faults};
-use crate::world::{ALERTS, Millis, RECEIVERS, TIMEOUT, hears, path_name, path_of, receiver_id, rule_of};
+use crate::world::{Millis, RECEIVERS, TIMEOUT};
 use crate::zookeeper::Lock;
 
 /// A session, as its client knows it.
@@ -56,9 +56,12 @@ pub struct Agent {
     /// Whether there is a watch on the ledger's listing, and how often it has rung.
     pub ledger_watched: bool,
     pub rings: u64,
-    /// When the watch machine is to be told of the time.
+    /// When the watch machine is to be told of the time, and when the evaluator is.
     pub watch_tick: Option<Millis>,
+    pub judge_tick: Option<Millis>,
     pub silences: usize,
+    /// What falls are measured by, as the ledger said when it was read last.
+    pub adopted: Vec<(usize, Base)>,
     /// What the evaluator has to tell, and when it comes to it.
     pub judged: VecDeque<(Millis, EvaluatorOutput)>,
     /// What the dispatcher was told of each alert last.
@@ -89,32 +92,6 @@ pub struct Timers {
     pub pending: BTreeSet<AlertKey>,
 }
 
-pub fn hold(alert: usize) -> Millis {
-    match rule_of(alert) {
-        Some("page") => 3_000,
-        Some(_) => 700,
-        None => 0,
-    }
-}
-
-pub fn rules(fickle: bool) -> Arc<RuleSet> {
-    let alerts = (0..ALERTS).filter(|alert| fickle || path_of(*alert) != FICKLE);
-    let terms = |alert| Terms {
-        name: rule_of(alert).map(Into::into),
-        cancel_timeout: Duration::from_millis(hold(alert)),
-        keep_firing_for: Duration::from_secs(if alert == 1 { 2 } else { 0 }),
-        repeat_interval: (alert == 0).then_some(Duration::from_secs(15)),
-        receivers: (0..RECEIVERS).filter(|one| hears(alert, *one)).map(receiver_id).collect(),
-        specs: Specs { data: Some(DataSpec::Equals("ok".into())), ..Specs::default() },
-        forget_after: Duration::from_secs(86_400),
-        ..Terms::default()
-    };
-    // The last is found by a glob.
-    let pattern = |path| if path == FICKLE { "/g/*".into() } else { path_name(path) };
-    let rules = alerts.map(|alert| Rule { path: pattern(path_of(alert)), terms: Arc::new(terms(alert)) });
-    Arc::new(RuleSet::new(rules.collect()))
-}
-
 /// The last receiver is one with a key, that is refreshed.
 pub fn profiles() -> Vec<Profile> {
     let profile = |receiver| Profile {
@@ -129,7 +106,7 @@ pub fn profiles() -> Vec<Profile> {
 }
 
 impl Agent {
-    pub fn new(number: usize, life: u32, fickle: bool, now: Now) -> Self {
+    pub fn new(number: usize, life: u32, file: usize, fickle: bool, now: Now) -> Self {
         let identity = Speaker {
             cluster: "c".into(),
             agent: format!("agent{number}").into(),
@@ -149,7 +126,9 @@ impl Agent {
             ledger_watched: false,
             rings: 0,
             watch_tick: None,
+            judge_tick: None,
             silences: 0,
+            adopted: Vec::new(),
             judged: VecDeque::new(),
             known: [None; ALERTS],
             first_since: 0,
@@ -157,7 +136,7 @@ impl Agent {
             barrier: 0,
             flying: Vec::new(),
             ghosts: Vec::new(),
-            rules: rules(fickle),
+            rules: rules(file, fickle),
             fickle,
             tick: None,
             paused_until: 0,

@@ -9,8 +9,10 @@
 //! what happens.
 
 mod agent;
+mod alerts;
 mod due;
 mod oracle;
+mod pool;
 mod random;
 mod schedule;
 mod watching;
@@ -121,4 +123,27 @@ fn a_lapse_that_the_election_does_not_hear_of_is_found() {
 #[test]
 fn a_lease_that_is_not_checked_is_found() {
     finds("the lease is not checked before sending", Mutant { lease_unchecked: true, ..Mutant::default() });
+}
+
+#[test]
+fn a_takeover_without_what_a_fall_is_measured_by_is_found() {
+    finds("who takes over does not measure by the ledger", Mutant { base_unread: true, ..Mutant::default() });
+}
+
+#[test]
+fn a_ledger_that_does_not_say_how_a_fall_ended_is_found() {
+    finds(
+        "the ledger does not keep how a fall ended",
+        Mutant { ending_unwritten: true, ..Mutant::default() },
+    );
+}
+
+#[test]
+fn a_fall_that_time_does_not_end_is_found() {
+    finds("the evaluator does not hear of the time", Mutant { judge_untimed: true, ..Mutant::default() });
+}
+
+#[test]
+fn a_reload_that_removes_rules_before_it_brings_them_is_found() {
+    finds("a reload removes all rules first", Mutant { reload_removes: true, ..Mutant::default() });
 }

@@ -1,7 +1,9 @@
 //! What goes wrong, and when: a list that can be printed, and shortened.
 
+use crate::alerts::{FILES, PATHS, POOL};
+use crate::pool::FIRST;
 use crate::random::Random;
-use crate::world::{AGENTS, Millis, PATHS, RECEIVERS};
+use crate::world::{AGENTS, Millis, RECEIVERS};
 
 /// One thing that happens to the cluster.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +17,11 @@ pub struct Fault {
 pub enum What {
     /// The path falls out of spec, or comes back.
     Toggle(usize),
+    /// The pool has so many children from now on. No number comes twice, so that a message that names one tells when
+    /// that was.
+    Children(u32),
+    /// The file is another on every host, and every agent re-reads it.
+    Rename(usize),
     /// kill -9, and a restart so much later.
     Crash(usize, Millis),
     /// SIGTERM, and a restart so much later.
@@ -50,6 +57,7 @@ impl What {
             Self::Crash(_, length) | Self::Stop(_, length) | Self::Pause(_, length) => length,
             Self::Partition(_, length) | Self::Isolate(_, length) | Self::Slow(_, length) => length,
             Self::Lag(..) | Self::Delay(..) => HORIZON,
+            Self::Children(_) | Self::Rename(_) => 0,
             Self::Toggle(_) | Self::Receiver(..) | Self::Reload(..) | Self::Silence(..) => 0,
             Self::Clock(..) | Self::RemoveLocks => 0,
         }
@@ -73,6 +81,9 @@ pub enum Mood {
     LosesAnswer,
 }
 
+/// How many children the pool has at most, before all is over.
+pub const MOST_CHILDREN: u32 = 24;
+
 /// When faults end.
 pub const HORIZON: Millis = 40_000;
 
@@ -82,8 +93,13 @@ pub fn schedule(seed: u64) -> Vec<Fault> {
     let mut faults = Vec::new();
     for path in 0..PATHS {
         let mut at = random.between(500, 8_000);
+        let mut counts: Vec<u32> = (0..=MOST_CHILDREN).filter(|count| *count != FIRST).collect();
         while at < HORIZON && faults.len() < 40 {
-            faults.push(Fault { at, what: What::Toggle(path) });
+            let what = match path {
+                POOL => What::Children(counts.swap_remove(random.below(counts.len()))),
+                _ => What::Toggle(path),
+            };
+            faults.push(Fault { at, what });
             at += if random.chance(30) { random.between(50, 3_000) } else { random.between(2_000, 20_000) };
         }
     }
@@ -98,7 +114,7 @@ pub fn schedule(seed: u64) -> Vec<Fault> {
 fn fault(random: &mut Random) -> What {
     let agent = random.below(AGENTS);
     let long = random.between(200, 12_000);
-    match random.below(16) {
+    match random.below(17) {
         0 => What::Crash(agent, long),
         1 => What::Stop(agent, long),
         2 | 3 => What::Pause(agent, long),
@@ -114,6 +130,7 @@ fn fault(random: &mut Random) -> What {
         10 => What::Slow(agent, long),
         11 => What::Reload(agent, random.chance(50)),
         14 => What::RemoveLocks,
+        15 => What::Rename(random.below(FILES)),
         12 => What::Clock(agent, random.between(0, 7_200_000) as i64 - 3_600_000),
         _ => What::Silence(random.below(PATHS), long),
     }

@@ -13,17 +13,20 @@ use std::time::{Duration, Instant, SystemTime};
 use zk_monitor::model::alert_key::AlertKey;
 use zk_monitor::model::dispatcher::{Attempt, AttemptId, Effect, Input, Takeover};
 use zk_monitor::model::ledger::{Change, Stored, Written};
-use zk_monitor::model::receiver::{Outcome, ReceiverId};
+use zk_monitor::model::receiver::Outcome;
 use zk_monitor::model::status::Silence;
 use zk_monitor::model::time::Now;
 use zk_monitor::model::transition::{EvaluatorOutput, State as Judgement};
 use zk_monitor::model::watches::Input as WatchInput;
 
-use crate::agent::{Agent, Client, Timers, hold, profiles, rules};
+use crate::agent::{Agent, Client, Timers, profiles};
+use crate::alerts::{
+    ALERTS, FICKLE, PATHS, POOL, alert_of, hold, path_index, path_name, path_of, receiver_id, rules,
+};
 use crate::due::Due;
-use crate::oracle::{FICKLE, Oracle, Tried, ordinal};
+use crate::oracle::{Oracle, Tried};
 use crate::random::Random;
-use crate::schedule::{Fault, HORIZON, Mood, What};
+use crate::schedule::{Fault, HORIZON, MOST_CHILDREN, Mood, What};
 use crate::watching::client::Hop;
 use crate::watching::tree::Op;
 use crate::zookeeper::{Answer, Lock, Request, ZooKeeper};
@@ -31,12 +34,7 @@ use crate::zookeeper::{Answer, Lock, Request, ZooKeeper};
 pub type Millis = u64;
 
 pub const AGENTS: usize = 3;
-pub const PATHS: usize = 3;
 pub const RECEIVERS: usize = 3;
-/// Each path has one, and the second has two: rules with a name each.
-pub const ALERTS: usize = PATHS + 1;
-/// The second alert of the second path.
-const WARN: usize = PATHS;
 /// The session timeout.
 pub const TIMEOUT: Millis = 6_000;
 /// When everything heals, when all paths come back in spec, and when all is over.
@@ -61,6 +59,14 @@ pub struct Mutant {
     pub lock_number: bool,
     /// Followers are not told when entries of the ledger come and go.
     pub ledger_unwatched: bool,
+    /// Who takes over does not hear what a fall is measured by.
+    pub base_unread: bool,
+    /// The ledger does not keep how a fall ended.
+    pub ending_unwritten: bool,
+    /// The evaluator does not hear that time passes.
+    pub judge_untimed: bool,
+    /// A reload removes all rules before it brings the new ones.
+    pub reload_removes: bool,
 }
 
 #[derive(Debug)]
@@ -82,6 +88,7 @@ enum Local {
     Hop(u64, Hop),
     WatchLedger(u64),
     WatchTick,
+    JudgeTick,
     Heartbeat(u64),
     Generation(u64),
     /// The answer to a request of that session that was sent then; the state that the server shows.
@@ -100,7 +107,7 @@ enum Local {
     NotTried(AttemptId),
     /// Signals: to end and stay away for so long, and to read the configuration again.
     Stop(Millis),
-    Reload(bool),
+    Reload(Option<bool>),
     Exit(Millis),
 }
 
@@ -113,6 +120,8 @@ pub struct World {
     mutant: Mutant,
     zk: ZooKeeper,
     agents: Vec<Agent>,
+    /// Which version of the file there is now.
+    file: usize,
     moods: [(Mood, Millis); RECEIVERS],
     oracle: Oracle,
     reconfigured: BTreeSet<usize>,
@@ -125,44 +134,6 @@ pub struct World {
 /// The wall clock at the start.
 pub fn world_begins() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000)
-}
-
-pub fn path_name(path: usize) -> Arc<str> {
-    if path == FICKLE { format!("/g/{path}").into() } else { format!("/{path}").into() }
-}
-
-pub fn path_index(path: &str) -> usize {
-    path.rsplit('/').next().and_then(|name| name.parse().ok()).expect("a path of the simulation")
-}
-
-/// The path that an alert is of.
-pub fn path_of(alert: usize) -> usize {
-    if alert == WARN { 1 } else { alert }
-}
-
-/// The name of its rule.
-pub fn rule_of(alert: usize) -> Option<&'static str> {
-    match alert {
-        1 => Some("page"),
-        WARN => Some("warn"),
-        _ => None,
-    }
-}
-
-/// Which alert it is that this rule has of this path.
-pub fn alert_index(path: &str, rule: Option<&str>) -> usize {
-    let path = path_index(path);
-    let found = (0..ALERTS).find(|alert| path_of(*alert) == path && rule_of(*alert) == rule);
-    found.unwrap_or_else(|| panic!("no rule {rule:?} of {path}"))
-}
-
-/// Who hears of an alert.
-pub fn hears(alert: usize, receiver: usize) -> bool {
-    alert != WARN || receiver != 1
-}
-
-pub fn receiver_id(receiver: usize) -> ReceiverId {
-    ReceiverId(format!("r{receiver}").into())
 }
 
 /// Runs one schedule; the promise that was broken, if one was.
@@ -194,7 +165,8 @@ impl World {
             random: Random::new(seed ^ 0x5EED),
             mutant,
             zk: ZooKeeper::new(),
-            agents: (0..AGENTS).map(|number| Agent::new(number, 0, true, moment)).collect(),
+            agents: (0..AGENTS).map(|number| Agent::new(number, 0, 0, true, moment)).collect(),
+            file: 0,
             moods: [(Mood::Accepts, 0); RECEIVERS],
             oracle: Oracle::default(),
             reconfigured: BTreeSet::new(),
@@ -202,9 +174,13 @@ impl World {
             skews: [0; AGENTS],
             trace,
         };
+        let steady = world.random.chance(40);
         for agent in 0..AGENTS {
-            let skew =
-                if world.random.chance(50) { 0 } else { world.random.between(0, 120_000) as i64 - 60_000 };
+            let skew = if steady || world.random.chance(50) {
+                0
+            } else {
+                world.random.between(0, 120_000) as i64 - 60_000
+            };
             world.set_clock(agent, skew);
             world.boot(agent);
         }
@@ -226,6 +202,12 @@ impl World {
         let now = Now { mono: self.start, wall: world_begins() }.after(Duration::from_millis(self.now));
         let skew = Duration::from_millis(self.skews[agent].unsigned_abs());
         Now { wall: if self.skews[agent] < 0 { now.wall - skew } else { now.wall + skew }, ..now }
+    }
+
+    /// The first millisecond that is not before a moment.
+    fn millis(&self, moment: Instant) -> Millis {
+        let millis = moment.saturating_duration_since(self.start).as_micros().div_ceil(1_000);
+        u64::try_from(millis).expect("a short time")
     }
 
     fn say(&self, words: impl FnOnce() -> String) {
@@ -280,6 +262,10 @@ impl World {
             Local::WatchTick => {
                 self.agents[agent].watch_tick = None;
                 self.watch(agent, WatchInput::Tick);
+            }
+            Local::JudgeTick => {
+                self.agents[agent].judge_tick = None;
+                self.pass_time(agent);
             }
             Local::Heartbeat(of) if session == Some(of) => self.heartbeat(agent, of),
             Local::Generation(of) if session == Some(of) => self.generation(agent),

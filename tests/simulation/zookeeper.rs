@@ -8,13 +8,15 @@ use zk_monitor::model::alert_key::AlertKey;
 use zk_monitor::model::ledger::{Change, Stored, Written};
 use zk_monitor::model::status::Silence;
 
+use crate::alerts::{PATHS, POOL, path_name};
+use crate::pool::FIRST;
 use crate::watching::tree::{Op, Tree, Trigger};
-use crate::world::{Millis, PATHS, TIMEOUT, path_name};
+use crate::world::{Millis, TIMEOUT};
 
 /// What was committed up to one point of the history.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    /// Which violation each path is in; `None` in spec.
+    /// Which violation each path is in, `None` in spec; of the pool, how many children it has.
     pub violations: [Option<u32>; PATHS],
     pub ledger: BTreeMap<AlertKey, Stored>,
     /// How often entries came or went.
@@ -92,8 +94,9 @@ pub struct ZooKeeper {
 impl ZooKeeper {
     pub fn new() -> Self {
         let mut zk = Self { history: vec![(0, Rc::default())], sessions: Vec::new(), next_lock: 0 };
-        let all: Vec<Op> = (0..PATHS).map(|path| Op::Create((&*path_name(path)).into())).collect();
-        zk.change_tree(0, &all, |_| {});
+        let mut all: Vec<Op> = (0..PATHS).map(|path| Op::Create((&*path_name(path)).into())).collect();
+        all.extend((0..FIRST).map(|child| Op::Create(format!("{}/{child}", path_name(POOL)).into())));
+        zk.change_tree(0, &all, |state| state.violations[POOL] = Some(FIRST));
         zk
     }
 

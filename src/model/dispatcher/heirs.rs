@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::paths::Paths;
-use super::tracked::Tracked;
 use crate::model::alert_key::AlertKey;
 use crate::model::rule::{Rule, RuleSet};
 use crate::model::succession::successions;

@@ -100,11 +100,12 @@ impl Course {
 impl History {
     /// So many were found.
     pub fn see(&mut self, found: u32, spec: &DropSpec, now: Now) {
+        let was_blind = self.found.is_none();
         if self.found != Some(found) {
             self.note_past(spec, now);
         }
         self.found = Some(found);
-        self.pass(spec, now);
+        self.turn(spec, was_blind, now);
     }
 
     /// How many there are is not known from now on.
@@ -128,6 +129,11 @@ impl History {
 
     /// Time has passed: what was seen too long ago does not count any more.
     pub fn pass(&mut self, spec: &DropSpec, now: Now) {
+        self.turn(spec, false, now);
+    }
+
+    /// Whoever was blind until now does not know when the number fell: it counts from now on.
+    fn turn(&mut self, spec: &DropSpec, was_blind: bool, now: Now) {
         let is_old = |at: Instant| now.mono.saturating_duration_since(at) >= spec.within;
         while self.past.front().is_some_and(|(at, _)| is_old(*at)) {
             self.past.pop_front();
@@ -146,7 +152,7 @@ impl History {
         let most = self.past.front().filter(|(_, most)| spec.by.is_exceeded(found, *most)).copied();
         if let (Some((seen, most)), None) = (most, self.fall) {
             // After a fall that is over by time there may have been another, from a lower number.
-            let at = if over.is_some() { now.before(seen) } else { now };
+            let at = if over.is_some() && !was_blind { now.before(seen) } else { now };
             (self.fall, self.ended) = (Some(Fall { most, at }), None);
         }
     }
@@ -312,6 +318,20 @@ mod tests {
         blind.see(6, &spec, now);
         blind.adopt(Base { most: 10, fell: now.wall }, now);
         assert_eq!(words(&blind), "below 10");
+    }
+
+    #[test]
+    fn a_fall_that_was_not_seen_counts_from_when_it_is() {
+        let spec = DropSpec { by: By::Percent(30), within: HOUR };
+        let (begin, mut history) = (start(), History::default());
+        let at = |minute: u64| begin.after(Duration::from_secs(minute * 60));
+        history.see(10, &spec, at(0));
+        history.see(6, &spec, at(1));
+        history.lose_sight(&spec, at(50));
+        // The first fall is over meanwhile, and there was another.
+        history.see(3, &spec, at(70));
+        assert_eq!(words(&history), "below 6");
+        assert_eq!(history.deadline(&spec), Some(at(130).mono));
     }
 
     #[test]

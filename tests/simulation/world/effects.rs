@@ -24,12 +24,13 @@ impl World {
         let Some((_, judged)) = self.agents[agent].judged.pop_front() else { return };
         self.say(|| format!("agent {agent} hears {}", told(&judged)));
         if let EvaluatorOutput::Transition(transition) = &judged {
+            let alert = alert_of(&transition.key);
             let known = match &transition.state {
                 Judgement::Ok => None,
-                Judgement::Error { message, .. } => Some(ordinal(message)),
+                Judgement::Error { .. } if path_of(alert) == POOL => transition.children,
+                Judgement::Error { message, .. } => self.oracle.violation_of(alert, message),
             };
-            self.agents[agent].known[alert_index(&transition.key.path, transition.key.name.as_deref())] =
-                Some(known);
+            self.agents[agent].known[alert] = Some(known);
         }
         let now = self.moment(agent);
         let before = self.agents[agent].timers();
@@ -41,7 +42,12 @@ impl World {
     pub(super) fn perform(&mut self, agent: usize, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Write(write) => {
+                Effect::Write(mut write) => {
+                    if let (Change::Create(entry) | Change::Set(entry, _), true) =
+                        (&mut write.change, self.mutant.ending_unwritten)
+                    {
+                        entry.ending = None;
+                    }
                     if self.agents[agent].holds(write.epoch, self.now) {
                         self.send(agent, Request::Ledger(write.id, write.key, Box::new(write.change)), 0);
                     } else {
@@ -66,8 +72,7 @@ impl World {
     /// Sets the dispatcher's next tick.
     pub(super) fn arm(&mut self, agent: usize) {
         let Some(deadline) = self.agents[agent].dispatcher.next_deadline() else { return };
-        let millis = deadline.saturating_duration_since(self.start).as_micros().div_ceil(1_000);
-        let at = u64::try_from(millis).expect("a short time").max(self.now);
+        let at = self.millis(deadline).max(self.now);
         if self.agents[agent].tick.is_none_or(|tick| tick > at) {
             self.agents[agent].tick = Some(at);
             self.local(agent, at - self.now, Local::Tick);

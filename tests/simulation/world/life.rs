@@ -21,7 +21,7 @@ impl World {
         let (life, fickle) = (self.agents[agent].life + 1, self.agents[agent].fickle || self.healed);
         let (cut, isolated) = (self.agents[agent].cut_until, self.agents[agent].isolated);
         let now = self.moment(agent);
-        self.agents[agent] = Agent::new(agent, life, fickle, now);
+        self.agents[agent] = Agent::new(agent, life, self.file, fickle, now);
         (self.agents[agent].cut_until, self.agents[agent].isolated) = (cut, isolated);
         self.say(|| format!("agent {agent} starts"));
         self.boot(agent);
@@ -58,6 +58,8 @@ impl World {
         self.oracle.disturbed = self.oracle.disturbed.max(now + what.length());
         match what {
             What::Toggle(path) => self.toggle(path),
+            What::Children(count) => self.fill(count),
+            What::Rename(file) => self.rename(file),
             What::Crash(agent, down) if self.agents[agent].up => {
                 self.kill(agent);
                 self.at(now + down, Event::Restart(agent));
@@ -65,7 +67,7 @@ impl World {
             What::Crash(..) => {}
             // A process that is paused hears of signals when it goes on.
             What::Stop(agent, down) => self.local(agent, 0, Local::Stop(down)),
-            What::Reload(agent, fickle) => self.local(agent, 0, Local::Reload(fickle)),
+            What::Reload(agent, fickle) => self.local(agent, 0, Local::Reload(Some(fickle))),
             What::Pause(agent, length) => self.agents[agent].paused_until = now + length,
             What::Partition(agent, length) => self.agents[agent].cut_until = now + length,
             What::Isolate(agent, length) => {
@@ -98,9 +100,6 @@ impl World {
 
     pub(super) fn toggle(&mut self, path: usize) {
         let violation = self.oracle.toggle(path, self.now);
-        if self.reconfigured.contains(&path) {
-            self.oracle.excuse(path, self.now);
-        }
         let before = self.zk.len();
         let data = violation.map_or_else(|| "ok".into(), |number| format!("bad {number}").into());
         let name: std::rc::Rc<str> = (&*path_name(path)).into();
@@ -113,19 +112,50 @@ impl World {
         self.changed(before);
     }
 
-    pub(super) fn reload(&mut self, agent: usize, fickle: bool) {
-        self.reconfigured.insert(FICKLE);
-        self.oracle.excuse_all(FICKLE);
-        let found = &mut self.agents[agent];
-        (found.fickle, found.rules) = (fickle, rules(fickle));
-        if !fickle {
-            self.oracle.forgetful.insert((agent, found.life));
+    /// The pool has so many children from now on.
+    fn fill(&mut self, count: u32) {
+        self.oracle.fill(count, self.now);
+        let name = path_name(POOL);
+        let child = |number: u32| -> std::rc::Rc<str> { format!("{name}/{number}").into() };
+        let before = self.zk.latest().violations[POOL].unwrap_or(0);
+        let mut ops: Vec<Op> = (count..before).map(|number| Op::Delete(child(number))).collect();
+        ops.extend((before..count).map(|number| Op::Create(child(number))));
+        if count == 0 {
+            ops = vec![Op::Delete((&*name).into())];
         }
+        let before = self.zk.len();
+        self.zk.change_tree(self.now, &ops, |state| state.violations[POOL] = Some(count));
+        self.changed(before);
+    }
+
+    /// The file is another on every host, and every agent is told to read it.
+    fn rename(&mut self, file: usize) {
+        self.file = file;
+        // Who is down reads it when it starts.
+        (0..AGENTS).for_each(|agent| self.local(agent, 0, Local::Reload(None)));
+    }
+
+    /// The agent reads its file again; it may differ from that of the others by the fickle path's rule.
+    pub(super) fn reload(&mut self, agent: usize, fickle: Option<bool>) {
+        let found = &mut self.agents[agent];
+        if let Some(fickle) = fickle {
+            self.reconfigured.insert(FICKLE);
+            self.oracle.excuse_all(FICKLE);
+            self.oracle.excuse(FICKLE, self.now);
+            found.fickle = fickle;
+            if !fickle {
+                self.oracle.forgetful.insert((agent, found.life));
+            }
+        }
+        found.rules = rules(self.file, found.fickle);
         let rules = Arc::clone(&found.rules);
         let now = self.moment(agent);
         let effects =
             self.agents[agent].dispatcher.handle(Input::Receivers(profiles(), Duration::from_secs(2)), now);
         self.perform(agent, effects);
+        if self.mutant.reload_removes {
+            self.watch(agent, WatchInput::Rules(Arc::default()));
+        }
         self.watch(agent, WatchInput::Rules(rules));
         self.view(agent);
     }
@@ -155,7 +185,7 @@ impl World {
             if !found.up {
                 self.restart(agent);
             } else if !found.fickle {
-                self.reload(agent, true);
+                self.reload(agent, Some(true));
             }
             self.view(agent);
         }
@@ -164,13 +194,18 @@ impl World {
 
     pub(super) fn recover(&mut self) {
         let lease = self.zk.latest().holder().map(|lock| self.epoch(lock));
+        self.oracle.pass(self.now);
         self.oracle.check_alerts(hold, lease);
+        for agent in &self.agents {
+            agent.timers().firing.keys().for_each(|key| self.oracle.check_open(alert_of(key), self.now));
+        }
         self.say(|| "all paths come back in spec".to_owned());
-        for path in 0..PATHS {
+        for path in (0..PATHS).filter(|path| *path != POOL) {
             if self.zk.latest().violations[path].is_some() {
                 self.toggle(path);
             }
         }
+        self.fill(MOST_CHILDREN + 1);
     }
 
     pub(super) fn finish(&mut self) {

@@ -124,7 +124,10 @@ impl World {
         let reads = matches!(request, Request::Read);
         let answer = self.zk.apply(session, request, self.now);
         if let (Some((entry, change)), Answer::Written(_, Written::Done(_))) = (ledger, &answer) {
-            self.oracle.committed(entry.as_ref(), &change, self.now);
+            let mut left = self.zk.latest().ledger.values().map(|stored| &stored.entry.incident);
+            let lives_on =
+                left.any(|incident| entry.as_ref().is_some_and(|entry| entry.incident == *incident));
+            self.oracle.committed(entry.as_ref(), &change, lives_on, self.now);
         }
         self.changed(before);
         let floor = if reads { 0 } else { self.zk.len() - 1 };
@@ -321,6 +324,10 @@ impl World {
         if let Some(client) = &mut self.agents[agent].client {
             client.granted = Some(grant.epoch);
         }
+        let entries = grant.entries.iter().map(|stored| &stored.entry);
+        for entry in entries.filter(|entry| self.agents[agent].rules.rule(&entry.key).is_none()) {
+            self.oracle.leave(entry);
+        }
         let now = self.moment(agent);
         let before = self.agents[agent].timers();
         let effects = self.agents[agent].dispatcher.handle(Input::Granted(grant), now);
@@ -345,11 +352,23 @@ impl World {
         for alert in (0..ALERTS).filter(|alert| found.is_watched(path_of(*alert))) {
             let path = path_of(alert);
             let mut states = (from..self.zk.len()).map(|index| self.zk.state(index).violations[path]);
-            if !states.any(|state| found.known[alert] == Some(state)) {
+            let is_fresh = match found.known[alert] {
+                Some(None) if path == POOL => self.may_be_in_spec(agent, alert),
+                known => states.any(|state| known == Some(state)),
+            };
+            if !is_fresh {
                 let known = found.known[alert];
                 return self.oracle.fail(format!("fresh_takeover: agent {agent} knows {alert} as {known:?}"));
             }
         }
+    }
+
+    /// Whether an agent may know the pool as in spec that has been first in line since then. What it has fallen from was
+    /// in the ledger that it read, if it did not see it itself.
+    fn may_be_in_spec(&self, agent: usize, alert: usize) -> bool {
+        let found = &self.agents[agent];
+        let base = found.adopted.iter().find(|(of, _)| *of == alert).map(|(_, base)| base);
+        base.is_none_or(|base| self.oracle.may_be_over(alert, base.most, found.first_since, self.now))
     }
 
     pub(super) fn written(&mut self, agent: usize, id: u64, written: Written) {

@@ -94,8 +94,14 @@ impl World {
 
     /// What a takeover asks of the watching side.
     pub(super) fn fence(&mut self, agent: usize, takeover: &Takeover) {
-        let entries = takeover.entries.iter();
-        let adopted = entries.map(|stored| stored.entry.adoption()).collect();
+        let rules = &self.agents[agent].rules;
+        let mut adopted: Vec<_> = takeover.entries.iter().map(|stored| stored.entry.adoption()).collect();
+        let known = adopted.iter().filter(|adoption| rules.rule(&adoption.key).is_some());
+        let bases = known.filter_map(|adoption| Some((alert_of(&adoption.key), adoption.base?)));
+        self.agents[agent].adopted = bases.collect();
+        if self.mutant.base_unread {
+            adopted.iter_mut().for_each(|adoption| adoption.base = None);
+        }
         self.watch(agent, WatchInput::Adopt(adopted));
         let path: Arc<str> = format!("/lock/{}", takeover.epoch).into();
         self.watch(agent, WatchInput::Fence { path: Arc::clone(&path), barrier: takeover.barrier });
@@ -123,6 +129,7 @@ impl World {
             self.agents[agent].evaluator.observe(observation, now, &mut out);
         }
         out.into_iter().for_each(|output| self.tell(agent, output));
+        self.arm_evaluator(agent);
         let found = &mut self.agents[agent];
         let armed = found.watcher.armed;
         if let Some(client) = found.client.as_mut().filter(|client| armed && !client.joined) {
@@ -131,6 +138,25 @@ impl World {
             self.local(agent, 0, Local::WatchLedger(session));
         }
         self.arm_watch(agent);
+    }
+
+    /// The evaluator is told of the time.
+    pub(super) fn pass_time(&mut self, agent: usize) {
+        let (now, mut out) = (self.moment(agent), Vec::new());
+        self.agents[agent].evaluator.tick(now, &mut out);
+        out.into_iter().for_each(|output| self.tell(agent, output));
+        self.arm_evaluator(agent);
+    }
+
+    fn arm_evaluator(&mut self, agent: usize) {
+        let deadline = self.agents[agent].evaluator.next_deadline().filter(|_| !self.mutant.judge_untimed);
+        let Some(deadline) = deadline else { return };
+        let at = self.millis(deadline).max(self.now);
+        let found = &mut self.agents[agent];
+        if found.judge_tick.is_none_or(|tick| tick > at) {
+            found.judge_tick = Some(at);
+            self.local(agent, at - self.now, Local::JudgeTick);
+        }
     }
 
     fn arm_watch(&mut self, agent: usize) {

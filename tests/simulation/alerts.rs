@@ -1,0 +1,117 @@
+//! The rules of the simulation: which alerts there are, what they are called, and who hears of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use zk_monitor::model::alert_key::AlertKey;
+use zk_monitor::model::judge::{By, DataSpec, DropSpec, Specs};
+use zk_monitor::model::receiver::ReceiverId;
+use zk_monitor::model::rule::{Rule, RuleSet, Terms};
+
+use crate::world::{Millis, RECEIVERS};
+
+pub const PATHS: usize = 4;
+/// The path whose rule comes and goes; it is found by a glob.
+pub const FICKLE: usize = 2;
+/// The path whose number of children must not fall too far.
+pub const POOL: usize = 3;
+
+pub const ALERTS: usize = 6;
+/// How many versions of the file there are: a rule may have another name in each.
+pub const FILES: usize = 3;
+
+/// Of the second path.
+const PAGE: usize = 1;
+const WARN: usize = 3;
+/// Of the pool: one whose falls end by the count alone, and one whose falls end by time too.
+pub const SLOW: usize = 4;
+pub const FAST: usize = 5;
+
+/// The path of each alert, and the name of its rule in each version of the file.
+const TABLE: [(usize, [Option<&str>; FILES]); ALERTS] = [
+    (0, [None, Some("only"), None]),
+    (1, [Some("page"), Some("call"), Some("call")]),
+    (FICKLE, [None; FILES]),
+    (1, [Some("warn"), Some("warn"), Some("chat")]),
+    (POOL, [Some("slow"), Some("slow"), Some("long")]),
+    (POOL, [Some("fast"), Some("quick"), Some("fast")]),
+];
+
+pub fn path_name(path: usize) -> Arc<str> {
+    if path == FICKLE { format!("/g/{path}").into() } else { format!("/{path}").into() }
+}
+
+pub fn path_index(path: &str) -> usize {
+    path.rsplit('/').next().and_then(|name| name.parse().ok()).expect("a path of the simulation")
+}
+
+/// The path that an alert is of.
+pub fn path_of(alert: usize) -> usize {
+    TABLE[alert].0
+}
+
+/// Which alert it is that this rule has of this path, by whatever file.
+pub fn alert_index(path: &str, rule: Option<&str>) -> usize {
+    let path = path_index(path);
+    let found = (0..ALERTS).find(|alert| path_of(*alert) == path && TABLE[*alert].1.contains(&rule));
+    found.unwrap_or_else(|| panic!("no rule {rule:?} of {path}"))
+}
+
+/// Which alert a key is of.
+pub fn alert_of(key: &AlertKey) -> usize {
+    alert_index(&key.path, key.name.as_deref())
+}
+
+/// Who hears of an alert.
+pub fn hears(alert: usize, receiver: usize) -> bool {
+    match alert {
+        WARN => receiver != 1,
+        FAST => receiver != 0,
+        _ => true,
+    }
+}
+
+pub fn receiver_id(receiver: usize) -> ReceiverId {
+    ReceiverId(format!("r{receiver}").into())
+}
+
+pub fn hold(alert: usize) -> Millis {
+    match alert {
+        PAGE => 3_000,
+        WARN => 700,
+        FAST => 500,
+        _ => 0,
+    }
+}
+
+/// How far the number of children may fall, and within what time.
+pub fn drop_of(alert: usize) -> Option<DropSpec> {
+    match alert {
+        SLOW => Some(DropSpec { by: By::Percent(40), within: Duration::from_secs(3 * 3600) }),
+        FAST => Some(DropSpec { by: By::Count(2), within: Duration::from_secs(12) }),
+        _ => None,
+    }
+}
+
+fn specs(alert: usize) -> Specs {
+    let data = Some(DataSpec::Equals("ok".into())).filter(|_| path_of(alert) != POOL);
+    Specs { drop: drop_of(alert), data, ..Specs::default() }
+}
+
+/// The rules by one version of the file, with or without that of the fickle path.
+pub fn rules(file: usize, fickle: bool) -> Arc<RuleSet> {
+    let alerts = (0..ALERTS).filter(|alert| fickle || path_of(*alert) != FICKLE);
+    let terms = |alert: usize| Terms {
+        name: TABLE[alert].1[file].map(Into::into),
+        cancel_timeout: Duration::from_millis(hold(alert)),
+        keep_firing_for: Duration::from_secs(if alert == PAGE { 2 } else { 0 }),
+        repeat_interval: (alert == 0).then_some(Duration::from_secs(15)),
+        receivers: (0..RECEIVERS).filter(|one| hears(alert, *one)).map(receiver_id).collect(),
+        specs: specs(alert),
+        forget_after: Duration::from_secs(86_400),
+        ..Terms::default()
+    };
+    let pattern = |path| if path == FICKLE { "/g/*".into() } else { path_name(path) };
+    let rules = alerts.map(|alert| Rule { path: pattern(path_of(alert)), terms: Arc::new(terms(alert)) });
+    Arc::new(RuleSet::new(rules.collect()))
+}
