@@ -115,10 +115,11 @@ fn attempt(receiver: &Receiver, notification: &Notification) -> Result<(), Strin
 
 fn notification(options: &Options, path: &str, meant: &[Arc<Rule>]) -> Notification {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let one = if let [rule] = meant { Some(rule) } else { None };
     let item = Item {
         incident: format!("test-{:012x}", fastrand::u64(..1 << 48)).into(),
         path: path.into(),
-        rule: if let [rule] = meant { rule.terms.name.clone() } else { None },
+        rule: one.and_then(|rule| rule.terms.name.clone()),
         kind: Kind::Test,
         message: "This is a test alert. Nothing is wrong.".into(),
         since: clock::wall(),
@@ -126,7 +127,9 @@ fn notification(options: &Options, path: &str, meant: &[Arc<Rule>]) -> Notificat
         children: None,
         left: Left::default(),
         counted: None,
-        description: None,
+        labels: one.map(|rule| rule.labels()).unwrap_or_default(),
+        description: one.and_then(|rule| rule.terms.description.clone()),
+        runbook: one.and_then(|rule| rule.terms.runbook.clone()),
         notes: Vec::new(),
     };
     Notification {

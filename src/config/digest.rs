@@ -100,5 +100,9 @@ fn feed_rule(hash: &mut Hash, rule: &Rule) {
     rule.terms.specs.max_age.iter().for_each(|max| hash.feed_debug(("max_age", max.as_millis())));
     let severity = Some(rule.terms.severity).filter(|severity| *severity != Severity::default());
     severity.iter().for_each(|severity| hash.feed_debug(("severity", severity)));
+    if rule.terms.labels.iter().len() > 0 {
+        hash.feed_debug(("labels", &rule.terms.labels));
+    }
+    rule.terms.runbook.iter().for_each(|runbook| hash.feed_debug(("runbook", runbook)));
     rule.terms.name.iter().for_each(|name| hash.feed_debug(("name", name)));
 }

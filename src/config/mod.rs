@@ -15,6 +15,7 @@ mod files;
 mod finding;
 mod json;
 mod judge;
+mod labels;
 mod located;
 mod map;
 mod receivers;

@@ -17,6 +17,7 @@ use crate::model::path;
 use crate::model::receiver::{ReceiverId, Smtp};
 use crate::model::rule::{Rule, Terms, is_glob};
 use crate::model::severity::Severity;
+use crate::model::small_map::SmallMap;
 
 /// How long a vanished match of a glob stays in error, unless a rule says otherwise.
 const FORGET_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -49,6 +50,8 @@ pub(super) struct Body {
     description: Option<Arc<str>>,
     receivers: Option<Vec<ReceiverId>>,
     severity: Option<Severity>,
+    labels: Option<SmallMap<Arc<str>, Arc<str>>>,
+    runbook: Option<Arc<str>>,
 }
 
 /// What a rule asks of children.
@@ -69,6 +72,7 @@ impl Body {
         Terms {
             name: self.name.flatten(),
             severity: self.severity.or(defaults.severity).unwrap_or_default(),
+            labels: self.labels.or_else(|| defaults.labels.clone()).unwrap_or_default(),
             specs: Specs {
                 children: bounds,
                 include,
@@ -83,6 +87,7 @@ impl Body {
             repeat_interval: self.repeat_interval.or(defaults.repeat_interval).flatten(),
             forget_after: self.forget_after.or(defaults.forget_after).unwrap_or(FORGET_AFTER),
             description: self.description.or_else(|| defaults.description.clone()),
+            runbook: self.runbook.or_else(|| defaults.runbook.clone()),
             receivers: self.receivers.or_else(|| defaults.receivers.clone()).unwrap_or_default(),
         }
     }
@@ -205,6 +210,8 @@ impl Validator<'_> {
             description: map.get("description").and_then(|at| self.description(&at)),
             receivers: map.get("alerter").map(|at| self.rule_receivers(&at, smtp)),
             severity: map.get("severity").and_then(|at| self.severity(&at)),
+            labels: map.get("labels").and_then(|at| self.labels(at)),
+            runbook: map.get("runbook").and_then(|at| self.runbook(&at)),
         })
     }
 
@@ -348,7 +355,7 @@ impl Validator<'_> {
 
     fn severity(&mut self, at: &Located<'_, '_>) -> Option<Severity> {
         let text = self.text(at)?;
-        let found = Severity::ALL.into_iter().find(|severity| severity.word() == text);
+        let found = Severity::from_word(text);
         if found.is_none() {
             self.error(
                 at,

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use super::alert_key::AlertKey;
 use super::judge::Base;
+use super::labels::Labels;
 use super::observation::Adoption;
 use super::receiver::ReceiverId;
 
@@ -37,6 +38,8 @@ pub struct Entry<R = Progress> {
     pub until: Option<SystemTime>,
     /// The violation in words.
     pub message: Arc<str>,
+    /// What the incident is routed by, from its beginning to its end.
+    pub labels: Arc<Labels>,
     /// How far each receiver is.
     pub receivers: SmallMap<ReceiverId, R>,
     /// What the number of children is measured by, if it has fallen: so that no restart and no takeover ends that.
@@ -61,6 +64,7 @@ impl<R> Entry<R> {
             until: self.until,
             receivers: receivers.collect(),
             message: Arc::clone(&self.message),
+            labels: Arc::clone(&self.labels),
             base: self.base,
             ending: self.ending.clone(),
             missed: self.missed,
@@ -106,6 +110,8 @@ pub struct Past {
     pub until: SystemTime,
     /// How a fall ended, in words.
     pub ending: Option<Arc<str>>,
+    /// What it was routed by.
+    pub labels: Arc<Labels>,
 }
 
 /// How far one end of an incident is for one receiver.

@@ -8,6 +8,7 @@ use super::alert_key::AlertKey;
 use super::children::{Counted, Ignored, Left};
 use super::duration;
 use super::judge::{Tally, Violation, Why};
+use super::labels::Labels;
 
 /// What one receiver is told in one message: one item, or a digest of many.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,8 +51,12 @@ pub struct Item {
     pub left: Left,
     /// What was counted of its children, if not each counts and it is out of spec.
     pub counted: Option<Arc<Counted>>,
+    /// What the incident is routed by.
+    pub labels: Arc<Labels>,
     /// The rule's description.
     pub description: Option<Arc<str>>,
+    /// Where it is written what to do about it: a URL.
+    pub runbook: Option<Arc<str>>,
     /// Notes for this receiver, such as that another one refused the alert.
     pub notes: Vec<String>,
 }
@@ -71,10 +76,11 @@ impl Item {
         let notes: usize = self.notes.iter().map(String::len).sum();
         let left: usize = self.left.names.iter().map(|name| name.len() + 2).sum();
         let rule = self.rule.as_deref().map_or(0, str::len);
+        let runbook = self.runbook.as_deref().map_or(0, str::len);
         let ignored = self.counted.iter().flat_map(|counted| &counted.ignored);
         let ignored: usize = ignored.map(|ignored| ignored.name.len() + ignored.reason.len() + 16).sum();
         let words = self.path.len() + rule + self.message.len() + self.incident.len();
-        let words = words + description + notes + left + ignored;
+        let words = words + description + runbook + self.labels.size() + notes + left + ignored;
         FIELDS + 3 * words
     }
 }

@@ -14,6 +14,7 @@ pub mod duration;
 pub mod election_update;
 pub mod evaluator;
 pub mod judge;
+pub mod labels;
 pub mod lease;
 pub mod ledger;
 pub mod message;

@@ -115,6 +115,12 @@ fn letter(item: &Item) -> String {
         field(&mut text, "Rule", rule);
     }
     field(&mut text, "State", state(item.kind));
+    if let Some(severity) = item.labels.severity {
+        field(&mut text, "Severity", severity.word());
+    }
+    if item.labels.own.iter().len() > 0 {
+        field(&mut text, "Labels", &labels(item));
+    }
     field(&mut text, "Since", &rfc3339(item.since));
     if let Some(until) = item.until {
         field(&mut text, "Until", &rfc3339(until));
@@ -132,10 +138,19 @@ fn letter(item: &Item) -> String {
     if let Some(description) = &item.description {
         field(&mut text, "Description", description);
     }
+    if let Some(runbook) = &item.runbook {
+        field(&mut text, "Runbook", runbook);
+    }
     for note in &item.notes {
         field(&mut text, "Note", note);
     }
     text
+}
+
+/// The rule's own labels: `a=b, c=d`.
+fn labels(item: &Item) -> String {
+    let labels = item.labels.own.iter().map(|(name, value)| format!("{name}={value}"));
+    labels.collect::<Vec<_>>().join(", ")
 }
 
 /// How many children there are: `5`, or `2 of 5`.
@@ -166,7 +181,8 @@ fn digest(notification: &Notification) -> String {
 fn paragraph(text: &mut String, item: &Item) {
     *text += &format!("{} {}: {}\n", state(item.kind), item.alert(), headline(item));
     *text += &format!("    {}; incident {}\n", facts(item), item.incident);
-    let more = item.description.iter().map(AsRef::as_ref).chain(item.notes.iter().map(String::as_str));
+    let words = item.description.iter().chain(&item.runbook).map(AsRef::as_ref);
+    let more = words.chain(item.notes.iter().map(String::as_str));
     for line in more {
         *text += &format!("    {}\n", line.trim().replace('\n', "\n    "));
     }
@@ -263,6 +279,8 @@ mod tests {
             children: Some(0),
             left: Left { names: vec!["a".into(), "b".into()], count: 5 },
             counted: None,
+            labels: Arc::default(),
+            runbook: None,
             description: None,
             notes: Vec::new(),
         }

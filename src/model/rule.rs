@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use super::alert_key::AlertKey;
 use super::judge::{Needs, Specs};
+use super::labels::Labels;
 use super::one_or_many::OneOrMany;
 use super::receiver::ReceiverId;
 use super::severity::Severity;
+use super::small_map::SmallMap;
 
 /// One rule of the configuration, valid by construction.
 #[derive(Clone, Debug)]
@@ -29,6 +31,8 @@ pub struct Terms {
     pub name: Option<Arc<str>>,
     /// How bad it is if that does not hold.
     pub severity: Severity,
+    /// What its alerts are routed by, beside that: names and values.
+    pub labels: SmallMap<Arc<str>, Arc<str>>,
     /// What must hold, all of it.
     pub specs: Specs,
     /// How long a path must be out of spec before it alerts.
@@ -41,6 +45,8 @@ pub struct Terms {
     pub forget_after: Duration,
     /// What the operator wants to read in the alert.
     pub description: Option<Arc<str>>,
+    /// Where it is written what to do about it: a URL.
+    pub runbook: Option<Arc<str>>,
     /// Who hears of it; empty is nobody.
     pub receivers: Vec<ReceiverId>,
 }
@@ -57,6 +63,12 @@ impl Rule {
         self.terms.name == other.terms.name
             && self.is_glob() == other.is_glob()
             && self.terms.specs == other.terms.specs
+    }
+
+    /// The labels of an incident that begins now.
+    pub fn labels(&self) -> Arc<Labels> {
+        let Terms { severity, name, labels, .. } = &*self.terms;
+        Arc::new(Labels { severity: Some(*severity), rule: name.clone(), own: labels.clone() })
     }
 
     /// Its alert for a concrete path.

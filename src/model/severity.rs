@@ -18,6 +18,11 @@ impl Severity {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Info, Self::Warning, Self::Error, Self::Critical];
 
+    /// The one of this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|severity| severity.word() == word)
+    }
+
     /// Its word in the configuration and in what is served.
     pub fn word(self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@
 ///
 /// There is one for each path that is out of spec, with an entry for each of its receivers. A `BTreeMap` of two
 /// entries takes the room of eleven, which for ten thousand paths are tens of megabytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SmallMap<K, V>(Vec<(K, V)>);
 
 impl<K: Ord, V> SmallMap<K, V> {

@@ -15,9 +15,7 @@ pub(super) fn labels(item: &Item, notification: &Notification) -> Map<String, Va
     labels.insert("alertname".to_owned(), ALERT.into());
     labels.insert("path".to_owned(), (*item.path).into());
     labels.insert("cluster".to_owned(), (*notification.cluster).into());
-    if let Some(rule) = &item.rule {
-        labels.insert("rule".to_owned(), (**rule).into());
-    }
+    labels.extend(item.labels.iter().map(|(name, value)| (name.to_owned(), value.into())));
     if item.kind == Kind::Test {
         labels.insert("test".to_owned(), "true".into());
     }
@@ -32,6 +30,9 @@ pub(super) fn annotations(item: &Item) -> Map<String, Value> {
     let message = if item.kind == Kind::Test { render::headline(item) } else { item.message.to_string() };
     annotations.insert("message".to_owned(), message.into());
     annotations.insert("description".to_owned(), item.description.as_deref().unwrap_or_default().into());
+    if let Some(runbook) = &item.runbook {
+        annotations.insert("runbook_url".to_owned(), (**runbook).into());
+    }
     annotations.insert("incident".to_owned(), (*item.incident).into());
     annotations.insert("children".to_owned(), children.into());
     annotations.insert("left".to_owned(), render::left(&item.left).into());

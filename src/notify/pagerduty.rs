@@ -1,22 +1,27 @@
 //! Events to a PagerDuty service, by version 2 of its Events API.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::encode::sha256;
 use super::http::{Client, join};
+use super::labels::{ALERT, annotations, labels};
 use super::reason;
 use crate::model::message::{Item, Kind, Notification};
 use crate::model::notifier::Notifier;
 use crate::model::receiver::{Outcome, PagerDuty};
 use crate::model::render;
 use crate::model::rfc3339::rfc3339;
+use crate::model::severity::Severity;
 
 /// How long a summary may be, in characters.
 const SUMMARY: usize = 1024;
 /// How long a key may be, in bytes.
 const KEY: usize = 255;
+/// How many links an event has: a storm's many rules may have as many runbooks.
+const LINKS: usize = 10;
 
 pub(super) struct PagerDutyNotifier {
     settings: PagerDuty,
@@ -69,6 +74,11 @@ fn events(notification: &Notification, routing_key: &str) -> Vec<Value> {
     let trigger = |key: &str, payload: Value| {
         let mut event = event(key, "trigger");
         event["payload"] = payload;
+        let links: Vec<Value> =
+            runbooks(notification).map(|url| json!({"href": url, "text": "Runbook"})).collect();
+        if !links.is_empty() {
+            event["links"] = links.into();
+        }
         event
     };
     let [item] = notification.items.as_slice() else {
@@ -96,31 +106,52 @@ fn events(notification: &Notification, routing_key: &str) -> Vec<Value> {
 
 /// What there is to say about one item.
 fn single(item: &Item, notification: &Notification) -> Value {
-    let severity = match item.kind {
-        Kind::Firing | Kind::Reminder(_) | Kind::Refresh | Kind::Notice => "error",
-        Kind::Resolved | Kind::Late | Kind::Test => "info",
-    };
     json!({
         "summary": summary(format!("{}: {}", item.alert(), render::headline(item))),
         "source": &*notification.agent,
-        "severity": severity,
+        "severity": severity(item).word(),
         "timestamp": rfc3339(item.since),
         "component": &*item.path,
         "group": &*notification.cluster,
-        "class": super::labels::ALERT,
-        "custom_details": super::labels::annotations(item),
+        "class": ALERT,
+        "custom_details": details(item, notification),
     })
 }
 
-/// One event for many paths.
+/// What a person is to see, and what events are routed by.
+fn details(item: &Item, notification: &Notification) -> Value {
+    let mut details = annotations(item);
+    details.insert("labels".to_owned(), labels(item, notification).into());
+    details.into()
+}
+
+/// How bad it is. What is over, and what is only a test, is worth no more than knowing.
+fn severity(item: &Item) -> Severity {
+    match item.kind {
+        Kind::Firing | Kind::Reminder(_) | Kind::Refresh | Kind::Notice => {
+            item.labels.severity.unwrap_or_default()
+        }
+        Kind::Resolved | Kind::Late | Kind::Test => Severity::Info,
+    }
+}
+
+/// The runbooks of its items, each once, and a few of them.
+fn runbooks(notification: &Notification) -> impl Iterator<Item = &str> {
+    let runbooks: BTreeSet<_> =
+        notification.items.iter().filter_map(|item| item.runbook.as_deref()).collect();
+    runbooks.into_iter().take(LINKS)
+}
+
+/// One event for many paths, which is as bad as the worst of them.
 fn storm(notification: &Notification) -> Value {
     let (paths, cluster) = (notification.paths(), &*notification.cluster);
+    let worst = notification.items.iter().map(severity).max().unwrap_or_default();
     json!({
         "summary": summary(format!("{paths} paths of {cluster} are out of spec")),
         "source": &*notification.agent,
-        "severity": "error",
+        "severity": worst.word(),
         "group": cluster,
-        "class": super::labels::ALERT,
+        "class": ALERT,
         "custom_details": {"paths": render::chat(notification)},
     })
 }

@@ -34,7 +34,9 @@ fn item(path: &str, kind: Kind) -> Item {
         children: Some(0),
         left: Left { names: vec!["a".into(), "b".into()], count: 2 },
         counted: None,
+        labels: Arc::new([("severity", "critical"), ("team", "web")].into_iter().collect()),
         description: Some("Call Ada".into()),
+        runbook: Some("https://wiki.example.com/web#down".into()),
         notes: Vec::new(),
     }
 }

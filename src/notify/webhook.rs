@@ -105,7 +105,7 @@ fn group(notification: &Notification) -> Map<String, Value> {
     group.insert("cluster".to_owned(), (*notification.cluster).into());
     if let [item] = notification.items.as_slice() {
         group.insert("path".to_owned(), (*item.path).into());
-        if let Some(rule) = &item.rule {
+        if let Some(rule) = &item.labels.rule {
             group.insert("rule".to_owned(), (**rule).into());
         }
     }

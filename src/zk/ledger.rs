@@ -1,6 +1,6 @@
 //! Open incidents ⇄ znodes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,6 +13,7 @@ use super::client::{Answer, Client, describe};
 use super::names::{self, Places};
 use crate::model::alert_key::AlertKey;
 use crate::model::judge::Base;
+use crate::model::labels::Labels;
 use crate::model::ledger::{Change, ENTRY_MAX, Entry, Mark, Past, Progress, Stored, Write, Written};
 use crate::model::receiver::ReceiverId;
 use crate::published::Reader;
@@ -85,6 +86,10 @@ struct Json {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<u64>,
     message: Arc<str>,
+    /// The labels of each incident that a receiver has yet to hear of, by its id. An older version keeps this as it is
+    /// while it begins incidents of its own, which have none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<Arc<str>, BTreeMap<String, String>>,
     receivers: BTreeMap<Arc<str>, JsonProgress>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     drop: Option<JsonBase>,
@@ -153,7 +158,7 @@ fn encode(entry: &Entry) -> Vec<u8> {
     let receivers = entry.receivers.iter().map(|(id, progress)| {
         let Progress { incident, storm, past, firing, resolved, extra } = progress.clone();
         let extra = unknown(&extra);
-        let past = past.map(|Past { message, since, until, ending }| JsonPast {
+        let past = past.map(|Past { message, since, until, ending, labels: _ }| JsonPast {
             message,
             since: millis(since),
             until: millis(until),
@@ -170,6 +175,7 @@ fn encode(entry: &Entry) -> Vec<u8> {
         since: millis(entry.since),
         until: entry.until.map(millis),
         message: Arc::clone(&entry.message),
+        labels: labels(entry),
         receivers: receivers.collect(),
         drop: entry.base.map(|Base { most, fell }| JsonBase { most, fell: millis(fell) }),
         ending: entry.ending.clone(),
@@ -180,8 +186,26 @@ fn encode(entry: &Entry) -> Vec<u8> {
     serde_json::to_vec(&json).unwrap_or_default()
 }
 
+/// The labels of the incident, and of those before it whose end is not told yet.
+fn labels(entry: &Entry) -> BTreeMap<Arc<str>, BTreeMap<String, String>> {
+    let behind = entry.receivers.values().filter_map(|progress| {
+        let past = progress.past.as_ref().filter(|_| progress.incident != entry.incident)?;
+        Some((&progress.incident, &past.labels))
+    });
+    let all = behind.chain([(&entry.incident, &entry.labels)]);
+    let all = all.filter(|(_, labels)| **labels != old_labels(&entry.key));
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    all.map(|(incident, labels)| (Arc::clone(incident), labels.iter().map(owned).collect())).collect()
+}
+
+/// Those of an incident of which the entry says none.
+fn old_labels(key: &AlertKey) -> Arc<Labels> {
+    Arc::new(Labels::of_old(key.name.as_ref()))
+}
+
 /// The stored form of an entry, which is never longer than [`ENTRY_MAX`]: one that would be goes without what nobody
-/// needs in order to tell the right receivers the right end, which are the later words of messages and unknown fields.
+/// needs in order to tell the right receivers the right end, which are the later words of messages and unknown fields,
+/// and the labels of all but a few incidents that came and went before: an Alertmanager ends those by itself.
 fn encode_within_bounds(entry: &Entry) -> Result<Vec<u8>, String> {
     let bytes = encode(entry);
     if bytes.len() <= ENTRY_MAX {
@@ -197,10 +221,16 @@ fn encode_within_bounds(entry: &Entry) -> Result<Vec<u8>, String> {
 fn shortened(entry: &Entry) -> Entry {
     const MESSAGE: usize = 1000;
     const PAST_MESSAGE: usize = 40;
+    const LABELLED: usize = 4;
+    let old = old_labels(&entry.key);
+    let mut labelled = BTreeSet::new();
     let shortened = entry.with_receivers(|_, progress| {
-        let past = progress.past.clone();
-        let past =
-            past.map(|past| Past { message: beginning(&past.message, PAST_MESSAGE), ending: None, ..past });
+        let is_labelled = labelled.len() < LABELLED || labelled.contains(&progress.incident);
+        let past = progress.past.clone().map(|past| {
+            labelled.extend(is_labelled.then(|| Arc::clone(&progress.incident)));
+            let labels = if is_labelled { past.labels } else { Arc::clone(&old) };
+            Past { message: beginning(&past.message, PAST_MESSAGE), ending: None, labels, ..past }
+        });
         Progress { past, extra: "".into(), ..progress.clone() }
     });
     Entry { message: beginning(&entry.message, MESSAGE), extra: "".into(), ..shortened }
@@ -220,6 +250,10 @@ fn decode(key: &AlertKey, bytes: &[u8]) -> Option<Entry> {
     if json.v < 1 || (&json.path, &json.name) != (&key.path, &key.name) {
         return None;
     }
+    let labels = |incident: &Arc<str>| match json.labels.get(incident) {
+        Some(labels) => Arc::new(labels.iter().map(|(name, value)| (&**name, &**value)).collect()),
+        None => old_labels(key),
+    };
     let receivers = json.receivers.into_iter().map(|(id, progress)| {
         let JsonProgress { incident, storm, past, firing, resolved, extra } = progress;
         let extra = text(&extra);
@@ -228,11 +262,13 @@ fn decode(key: &AlertKey, bytes: &[u8]) -> Option<Entry> {
             since: time(since),
             until: time(until),
             ending,
+            labels: labels(&incident),
         });
         (ReceiverId(id), Progress { incident, storm, past, firing, resolved, extra })
     });
     Some(Entry {
         epoch: json.epoch,
+        labels: labels(&json.incident),
         incident: json.incident,
         key: key.clone(),
         since: time(json.since),
@@ -291,7 +327,7 @@ fn load_part(client: &Client, places: &Places, names: &[String]) -> Answer<Loade
             continue;
         };
         match read(client, &format!("{}/{name}", places.alerts), &key)? {
-            Found::Entry(stored) => part.entries.push(stored),
+            Found::Entry(stored) => part.entries.push(*stored),
             Found::Unreadable(version) => part.unreadable.push((key, version)),
             Found::Nothing => {}
         }
@@ -300,7 +336,7 @@ fn load_part(client: &Client, places: &Places, names: &[String]) -> Answer<Loade
 }
 
 enum Found {
-    Entry(Stored),
+    Entry(Box<Stored>),
     Unreadable(i32),
     Nothing,
 }
@@ -308,7 +344,7 @@ enum Found {
 fn read(client: &Client, znode: &str, key: &AlertKey) -> Answer<Found> {
     match client.data(znode, false) {
         Ok((bytes, stat)) => Ok(match decode(key, &bytes) {
-            Some(entry) => Found::Entry(Stored { entry, version: stat.version }),
+            Some(entry) => Found::Entry(Box::new(Stored { entry, version: stat.version })),
             None => Found::Unreadable(stat.version),
         }),
         Err(ZkError::NoNode) => Ok(Found::Nothing),
@@ -413,7 +449,7 @@ fn remake(client: &Client, znode: &str, bytes: &[u8], places: &Places, acl: &[Ac
 
 fn conflict(client: &Client, znode: &str, key: &AlertKey) -> Written {
     match read(client, znode, key) {
-        Ok(Found::Entry(stored)) => Written::Conflict(Some(stored)),
+        Ok(Found::Entry(stored)) => Written::Conflict(Some(*stored)),
         Ok(Found::Nothing) => Written::Conflict(None),
         // What cannot be understood is in the way: it is removed, and with that it is absent.
         Ok(Found::Unreadable(version)) => match client.delete(znode, Some(version)) {
@@ -428,14 +464,27 @@ fn conflict(client: &Client, znode: &str, key: &AlertKey) -> Written {
 mod tests {
     use super::*;
     use crate::model::ledger::RECEIVERS_MAX;
+    use crate::model::small_map::SmallMap;
+
+    fn labels(all: &[(&str, &str)]) -> Arc<Labels> {
+        Arc::new(all.iter().copied().collect())
+    }
+
+    fn past() -> Past {
+        Past {
+            message: "was".into(),
+            since: time(5),
+            until: time(9),
+            ending: Some("1h has passed since the fall from 10".into()),
+            labels: labels(&[("severity", "info")]),
+        }
+    }
 
     fn entry() -> Entry {
-        let ending = Some("1h has passed since the fall from 10".into());
-        let past = Past { message: "was".into(), since: time(5), until: time(9), ending };
         let progress = Progress {
-            incident: "a-1".into(),
+            incident: "a-0".into(),
             storm: Some("s".into()),
-            past: Some(past),
+            past: Some(past()),
             firing: Mark::Sent,
             resolved: Mark::Ambiguous,
             extra: r#"{"later":2}"#.into(),
@@ -448,6 +497,7 @@ mod tests {
             until: Some(time(1_700_000_001_000)),
             message: "Found children (0) less than minimum (1)".into(),
             receivers: [(ReceiverId("r".into()), progress)].into(),
+            labels: labels(&[("rule", "page"), ("severity", "critical"), ("team", "web")]),
             base: Some(Base { most: 10, fell: time(1_700_000_000_100) }),
             ending: Some("The count is back within 30% of 10".into()),
             missed: 2,
@@ -474,6 +524,25 @@ mod tests {
     }
 
     #[test]
+    fn labels_are_those_that_an_incident_began_with() {
+        let read = |json: String| decode(&AlertKey::unnamed("/x"), json.as_bytes()).expect("an entry");
+        let stored = String::from_utf8(encode(&entry())).expect("text");
+        assert!(stored.contains(r#""labels":{"a-0":{"severity":"info"},"a-1":{"rule":"page","#), "{stored}");
+        // An older version kept the labels, and began another incident, which has none.
+        let newer = read(stored.replace(r#""incident":"a-1""#, r#""incident":"a-2""#));
+        assert_eq!(newer.labels, labels(&[]));
+        let past = |entry: &Entry| entry.receivers.values().next().and_then(|progress| progress.past.clone());
+        assert_eq!(past(&newer).map(|past| past.labels), Some(labels(&[("severity", "info")])));
+        // One of a version without labels has the rule's name as the only one.
+        let key = AlertKey { path: "/x".into(), name: Some("page".into()) };
+        let unlabelled = Entry { key: key.clone(), labels: labels(&[("rule", "page")]), ..entry() };
+        let unlabelled = Entry { receivers: SmallMap::default(), ..unlabelled };
+        let stored = String::from_utf8(encode(&unlabelled)).expect("text");
+        assert!(!stored.contains("labels"), "{stored}");
+        assert_eq!(decode(&key, stored.as_bytes()), Some(unlabelled));
+    }
+
+    #[test]
     fn what_a_later_version_says_of_a_receiver_is_kept() {
         let json = r#"{"v":1,"epoch":1,"incident":"i","path":"/x","since":1,"message":"m","receivers":{"r":
             {"incident":"i","firing":"sent","resolved":"pending","thread":{"ts":"1.5"},"until":7}}}"#;
@@ -485,24 +554,31 @@ mod tests {
 
     #[test]
     fn the_entry_of_as_many_receivers_as_a_rule_can_have_fits() {
+        let names: Vec<String> = (0..20).map(|number| format!("{number:064}")).collect();
+        let value = "v".repeat(200);
+        let long: Vec<_> = names.iter().map(|name| (&**name, &*value)).collect();
         let ending = Some("The count is back within 30% of 4294967295".into());
-        let long = Past { message: "ü".repeat(2000).into(), since: time(5), until: time(9), ending };
-        let progress = Progress {
-            incident: "0123456789abcdef0123456789abcdef".into(),
-            past: Some(long),
+        let long = Past { message: "ü".repeat(2000).into(), ending, labels: labels(&long), ..past() };
+        let progress = |number: usize| Progress {
+            incident: format!("0123456789abcdef0123456789ab{number:04x}").into(),
+            past: Some(long.clone()),
             firing: Mark::Ambiguous,
             resolved: Mark::Ambiguous,
             ..entry().receivers.iter().next().expect("a receiver").1.clone()
         };
         let behind = |count: usize| {
             let id = |number: usize| ReceiverId(format!("pagerduty-{number:016x}").into());
-            let receivers = (0..count).map(|number| (id(number), progress.clone()));
+            let receivers = (0..count).map(|number| (id(number), progress(number)));
             Entry { message: "m".repeat(600_000).into(), receivers: receivers.collect(), ..entry() }
         };
         let bytes = encode_within_bounds(&behind(RECEIVERS_MAX)).expect("within bounds");
         let read = decode(&AlertKey::unnamed("/x"), &bytes).expect("an entry");
         assert_eq!(read.receivers.iter().count(), RECEIVERS_MAX);
         assert!(read.message.starts_with("mmm"), "the message's beginning is kept");
+        assert_eq!(read.labels, entry().labels);
+        let labelled =
+            |progress: &&Progress| progress.past.as_ref().is_some_and(|past| past.labels == long.labels);
+        assert_eq!(read.receivers.values().filter(labelled).count(), 4, "of so many incidents");
         let reason = encode_within_bounds(&behind(2 * RECEIVERS_MAX)).expect_err("too long");
         assert!(reason.contains("at most 524288 are written"), "{reason}");
     }

@@ -85,6 +85,28 @@ fn a_path_can_have_several_rules_with_names() {
 }
 
 #[test]
+fn labels_and_runbook_are_the_rules_own_or_else_the_defaults() {
+    let config = good(
+        "defaults: {labels: {team: ops, tier: one}, runbook: \"https://wiki.example.com/all\"}\n\
+         /a:\n/b: {labels: {team: web}, runbook: \"http://[::1]:8080/b?x=1#down\"}\n/c: {labels: {}}\n",
+    );
+    let check = |path: &str, labels: &[(&str, &str)], runbook: &str| {
+        let terms = &rule(&config, path).terms;
+        let found: Vec<_> = terms.labels.iter().map(|(name, value)| (&**name, &**value)).collect();
+        assert_eq!((&*found, terms.runbook.as_deref()), (labels, Some(runbook)), "{path}");
+    };
+    check("/a", &[("team", "ops"), ("tier", "one")], "https://wiki.example.com/all");
+    check("/b", &[("team", "web")], "http://[::1]:8080/b?x=1#down");
+    check("/c", &[], "https://wiki.example.com/all");
+    let digest = |text: &str| good(text).digest;
+    let all =
+        ["/a:", "/a: {labels: {a: b}}", "/a: {labels: {b: a}}", "/a: {runbook: \"http://h/\"}"].map(digest);
+    let different: std::collections::HashSet<_> = all.iter().collect();
+    assert_eq!(different.len(), all.len());
+    assert_eq!(digest("/a:"), digest("/a: {labels: {}}"), "the same as for a version without labels");
+}
+
+#[test]
 fn how_far_a_number_may_fall_is_a_share_or_a_count() {
     let specs = |text: &str| rule(&good(text), "/a").terms.specs.clone();
     let hour = Duration::from_secs(3600);

@@ -613,7 +613,8 @@ mod tests {
     fn what_may_not_go_together_is_found() {
         let (open, earlier): (Arc<str>, Arc<str>) = ("open".into(), "earlier".into());
         let time = SystemTime::UNIX_EPOCH;
-        let past = Some(Past { message: "".into(), since: time, until: time, ending: None });
+        let (ending, labels) = (None, Arc::default());
+        let past = Some(Past { message: "".into(), since: time, until: time, ending, labels });
         let now = crate::clock::mono();
         let check_beside = |missed: u32, what: &str, legal: bool, firing, change: &dyn Fn(&mut Delivery)| {
             let mut delivery = Delivery::new(&open);

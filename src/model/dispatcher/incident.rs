@@ -9,8 +9,10 @@ use super::storm::Storms;
 use super::unreported::Episode;
 use crate::model::alert_key::AlertKey;
 use crate::model::judge::Course;
+use crate::model::labels::Labels;
 use crate::model::ledger::{Entry, Mark, Past};
 use crate::model::receiver::ReceiverId;
+use crate::model::rule::Rule;
 use crate::model::time::Now;
 
 /// An incident, as the agent that leads, or led, knows it. It is forgotten once everybody has heard of its end and its
@@ -26,14 +28,8 @@ pub(super) struct Incident {
 }
 
 impl Incident {
-    pub fn new(
-        key: &AlertKey,
-        id: Arc<str>,
-        since: Now,
-        message: Arc<str>,
-        receivers: &[ReceiverId],
-    ) -> Self {
-        let deliveries = receivers.iter().map(|receiver| (receiver.clone(), Delivery::new(&id)));
+    pub fn new(key: &AlertKey, id: Arc<str>, since: Now, message: Arc<str>, rule: &Rule) -> Self {
+        let deliveries = rule.terms.receivers.iter().map(|receiver| (receiver.clone(), Delivery::new(&id)));
         let entry = Entry {
             epoch: 0,
             receivers: deliveries.collect(),
@@ -42,6 +38,7 @@ impl Incident {
             since: since.wall,
             until: None,
             message,
+            labels: rule.labels(),
             base: None,
             ending: None,
             missed: 0,
@@ -51,15 +48,9 @@ impl Incident {
     }
 
     /// One that is over already, and that nobody was told of.
-    pub fn unreported(
-        key: &AlertKey,
-        id: Arc<str>,
-        episode: &Episode,
-        receivers: &[ReceiverId],
-        now: Instant,
-    ) -> Self {
+    pub fn unreported(key: &AlertKey, id: Arc<str>, episode: &Episode, rule: &Rule, now: Instant) -> Self {
         let message = Arc::clone(&episode.message);
-        let mut incident = Self::new(key, id, episode.since, message, receivers);
+        let mut incident = Self::new(key, id, episode.since, message, rule);
         (incident.entry.missed, incident.entry.ending) = (episode.missed, episode.ending.clone());
         incident.close(episode.until.wall, now);
         for delivery in incident.entry.receivers.values_mut() {
@@ -136,11 +127,11 @@ impl Incident {
     ///
     /// A receiver that is owed the recovery of an earlier one gets that first. One that never heard of the
     /// earlier one at all is told of the new one alone, and that it missed some.
-    pub fn reopen(&mut self, id: Arc<str>, since: Now, message: Arc<str>, receivers: &[ReceiverId]) {
-        let entry = &mut self.entry;
+    pub fn reopen(&mut self, id: Arc<str>, since: Now, message: Arc<str>, rule: &Rule) {
+        let (entry, receivers) = (&mut self.entry, &rule.terms.receivers);
         let until = entry.until.unwrap_or(since.wall);
-        let words = Arc::clone(&entry.message);
-        let past = Past { message: words, since: entry.since, until, ending: entry.ending.take() };
+        let (words, labels) = (Arc::clone(&entry.message), Arc::clone(&entry.labels));
+        let past = Past { message: words, since: entry.since, until, ending: entry.ending.take(), labels };
         let mut missed = 0;
         entry.receivers.retain(|receiver, delivery| {
             let (firing, resolved) = (delivery.progress.firing, delivery.progress.resolved);
@@ -172,7 +163,7 @@ impl Incident {
             entry.receivers.insert_new(receiver.clone(), || Delivery::new(&id));
         }
         (entry.incident, entry.since, entry.until, entry.message) = (id, since.wall, None, message);
-        entry.base = None;
+        (entry.labels, entry.base) = (rule.labels(), None);
         self.began = since.mono;
         entry.missed = entry.missed.saturating_add(missed);
         self.notices.clear();
@@ -311,6 +302,15 @@ impl Incident {
         };
         // An entry may say otherwise.
         (message, since, until.map(|until| until.max(since)))
+    }
+
+    /// The labels of that incident.
+    pub fn labels_of(&self, delivery: &Delivery) -> Arc<Labels> {
+        match (&delivery.progress.past, delivery.is_behind(self.id())) {
+            (Some(past), true) => Arc::clone(&past.labels),
+            (None, true) => Arc::new(Labels::of_old(self.entry.key.name.as_ref())),
+            (_, false) => Arc::clone(&self.entry.labels),
+        }
     }
 }
 

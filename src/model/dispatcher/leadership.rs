@@ -129,7 +129,7 @@ fn report_late(key: &AlertKey, episode: &Episode, paths: &mut Paths, shared: &mu
     let told = rule.filter(|rule| !rule.terms.receivers.is_empty() && !shared.is_silenced(key, now));
     let Some(rule) = told else { return };
     let id = shared.incident_id();
-    let incident = Incident::unreported(key, id, episode, &rule.terms.receivers, now.mono);
+    let incident = Incident::unreported(key, id, episode, &rule, now.mono);
     paths.track(key, &rule, now);
     paths.change(key, shared, |tracked, _| tracked.incident = Some(incident));
     shared.log(Report::ToldLate(key.clone()));

@@ -1,6 +1,7 @@
 //! What the dispatcher tells, and when.
 
 mod drop;
+mod labels;
 mod named;
 mod owed;
 mod protocol;
@@ -190,6 +191,7 @@ fn a_takeover_tells_what_was_not_surely_told() {
             since,
             until: over.then_some(world.now.wall),
             message: "bad".into(),
+            labels: Arc::default(),
             receivers: [(id("a"), progress)].into(),
             base: None,
             ending: None,

@@ -185,10 +185,9 @@ impl Tracked {
         self.step_each(shared, |_, _, _| Some(Step::Withdrawn));
         self.leave_open_storms(shared);
         let (id, message) = (shared.incident_id(), Arc::clone(&self.seen.message));
-        let receivers = &self.rule.terms.receivers;
         match &mut self.incident {
-            None => self.incident = Some(Incident::new(&self.key, id, since, message, receivers)),
-            Some(incident) => incident.reopen(id, since, message, receivers),
+            None => self.incident = Some(Incident::new(&self.key, id, since, message, &self.rule)),
+            Some(incident) => incident.reopen(id, since, message, &self.rule),
         }
         self.note_course();
     }
@@ -395,7 +394,9 @@ impl Tracked {
             children: self.seen.children,
             left: self.seen.left.clone(),
             counted: self.seen.counted.clone().filter(|_| kind.is_firing()),
+            labels: incident.labels_of(delivery),
             description: self.rule.terms.description.clone(),
+            runbook: self.rule.terms.runbook.clone(),
             notes: incident.notes(receiver, delivery),
         })
     }

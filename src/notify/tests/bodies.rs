@@ -156,11 +156,21 @@ fn hipchat_colors() {
 fn webhook_alert(status: &str, ends: &str) -> Value {
     json!({
         "status": status,
-        "labels": {"alertname": "ZooKeeperPathOutOfSpec", "path": "/services/foo", "cluster": "c"},
+        "labels": labels("/services/foo"),
         "annotations": annotations("i1"),
         "startsAt": "2014-05-31T16:20:25Z",
         "endsAt": ends,
-        "fingerprint": "5c526eaec2fbb058",
+        "fingerprint": "5fed3799e0288956",
+    })
+}
+
+fn labels(path: &str) -> Value {
+    json!({
+        "alertname": "ZooKeeperPathOutOfSpec",
+        "path": path,
+        "cluster": "c",
+        "severity": "critical",
+        "team": "web",
     })
 }
 
@@ -171,6 +181,7 @@ fn annotations(incident: &str) -> Value {
         "incident": incident,
         "children": "0",
         "left": "a, b",
+        "runbook_url": "https://wiki.example.com/web#down",
     })
 }
 
@@ -184,7 +195,7 @@ fn webhook_message() {
     let mac = ring::hmac::sign(&ring::hmac::Key::new(ring::hmac::HMAC_SHA256, b"key"), &requests[0].body);
     let expected: String = mac.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(requests[0].header("X-Zk-Monitor-Signature"), Some(&*format!("sha256={expected}")));
-    let labels = json!({"alertname": "ZooKeeperPathOutOfSpec", "path": "/services/foo", "cluster": "c"});
+    let group = json!({"alertname": "ZooKeeperPathOutOfSpec", "path": "/services/foo", "cluster": "c"});
     assert_eq!(
         requests[0].json(),
         json!({
@@ -192,8 +203,8 @@ fn webhook_message() {
             "groupKey": r#"{}:{alertname="ZooKeeperPathOutOfSpec", cluster="c", path="/services/foo"}"#,
             "status": "firing",
             "receiver": "the receiver",
-            "groupLabels": labels,
-            "commonLabels": labels,
+            "groupLabels": group,
+            "commonLabels": labels("/services/foo"),
             "commonAnnotations": annotations("i1"),
             "externalURL": "http://host:8080",
             "alerts": [webhook_alert("firing", "0001-01-01T00:00:00Z")],
@@ -220,7 +231,10 @@ fn a_digest_by_webhook_holds_every_alert_and_what_they_share() {
     assert_eq!(body["alerts"].as_array().map(Vec::len), Some(300));
     assert_eq!(body["status"], "firing");
     assert_eq!(body["alerts"][8]["status"], "resolved");
-    assert_eq!(body["commonLabels"], json!({"alertname": "ZooKeeperPathOutOfSpec", "cluster": "c"}));
+    let common = json!({
+        "alertname": "ZooKeeperPathOutOfSpec", "cluster": "c", "severity": "critical", "team": "web",
+    });
+    assert_eq!(body["commonLabels"], common);
     assert_eq!(body["groupKey"], r#"{}:{alertname="ZooKeeperPathOutOfSpec", cluster="c"}"#);
 }
 
@@ -243,7 +257,7 @@ fn alertmanager_message() {
     let requests = sent(alertmanager, &notification(vec![item("/p", Kind::Resolved)]), &[OK]);
     assert_eq!(requests[0].line, "POST /prefix/api/v2/alerts HTTP/1.1");
     assert_eq!(requests[0].header("Authorization"), Some("Basic ems6czNjcmV0"));
-    let labels = json!({"alertname": "ZooKeeperPathOutOfSpec", "path": "/p", "cluster": "c"});
+    let labels = labels("/p");
     assert_eq!(
         requests[0].json(),
         json!([{
@@ -258,6 +272,20 @@ fn alertmanager_message() {
     assert_eq!(firing[0]["startsAt"], "2014-05-31T16:20:25Z");
     let from = crate::model::rfc3339::rfc3339(crate::clock::wall());
     assert!(firing[0]["endsAt"].as_str().is_some_and(|ends| ends > from.as_str()), "{firing}");
+}
+
+#[test]
+fn an_incident_of_a_version_without_labels_has_none() {
+    let mut item = item("/p", Kind::Resolved);
+    item.labels = std::sync::Arc::default();
+    (item.runbook, item.rule) = (None, Some("page".into()));
+    let body = sent(alertmanager, &notification(vec![item]), &[OK])[0].json();
+    // A rule that got its name while the incident was open does not name it.
+    assert_eq!(
+        body[0]["labels"],
+        json!({"alertname": "ZooKeeperPathOutOfSpec", "path": "/p", "cluster": "c"})
+    );
+    assert_eq!(body[0]["annotations"].get("runbook_url"), None);
 }
 
 #[test]
@@ -278,13 +306,15 @@ fn pagerduty_events() {
     trigger["payload"] = json!({
         "summary": "/services/foo: Found children (0) less than minimum (1)",
         "source": "host-1",
-        "severity": "error",
+        "severity": "critical",
         "timestamp": "2014-05-31T16:20:25Z",
         "component": "/services/foo",
         "group": "c",
         "class": "ZooKeeperPathOutOfSpec",
         "custom_details": annotations("i1"),
     });
+    trigger["payload"]["custom_details"]["labels"] = labels("/services/foo");
+    trigger["links"] = json!([{"href": "https://wiki.example.com/web#down", "text": "Runbook"}]);
     assert_eq!(requests[0].json(), trigger);
 
     let resolved = sent(pagerduty, &notification(vec![item("/p", Kind::Resolved)]), &[TAKEN]);
@@ -303,6 +333,8 @@ fn a_storm_is_one_event_by_pagerduty() {
         sent(pagerduty, &notification(items), &[TAKEN]).remove(0).json()
     };
     let (begin, end) = (storm(Kind::Firing), storm(Kind::Resolved));
+    assert_eq!((&begin["payload"]["severity"], &end["payload"]), (&json!("critical"), &Value::Null));
+    assert_eq!(begin["links"].as_array().map(Vec::len), Some(1), "the same runbook once");
     assert_eq!(begin["payload"]["summary"], "60 paths of c are out of spec");
     assert_eq!((&begin["event_action"], &end["event_action"]), (&json!("trigger"), &json!("resolve")));
     let last = sent(pagerduty, &notification(vec![item("/p1", Kind::Resolved)]), &[TAKEN]).remove(0).json();

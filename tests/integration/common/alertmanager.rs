@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::children::{Process, bound_to_us};
+use super::run::finish;
 use super::{Folder, SOON, eventually, free_port};
 
 /// One server on the loopback, alone, with an empty storage.
@@ -18,13 +19,21 @@ pub struct Alertmanager {
 }
 
 impl Alertmanager {
-    /// Starts one and waits until it is ready.
+    /// Starts one that tells nobody, and waits until it is ready.
     ///
     /// # Panics
     /// If it is not.
     pub fn start() -> Self {
+        Self::with("route: {receiver: none}\nreceivers: [{name: none}]\n")
+    }
+
+    /// The same with this configuration.
+    ///
+    /// # Panics
+    /// If it is not ready.
+    pub fn with(config: &str) -> Self {
         let (folder, port) = (Folder::new("alertmanager"), free_port());
-        let config = folder.write("config.yml", "route: {receiver: none}\nreceivers: [{name: none}]\n");
+        let config = folder.write("config.yml", config);
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let mut command = bound_to_us("prometheus-alertmanager");
         command.arg(format!("--config.file={}", config.display()));
@@ -68,6 +77,20 @@ impl Alertmanager {
             let alerts = self.active();
             if alerts.len() == count { Ok(alerts) } else { Err((alerts.len(), self.log())) }
         })
+    }
+
+    /// What `amtool` shows of its alerts, as JSON.
+    ///
+    /// # Panics
+    /// If it fails.
+    #[track_caller]
+    pub fn amtool(&self) -> Value {
+        let mut command = bound_to_us("amtool");
+        command.args(["alert", "query", "--output=json", "--alertmanager.url", &self.url()]);
+        command.stdin(Stdio::null());
+        let output = finish(command, SOON);
+        assert_eq!(output.code, Some(0), "{output:?}");
+        serde_json::from_str(&output.stdout).unwrap()
     }
 
     /// What it logged.
