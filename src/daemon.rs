@@ -84,6 +84,8 @@ struct Daemon {
     signals: Receiver<i32>,
     wiring: Wiring,
     status: ConfigStatus,
+    /// Where this agent serves its page.
+    page: Arc<str>,
     http_stop: http::Stopper,
 }
 
@@ -103,13 +105,14 @@ impl Daemon {
         let address = listener.local_addr().map_err(|e| format!("the HTTP port has no address: {e}"))?;
         log::info!("HTTP server listens on {address}");
         let identity = identity(options, address)?;
-        let (receivers, rules) = take_rules(&mut config);
+        let page: Arc<str> = format!("http://{}", identity.http).into();
+        let (receivers, rules) = take_rules(&mut config, &page);
         let watched = rules.len();
         let parts = Parts { options, listener, identity, session, rules, receivers };
         let wiring = Wiring::start(&mut threads, parts)
             .map_err(|e| format!("cannot start the daemon's threads: {e}"))?;
         let systemd = Systemd::from_env(&crate::env);
-        let mut daemon = Self { files, threads, systemd, signals, wiring, status, http_stop };
+        let mut daemon = Self { files, threads, systemd, signals, wiring, status, page, http_stop };
         daemon.announce(config, watched, None);
         Ok(daemon)
     }
@@ -168,7 +171,7 @@ impl Daemon {
 
     /// Puts a configuration in force. Receivers are sent before the rules that name them.
     fn apply(&mut self, mut config: Config, refused: Option<&Errors>) {
-        let (receivers, rules) = take_rules(&mut config);
+        let (receivers, rules) = take_rules(&mut config, &self.page);
         let watched = rules.len();
         // This fails only if the thread has ended, which ends the daemon.
         self.wiring.settings.send(receivers).ok();
@@ -221,11 +224,14 @@ fn not_read(errors: &Errors) -> String {
     format!("configuration not re-read: {}", errors.lines().next().unwrap_or_default())
 }
 
-/// Takes what the threads need out of a configuration.
-fn take_rules(config: &mut Config) -> (Arc<Settings>, Arc<RuleSet>) {
+/// Takes what the threads need out of a configuration. Unless it says where people find the status page, that is this
+/// agent's own.
+fn take_rules(config: &mut Config, page: &Arc<str>) -> (Arc<Settings>, Arc<RuleSet>) {
     let receivers = std::mem::take(&mut config.receivers);
     let rules = std::mem::take(&mut config.rules);
-    (Arc::new(Settings { receivers, group_wait: config.group_wait }), Arc::new(RuleSet::new(rules)))
+    let page = config.external_url.take().unwrap_or_else(|| Arc::clone(page));
+    let settings = Settings { receivers, group_wait: config.group_wait, page };
+    (Arc::new(settings), Arc::new(RuleSet::new(rules)))
 }
 
 fn signals(threads: &mut Threads) -> io::Result<Receiver<i32>> {

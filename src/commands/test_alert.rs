@@ -33,7 +33,7 @@ pub fn test_alert(options: &Options, file: &Path, path: &str) -> Result<Answer, 
         let rule = meant.first().map_or(path, |rule| &*rule.path);
         return Err(Answer::failed(EX_FAILURE, &format!("the rule {rule} has no receiver")));
     }
-    let notification = notification(options, path, &meant);
+    let notification = notification(options, path, &meant, config.external_url);
     let outcomes = attempts(&receivers, &notification);
     let mut answer = Answer::default();
     for (receiver, outcome) in receivers.iter().zip(&outcomes) {
@@ -103,7 +103,7 @@ fn attempts(receivers: &[&Receiver], notification: &Notification) -> Vec<Result<
 }
 
 fn attempt(receiver: &Receiver, notification: &Notification) -> Result<(), String> {
-    let outcome = notify::notifier(receiver, &notify::Identity::default()).send(notification);
+    let outcome = notify::notifier(receiver).send(notification);
     match outcome {
         Outcome::Accepted => Ok(()),
         Outcome::Failed { reason, .. } => Err(reason),
@@ -113,13 +113,14 @@ fn attempt(receiver: &Receiver, notification: &Notification) -> Result<(), Strin
     }
 }
 
-fn notification(options: &Options, path: &str, meant: &[Arc<Rule>]) -> Notification {
+fn notification(options: &Options, path: &str, meant: &[Arc<Rule>], page: Option<Arc<str>>) -> Notification {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let one = if let [rule] = meant { Some(rule) } else { None };
     let item = Item {
         incident: format!("test-{:012x}", fastrand::u64(..1 << 48)).into(),
         path: path.into(),
         rule: one.and_then(|rule| rule.terms.name.clone()),
+        pattern: one.filter(|rule| rule.is_glob()).map(|rule| Arc::clone(&rule.path)),
         kind: Kind::Test,
         message: "This is a test alert. Nothing is wrong.".into(),
         since: clock::wall(),
@@ -135,6 +136,7 @@ fn notification(options: &Options, path: &str, meant: &[Arc<Rule>]) -> Notificat
     Notification {
         cluster: options.cluster_name.as_str().into(),
         agent: format!("{host}-{}", std::process::id()).into(),
+        page,
         items: vec![item],
     }
 }

@@ -1,5 +1,6 @@
 //! What a configuration says.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::finding::Problem;
@@ -17,6 +18,8 @@ pub struct Config {
     pub heartbeat: Option<Heartbeat>,
     /// How long what follows a receiver's first alert is gathered into one message.
     pub group_wait: Duration,
+    /// Where people find the status page, if it is not where this agent serves it: a URL without a slash at its end.
+    pub external_url: Option<Arc<str>>,
     /// What is valid, and most likely not what was meant.
     pub warnings: Vec<Problem>,
     /// A hash of what is watched, judged and told to whom, in hexadecimal: two agents compare theirs.

@@ -27,7 +27,7 @@ const GROUP_WAIT: Duration = Duration::from_secs(2);
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(60);
 
 /// The top-level keys that are no paths.
-const RESERVED: [&str; 4] = ["defaults", "group_wait", "heartbeat", "smtp"];
+const RESERVED: [&str; 5] = ["defaults", "external_url", "group_wait", "heartbeat", "smtp"];
 
 /// A configuration file's content, and what has to be known of the file to judge it.
 #[derive(Clone, Copy, Debug)]
@@ -147,6 +147,8 @@ impl Validator<'_> {
             self.alone(documents, "heartbeat", |validator, at| validator.heartbeat(&at)).flatten();
         let group_wait =
             self.alone(documents, "group_wait", |validator, at| validator.duration(&at)).flatten();
+        let page = |validator: &mut Self, at: Located<'_, '_>| validator.external_url(&at);
+        let external_url = self.alone(documents, "external_url", page).flatten();
         let mut defaults: Vec<Option<Body>> = Vec::with_capacity(documents.len());
         for (file, document) in documents.iter().enumerate() {
             self.turn_to(file);
@@ -169,7 +171,8 @@ impl Validator<'_> {
         }
         let digest = digest::configuration(&rules);
         let group_wait = group_wait.unwrap_or(GROUP_WAIT);
-        Config { rules, receivers: Vec::new(), heartbeat, group_wait, warnings: Vec::new(), digest }
+        let (receivers, warnings) = (Vec::new(), Vec::new());
+        Config { rules, receivers, heartbeat, group_wait, external_url, warnings, digest }
     }
 
     /// What a key says that may stand in one of the files only.
@@ -235,6 +238,19 @@ impl Validator<'_> {
             hint => hint,
         };
         self.error(at, format!("unknown key{hint}"));
+    }
+
+    /// `external_url`: everybody who gets a message sees it.
+    fn external_url(&mut self, at: &Located<'_, '_>) -> Option<Arc<str>> {
+        let text = self.line(at)?.trim_end_matches('/');
+        match Url::parse(text) {
+            Ok(url) if url.has_credentials() => {
+                self.error(at, "must not hold a user or a password: it stands in messages");
+            }
+            Ok(_) => return Some(text.into()),
+            Err(reason) => self.error(at, reason),
+        }
+        None
     }
 
     fn heartbeat(&mut self, at: &Located<'_, '_>) -> Option<Heartbeat> {

@@ -126,9 +126,7 @@ impl Alerting {
             instance: identity.instance[..12].into(),
             seed: fastrand::u64(..),
         };
-        let sender = notify::Identity { url: format!("http://{}", identity.http) };
-        let make = Arc::new(move |receiver: &_| notify::notifier(receiver, &sender));
-        let notifiers = pipeline::Notifiers { make, host: notify::host };
+        let notifiers = pipeline::Notifiers { make: Arc::new(notify::notifier), host: notify::host };
         let inlets = AlertInlets {
             evaluated: watching.judged.clone(),
             news: news_receiver,

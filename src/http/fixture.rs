@@ -78,6 +78,7 @@ fn alerts() -> Alerts {
         kind: "slack",
         queued: 2,
         sent: 5,
+        messages: 2,
         failed: 3,
         refused: 1,
         last_error: Some((moment(), "answered \"500\"".into())),

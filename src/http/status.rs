@@ -248,6 +248,7 @@ fn receiver(object: &mut Object, status: &ReceiverStatus) {
         }),
         None => object.null("last_error"),
     }
+    object.number("messages", status.messages);
     object.number("queued", status.queued);
     object.number("refused", status.refused);
     object.number("sent", status.sent);

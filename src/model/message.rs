@@ -17,6 +17,8 @@ pub struct Notification {
     pub cluster: Arc<str>,
     /// The agent that sends.
     pub agent: Arc<str>,
+    /// Where the status page is, if that is known: a URL.
+    pub page: Option<Arc<str>>,
     /// What is told; never empty. One is an ordinary message, more are a digest.
     pub items: Vec<Item>,
 }
@@ -37,6 +39,8 @@ pub struct Item {
     pub path: Arc<str>,
     /// The name of the rule, if the path has several.
     pub rule: Option<Arc<str>>,
+    /// The path of its rule as written, if that is a glob.
+    pub pattern: Option<Arc<str>>,
     /// What is told.
     pub kind: Kind,
     /// The violation in words, as it was when the alert fired or is now.
@@ -76,10 +80,11 @@ impl Item {
         let notes: usize = self.notes.iter().map(String::len).sum();
         let left: usize = self.left.names.iter().map(|name| name.len() + 2).sum();
         let rule = self.rule.as_deref().map_or(0, str::len);
+        let pattern = self.pattern.as_deref().map_or(0, str::len);
         let runbook = self.runbook.as_deref().map_or(0, str::len);
         let ignored = self.counted.iter().flat_map(|counted| &counted.ignored);
         let ignored: usize = ignored.map(|ignored| ignored.name.len() + ignored.reason.len() + 16).sum();
-        let words = self.path.len() + rule + self.message.len() + self.incident.len();
+        let words = self.path.len() + rule + pattern + self.message.len() + self.incident.len();
         let words = words + description + runbook + self.labels.size() + notes + left + ignored;
         FIELDS + 3 * words
     }

@@ -142,7 +142,12 @@ mod tests {
             id: AttemptId(number),
             epoch: number % 2,
             receiver: ReceiverId(name.into()),
-            notification: Notification { cluster: "c".into(), agent: "a".into(), items: Vec::new() },
+            notification: Notification {
+                cluster: "c".into(),
+                agent: "a".into(),
+                page: None,
+                items: Vec::new(),
+            },
         }
     }
 

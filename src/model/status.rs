@@ -175,8 +175,10 @@ pub struct ReceiverStatus {
     pub kind: &'static str,
     /// How many items wait for it.
     pub queued: u64,
-    /// How many items it took, by this agent, since the start.
+    /// How many alerts and ends of alerts it was told of, by this agent, since the start.
     pub sent: u64,
+    /// How many messages that took.
+    pub messages: u64,
     /// How many attempts failed.
     pub failed: u64,
     /// How many items it refused for good.

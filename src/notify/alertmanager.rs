@@ -43,12 +43,14 @@ impl Notifier for AlertmanagerNotifier {
 /// The body of the request.
 fn alerts(notification: &Notification, now: SystemTime) -> Value {
     let alert = |item: &Item| {
-        json!({
+        let mut alert = json!({
             "labels": labels(item, notification),
             "annotations": annotations(item),
             "startsAt": rfc3339(item.since),
             "endsAt": rfc3339(ends(item, now)),
-        })
+        });
+        notification.page.iter().for_each(|page| alert["generatorURL"] = (**page).into());
+        alert
     };
     notification.items.iter().map(alert).collect()
 }

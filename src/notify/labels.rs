@@ -23,23 +23,21 @@ pub(super) fn labels(item: &Item, notification: &Notification) -> Map<String, Va
 }
 
 /// The annotations of an item: what may change from message to message. Strings, as Alertmanager wants them;
-/// what is not known is empty.
+/// what there is nothing to say of is left out.
 pub(super) fn annotations(item: &Item) -> Map<String, Value> {
-    let mut annotations = Map::new();
-    let children = item.children.map_or(String::new(), |children| children.to_string());
     let message = if item.kind == Kind::Test { render::headline(item) } else { item.message.to_string() };
-    annotations.insert("message".to_owned(), message.into());
-    annotations.insert("description".to_owned(), item.description.as_deref().unwrap_or_default().into());
-    if let Some(runbook) = &item.runbook {
-        annotations.insert("runbook_url".to_owned(), (**runbook).into());
-    }
-    annotations.insert("incident".to_owned(), (*item.incident).into());
-    annotations.insert("children".to_owned(), children.into());
-    annotations.insert("left".to_owned(), render::left(&item.left).into());
-    if !item.notes.is_empty() {
-        annotations.insert("notes".to_owned(), item.notes.join("; ").into());
-    }
-    annotations
+    let all = [
+        ("message", message),
+        ("description", item.description.as_deref().unwrap_or_default().to_owned()),
+        ("runbook_url", item.runbook.as_deref().unwrap_or_default().to_owned()),
+        ("incident", item.incident.to_string()),
+        ("children", item.children.map_or(String::new(), |children| children.to_string())),
+        ("left", render::left(&item.left)),
+        ("rule_path", item.pattern.as_deref().unwrap_or_default().to_owned()),
+        ("notes", item.notes.join("; ")),
+    ];
+    let said = all.into_iter().filter(|(_, text)| !text.is_empty());
+    said.map(|(name, text)| (name.to_owned(), text.into())).collect()
 }
 
 /// A short hash of the labels.

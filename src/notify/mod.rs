@@ -28,25 +28,21 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use webhook::Identity;
-
 use crate::model::notifier::{ATTEMPT, Notifier};
 use crate::model::receiver::{Outcome, Receiver, Secret, Settings, Slack};
 
 /// What reaches this receiver. Each of its attempts ends within [`ATTEMPT`].
-pub fn notifier(receiver: &Receiver, identity: &Identity) -> Box<dyn Notifier> {
-    notifier_within(receiver, identity, ATTEMPT)
+pub fn notifier(receiver: &Receiver) -> Box<dyn Notifier> {
+    notifier_within(receiver, ATTEMPT)
 }
 
 /// The same with another bound, for tests.
-fn notifier_within(receiver: &Receiver, identity: &Identity, limit: Duration) -> Box<dyn Notifier> {
+fn notifier_within(receiver: &Receiver, limit: Duration) -> Box<dyn Notifier> {
     match receiver.settings.clone() {
         Settings::Email(email) => Box::new(email::EmailNotifier::new(email, limit)),
         Settings::Slack(slack) => Box::new(slack::SlackNotifier::new(slack, limit)),
         Settings::HipChat(hipchat) => Box::new(hipchat::HipChatNotifier::new(hipchat, limit)),
-        Settings::Webhook(webhook) => {
-            Box::new(webhook::WebhookNotifier::new(webhook, &receiver.name, identity, limit))
-        }
+        Settings::Webhook(webhook) => Box::new(webhook::WebhookNotifier::new(webhook, &receiver.name, limit)),
         Settings::Alertmanager(settings) => {
             Box::new(alertmanager::AlertmanagerNotifier::new(&settings, limit))
         }

@@ -74,6 +74,7 @@ fn events(notification: &Notification, routing_key: &str) -> Vec<Value> {
     let trigger = |key: &str, payload: Value| {
         let mut event = event(key, "trigger");
         event["payload"] = payload;
+        notification.page.iter().for_each(|page| event["client_url"] = (**page).into());
         let links: Vec<Value> =
             runbooks(notification).map(|url| json!({"href": url, "text": "Runbook"})).collect();
         if !links.is_empty() {

@@ -9,7 +9,7 @@ mod smtp;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{Identity, notifier_within};
+use super::notifier_within;
 use crate::clock;
 use crate::model::children::Left;
 use crate::model::message::{Item, Kind, Notification};
@@ -27,6 +27,7 @@ fn item(path: &str, kind: Kind) -> Item {
         incident: "i1".into(),
         path: path.into(),
         rule: None,
+        pattern: None,
         kind,
         message: "Found children (0) less than minimum (1)".into(),
         since: UNIX_EPOCH + Duration::from_secs(1_401_553_225),
@@ -42,7 +43,7 @@ fn item(path: &str, kind: Kind) -> Item {
 }
 
 fn notification(items: Vec<Item>) -> Notification {
-    Notification { cluster: "c".into(), agent: "host-1".into(), items }
+    Notification { cluster: "c".into(), agent: "host-1".into(), page: Some("http://host:8080".into()), items }
 }
 
 fn firing() -> Notification {
@@ -53,8 +54,7 @@ fn firing() -> Notification {
 fn attempt(settings: Settings, notification: &Notification, limit: Duration) -> Outcome {
     let id = ReceiverId(Arc::from("id"));
     let receiver = Receiver { id, name: "the receiver".into(), settings };
-    let identity = Identity { url: "http://host:8080".into() };
-    let mut notifier = notifier_within(&receiver, &identity, limit);
+    let mut notifier = notifier_within(&receiver, limit);
     let start = clock::mono();
     let outcome = notifier.send(notification);
     let took = clock::mono() - start;

@@ -15,30 +15,22 @@ use crate::model::rfc3339::rfc3339;
 /// The end of an alert that has none yet, as Alertmanager writes it.
 const NO_END: &str = "0001-01-01T00:00:00Z";
 
-/// What messages say about the agent that sends them, beyond its name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Identity {
-    /// Where its status page is, `http://host:port`; empty if that is not known.
-    pub url: String,
-}
-
 pub(super) struct WebhookNotifier {
     settings: Webhook,
     /// What operators call this receiver.
     name: String,
-    external_url: String,
     client: Client,
 }
 
 impl WebhookNotifier {
     /// Each attempt ends within `limit`.
-    pub(super) fn new(settings: Webhook, name: &str, identity: &Identity, limit: Duration) -> Self {
+    pub(super) fn new(settings: Webhook, name: &str, limit: Duration) -> Self {
         let client = Client::new(settings.url.reveal(), limit);
-        Self { settings, name: name.to_owned(), external_url: identity.url.clone(), client }
+        Self { settings, name: name.to_owned(), client }
     }
 
     fn post(&self, notification: &Notification) -> Result<(), Outcome> {
-        let body = payload(notification, &self.name, &self.external_url).to_string();
+        let body = payload(notification, &self.name).to_string();
         let key = key::of(notification);
         let secret = self.settings.secret.as_ref();
         let signature =
@@ -60,14 +52,14 @@ impl Notifier for WebhookNotifier {
 }
 
 /// The body of the request.
-fn payload(notification: &Notification, receiver: &str, external_url: &str) -> Value {
-    let items = &notification.items;
+fn payload(notification: &Notification, receiver: &str) -> Value {
+    let (items, page) = (&notification.items, notification.page.as_deref().unwrap_or_default());
     let labels: Vec<Map<String, Value>> = items.iter().map(|item| labels(item, notification)).collect();
     let annotations: Vec<Map<String, Value>> = items.iter().map(annotations).collect();
     let alerts: Vec<Value> = items
         .iter()
         .zip(labels.iter().zip(&annotations))
-        .map(|(item, (labels, annotations))| alert(item, labels, annotations))
+        .map(|(item, (labels, annotations))| alert(item, labels, annotations, page))
         .collect();
     let group = group(notification);
     json!({
@@ -78,18 +70,19 @@ fn payload(notification: &Notification, receiver: &str, external_url: &str) -> V
         "groupLabels": group,
         "commonLabels": common(&labels),
         "commonAnnotations": common(&annotations),
-        "externalURL": external_url,
+        "externalURL": page,
         "alerts": alerts,
     })
 }
 
-fn alert(item: &Item, labels: &Map<String, Value>, annotations: &Map<String, Value>) -> Value {
+fn alert(item: &Item, labels: &Map<String, Value>, annotations: &Map<String, Value>, page: &str) -> Value {
     json!({
         "status": status(item.kind.is_firing()),
         "labels": labels,
         "annotations": annotations,
         "startsAt": rfc3339(item.since),
         "endsAt": item.until.filter(|_| !item.kind.is_firing()).map_or(NO_END.to_owned(), rfc3339),
+        "generatorURL": page,
         "fingerprint": fingerprint(labels),
     })
 }

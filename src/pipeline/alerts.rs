@@ -33,6 +33,8 @@ pub struct Settings {
     pub receivers: Vec<receiver::Receiver>,
     /// How long what follows a first alert is gathered.
     pub group_wait: Duration,
+    /// Where people find the status page: a URL.
+    pub page: Arc<str>,
 }
 
 pub struct Inlets {
@@ -65,6 +67,7 @@ pub fn alert(identity: Speaker, notifiers: Notifiers, lease: Lease, inlets: &Inl
         lease,
         outlets,
         publisher: Publisher::new(now().mono),
+        page: None,
         version: 0,
         flying: 0,
         stage: LeaseStage::None,
@@ -110,6 +113,8 @@ struct Shell {
     lease: Lease,
     outlets: Outlets,
     publisher: Publisher,
+    /// Where the status page is; messages say it.
+    page: Option<Arc<str>>,
     version: u64,
     flying: usize,
     stage: LeaseStage,
@@ -123,6 +128,7 @@ impl Shell {
             // The receivers that these rules name were sent before them.
             if let Some(settings) = inlets.settings.try_iter().last() {
                 self.receivers.replace(&settings.receivers);
+                self.page = Some(Arc::clone(&settings.page));
                 let profiles = settings.receivers.iter().map(profile).collect();
                 self.handle(Input::Receivers(profiles, settings.group_wait));
                 self.publisher.changed = true;
@@ -183,7 +189,8 @@ impl Shell {
             match effect {
                 // Fails only while the daemon ends; the write is then not answered, and the attempt not made.
                 Effect::Write(write) => drop(self.outlets.writes.send(write)),
-                Effect::Attempt(delivery) => {
+                Effect::Attempt(mut delivery) => {
+                    delivery.notification.page.clone_from(&self.page);
                     self.flying += 1;
                     self.outlets.in_flight.publish(self.flying);
                     self.receivers.deliver(delivery);

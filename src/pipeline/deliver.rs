@@ -305,7 +305,12 @@ mod tests {
             id: AttemptId(number),
             epoch: 1,
             receiver: ReceiverId(name.into()),
-            notification: Notification { cluster: "c".into(), agent: "a".into(), items: Vec::new() },
+            notification: Notification {
+                cluster: "c".into(),
+                agent: "a".into(),
+                page: None,
+                items: Vec::new(),
+            },
         }
     }
 

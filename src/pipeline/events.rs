@@ -1,6 +1,7 @@
 //! What the dispatcher has to say, in log lines.
 
-use crate::model::dispatcher::Report;
+use crate::model::dispatcher::{Report, Tale};
+use crate::model::message::Kind;
 
 /// Logs one event. What needs an operator is a warning or an error; the rest is there for those who look.
 pub fn log(event: &Report) {
@@ -48,6 +49,50 @@ pub fn log(event: &Report) {
         Report::Dropped(receiver, count, key) => log::warn!(
             "{receiver}: left the configuration, and is not told of the end of {count} alerts, {key} among them"
         ),
-        Report::Told(receiver, count) => log::info!("{receiver}: told of {count}"),
+        Report::Told(receiver, tale) => log::info!("{receiver}: told {}", told(tale)),
+    }
+}
+
+/// What a message told, in words.
+fn told(tale: &Tale) -> String {
+    let (key, kind, incident) = &tale.first;
+    match (tale.firing, tale.over) {
+        (1, 0) | (0, 1) => {
+            let what = match kind {
+                Kind::Firing => "out of spec",
+                Kind::Reminder(_) | Kind::Refresh => "still out of spec",
+                Kind::Resolved => "in spec again",
+                Kind::Late => "in spec again, and that it was not",
+                Kind::Notice => "out of spec, and that another receiver was not told",
+                Kind::Test => "being tested",
+            };
+            format!("that {key} is {what} (incident {incident})")
+        }
+        (firing, 0) => format!("in one message of {firing} out of spec, {key} first (incident {incident})"),
+        (0, over) => format!("in one message of {over} in spec again, {key} first (incident {incident})"),
+        (firing, over) => format!(
+            "in one message of {firing} out of spec and {over} in spec again, {key} first (incident {incident})"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::alert_key::AlertKey;
+
+    #[test]
+    fn a_message_is_told_by_what_it_told() {
+        let check = |firing, over, kind, expected: &str| {
+            let first = (AlertKey::unnamed("/p"), kind, "i-1".into());
+            assert_eq!(told(&Tale { firing, over, first }), expected);
+        };
+        check(1, 0, Kind::Firing, "that /p is out of spec (incident i-1)");
+        check(1, 0, Kind::Reminder(2), "that /p is still out of spec (incident i-1)");
+        check(0, 1, Kind::Resolved, "that /p is in spec again (incident i-1)");
+        check(82, 0, Kind::Firing, "in one message of 82 out of spec, /p first (incident i-1)");
+        check(0, 2, Kind::Late, "in one message of 2 in spec again, /p first (incident i-1)");
+        let mixed = "in one message of 2 out of spec and 1 in spec again, /p first (incident i-1)";
+        check(2, 1, Kind::Resolved, mixed);
     }
 }

@@ -517,6 +517,9 @@ fn the_heartbeat_is_read() {
         Some(("https://h/abc?x".into(), 300))
     );
     assert_eq!(heartbeat("heartbeat: {url: 'https://h/abc'}"), Some(("https://h/abc".into(), 60)));
+    let page = |text: &str| good(text).external_url;
+    assert_eq!(page("external_url: https://zk.example.com/"), Some("https://zk.example.com".into()));
+    assert_eq!(page("/a:"), None);
     assert_eq!(good("group_wait: 0.5").group_wait, Duration::from_millis(500));
 }
 

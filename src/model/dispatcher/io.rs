@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::model::alert_key::AlertKey;
 use crate::model::ledger::{Stored, Write, Written};
-use crate::model::message::Notification;
+use crate::model::message::{Kind, Notification};
 use crate::model::receiver::{Outcome, ReceiverId};
 use crate::model::status::Silence;
 use crate::model::transition::EvaluatorOutput;
@@ -163,6 +163,17 @@ pub enum Report {
     /// A receiver that has left the configuration was told of so many alerts, and nobody will be told of their end
     /// in its place: its name, how many, and the path of one.
     Dropped(Arc<str>, usize, AlertKey),
-    /// A receiver took a message of so many items.
-    Told(Arc<str>, usize),
+    /// A receiver took a message: its name, and what it was told.
+    Told(Arc<str>, Tale),
+}
+
+/// What a message told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tale {
+    /// How many alerts it told of that are out of spec, be it again.
+    pub firing: usize,
+    /// How many it told of that are over.
+    pub over: usize,
+    /// The first of them: the alert, what was told of it, and its incident.
+    pub first: (AlertKey, Kind, Arc<str>),
 }

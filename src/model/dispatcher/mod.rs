@@ -63,7 +63,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use io::{Attempt, AttemptId, Effect, Input, Profile, Report, Speaker, Takeover};
+pub use io::{Attempt, AttemptId, Effect, Input, Profile, Report, Speaker, Takeover, Tale};
 pub use limits::{DIGEST, DIGEST_BYTES, PATIENCE, REFUSED_ALONE, STORM};
 
 use self::batch::Batch;

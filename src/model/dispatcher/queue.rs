@@ -233,11 +233,11 @@ impl Queue {
         match outcome {
             Outcome::Accepted => {
                 self.status.sent += count;
+                self.status.messages += u64::from(!batch.is_refresh());
                 self.status.last_error = None;
                 (self.limit, self.refused_alone) = ((self.limit * 2).min(DIGEST), 0);
                 let up = Some(self.on_success()).filter(|failed| *failed > 0);
-                let up = up.map(|failed| Report::Up(Arc::clone(&name), failed));
-                up.into_iter().chain((!batch.is_refresh()).then_some(Report::Told(name, items))).collect()
+                up.map(|failed| Report::Up(name, failed)).into_iter().collect()
             }
             Outcome::Failed { reason, .. } | Outcome::Ambiguous { reason } => {
                 self.status.failed += 1;

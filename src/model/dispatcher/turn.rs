@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::batch::{Batch, BatchStage, Load};
 use super::delivery::{Delivery, Step};
-use super::io::{Attempt, AttemptId, Effect};
+use super::io::{Attempt, AttemptId, Effect, Report, Tale};
 use super::limits::STORM;
 use super::paths::Paths;
 use super::queue::{Queue, Refresh};
@@ -188,7 +188,8 @@ impl Turn<'_> {
         let id = batch.id;
         let speaker = &self.shared.speaker;
         let (cluster, agent) = (Arc::clone(&speaker.cluster), Arc::clone(&speaker.agent));
-        let notification = Notification { cluster, agent, items };
+        // Where the page is the shell knows.
+        let notification = Notification { cluster, agent, page: None, items };
         let receiver = self.receiver.clone();
         self.shared.effects.push(Effect::Attempt(Attempt { id, epoch, receiver, notification }));
         if let Some(queue) = self.queue() {
@@ -201,6 +202,7 @@ impl Turn<'_> {
     pub fn conclude(&mut self, batch: &Batch, outcome: &Outcome) {
         self.shared.version += 1;
         let mut halved = false;
+        let tale = if *outcome == Outcome::Accepted { self.tale(batch) } else { None };
         if let Some(queue) = self.shared.queues.get_mut(self.receiver) {
             halved = queue.halves(outcome, batch);
             let reports = queue.on_outcome(outcome, batch, &mut self.shared.jitter, self.now);
@@ -209,7 +211,8 @@ impl Turn<'_> {
             {
                 *refresh = Refresh { at: self.now.mono, after: after.clone() };
             }
-            reports.into_iter().for_each(|report| self.shared.log(report));
+            let told = tale.map(|tale| Report::Told(Arc::clone(&queue.profile.name), tale));
+            reports.into_iter().chain(told).for_each(|report| self.shared.log(report));
         }
         let outcome = if halved { &Outcome::NotTried } else { outcome };
         for key in batch.keys.iter().filter(|_| !batch.is_refresh()) {
@@ -224,6 +227,17 @@ impl Turn<'_> {
         if self.queue().is_some_and(|queue| queue.retired) {
             self.shared.queues.remove(self.receiver);
         }
+    }
+
+    /// What a batch that was taken has told. Telling again is no news.
+    fn tale(&self, batch: &Batch) -> Option<Tale> {
+        let sent = batch.keys.iter().filter(|_| !batch.is_refresh()).filter_map(|key| {
+            let delivery = self.paths.get(key)?.delivery(self.receiver)?;
+            Some((key, delivery.sending()?, &delivery.progress.incident))
+        });
+        let firing = sent.clone().filter(|(_, kind, _)| kind.is_firing()).count();
+        let (key, kind, incident) = sent.clone().next()?;
+        Some(Tale { firing, over: sent.count() - firing, first: (key.clone(), kind, Arc::clone(incident)) })
     }
 
     /// The receiver will not come to its queue soon after all: what was intended ahead is taken back.

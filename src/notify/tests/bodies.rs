@@ -69,7 +69,8 @@ fn slack_api_message() {
     assert_eq!(
         requests[0].json(),
         json!({
-            "text": "ALERT /a&lt;b&gt;&amp;c: Found children (0) less than minimum (1)",
+            "text": "ALERT /a&lt;b&gt;&amp;c: Found children (0) less than minimum (1)\nLeft: a, b\nCall Ada\n\
+                     Runbook: https://wiki.example.com/web#down\nPage: http://host:8080",
             "mrkdwn": false,
             "unfurl_links": false,
             "channel": "#ops",
@@ -99,7 +100,8 @@ fn slack_webhook_message_and_answers() {
     assert_eq!(
         requests[0].json(),
         json!({
-            "text": "ALERT /services/foo: Found children (0) less than minimum (1)",
+            "text": "ALERT /services/foo: Found children (0) less than minimum (1)\nLeft: a, b\nCall Ada\n\
+                     Runbook: https://wiki.example.com/web#down\nPage: http://host:8080",
             "mrkdwn": false,
             "unfurl_links": false,
         })
@@ -128,7 +130,8 @@ fn hipchat_message_and_answers() {
         String::from_utf8_lossy(&requests[0].body),
         "room_id=Ops+%26+Co&from=zk_monitor_at_\
          &message=ALERT+%2Fservices%2Ffoo%3A+Found+children+%280%29+less+than+minimum+%281%29\
-         &message_format=text&color=red&notify=1"
+         %0ALeft%3A+a%2C+b%0ACall+Ada%0ARunbook%3A+https%3A%2F%2Fwiki.example.com%2Fweb%23down\
+         %0APage%3A+http%3A%2F%2Fhost%3A8080&message_format=text&color=red&notify=1"
     );
     let check = |status, body, expected| assert_eq!(answered(hipchat, status, body), expected, "{body}");
     check("200 OK", "hello", "accepted");
@@ -160,6 +163,7 @@ fn webhook_alert(status: &str, ends: &str) -> Value {
         "annotations": annotations("i1"),
         "startsAt": "2014-05-31T16:20:25Z",
         "endsAt": ends,
+        "generatorURL": "http://host:8080",
         "fingerprint": "5fed3799e0288956",
     })
 }
@@ -265,6 +269,7 @@ fn alertmanager_message() {
             "annotations": annotations("i1"),
             "startsAt": "2014-05-31T16:20:25Z",
             "endsAt": "2014-05-31T16:21:25Z",
+            "generatorURL": "http://host:8080",
         }])
     );
     let firing = sent(alertmanager, &notification(vec![item("/p", Kind::Refresh)]), &[OK])[0].json();
@@ -272,6 +277,15 @@ fn alertmanager_message() {
     assert_eq!(firing[0]["startsAt"], "2014-05-31T16:20:25Z");
     let from = crate::model::rfc3339::rfc3339(crate::clock::wall());
     assert!(firing[0]["endsAt"].as_str().is_some_and(|ends| ends > from.as_str()), "{firing}");
+}
+
+#[test]
+fn what_there_is_nothing_to_say_of_is_left_out() {
+    let mut bare = item("/p", Kind::Firing);
+    (bare.description, bare.runbook, bare.children, bare.left) = (None, None, None, Default::default());
+    let body = sent(webhook, &notification(vec![bare]), &[OK])[0].json();
+    let annotations = json!({"message": "Found children (0) less than minimum (1)", "incident": "i1"});
+    assert_eq!(body["alerts"][0]["annotations"], annotations);
 }
 
 #[test]
@@ -314,6 +328,7 @@ fn pagerduty_events() {
         "custom_details": annotations("i1"),
     });
     trigger["payload"]["custom_details"]["labels"] = labels("/services/foo");
+    trigger["client_url"] = "http://host:8080".into();
     trigger["links"] = json!([{"href": "https://wiki.example.com/web#down", "text": "Runbook"}]);
     assert_eq!(requests[0].json(), trigger);
 

@@ -98,7 +98,7 @@ fn what_follows_an_alert_names_it() {
         (Kind::Reminder(1), "Reminder: /services/foo has an alert!"),
         (Kind::Reminder(2), "Reminder: /services/foo has an alert!"),
         (Kind::Resolved, "OK: /services/foo is in spec again"),
-        (Kind::Notice, "Warning! /services/foo has an alert!"),
+        (Kind::Notice, "Warning! /services/foo has an alert, and not everybody was told!"),
     ];
     for (kind, subject) in subjects {
         let mail = of(kind);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{Daemon, HttpSink, SOON, SmtpSink, ZooKeeper, eventually, shared, throughout};
+use crate::common::{Answer, Daemon, HttpSink, SOON, SmtpSink, ZooKeeper, eventually, shared, throughout};
 
 #[test]
 fn reminders_come_until_the_recovery_has_held_for_a_while() {
@@ -95,4 +95,48 @@ fn the_heartbeat_beats_for_the_leader_while_it_sees() {
     });
     server.resume();
     eventually(SOON, "heartbeat after the outage", || beats("/second") > before + 1);
+}
+
+#[test]
+fn a_chat_says_what_to_do_and_where_to_look() {
+    let (space, sink, mails) = (shared(), HttpSink::start(), SmtpSink::start());
+    sink.answer("/chat", Answer::status(200).body("ok"));
+    let mut client = space.client();
+    client.create("/services/foo/a", "");
+    let yaml = |first: &str| {
+        format!(
+            "{first}\ndefaults:\n  children: 1\n  description: Call Ada.\n  runbook: https://wiki.example.com/foo\n  \
+             alerter: {{email: you@home.com, slack: {{webhook_url: \"{}\"}}}}\n/services/*:\n",
+            sink.url("/chat")
+        )
+    };
+    let page = "external_url: https://zk.example.com/";
+    let mut daemon = Daemon::with(space.address(), &yaml(page)).smtp(mails.port()).start();
+    daemon.wait_until_it_leads();
+    daemon.wait_for("/services/foo", true);
+    client.delete("/services/foo/a");
+    let text = |number: usize| sink.wait_for("/chat", number).remove(number - 1).json()["text"].clone();
+    let advice = "Call Ada.\nRunbook: https://wiki.example.com/foo\nPage: ";
+    let expected = format!(
+        "ALERT /services/foo: Found children (0) less than minimum (1)\nRule: /services/*\nLeft: a\n\
+         {advice}https://zk.example.com"
+    );
+    assert_eq!(text(1), expected.as_str());
+    let body = mails.wait_for(1).remove(0).body;
+    for line in ["Rule:        /services/*", "Runbook:     https://wiki.example.com/foo", "Left:        a"] {
+        assert!(body.contains(line), "{line}: {body}");
+    }
+    assert!(body.contains("Page:        https://zk.example.com\n"), "{body}");
+    client.create("/services/foo/b", "");
+    let back = text(2);
+    let back = back.as_str().unwrap();
+    assert!(back.starts_with("OK /services/foo: Now in spec, was: Found children (0)"), "{back}");
+    assert!(!back.contains("Left:") && back.contains(advice), "{back}");
+    daemon.stop();
+    // Who says nothing of it links to the agent itself.
+    let next = Daemon::with(space.address(), &yaml("")).smtp(mails.port()).start();
+    next.wait_until_it_leads();
+    client.delete("/services/foo/b");
+    let text = text(3);
+    assert!(text.as_str().unwrap().ends_with(&format!("\nPage: http://{}", next.address())), "{text}");
 }

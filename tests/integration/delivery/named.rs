@@ -44,7 +44,10 @@ fn each_rule_of_a_path_tells_its_own_receivers() {
     let warning = sink.wait_for("/warn", 1)[0].json();
     assert_eq!(
         warning["alerts"][0]["labels"],
-        json!({"alertname": "ZooKeeperPathOutOfSpec", "cluster": "zkmonitor", "path": "/workers", "rule": "warn"})
+        json!({
+            "alertname": "ZooKeeperPathOutOfSpec", "cluster": "zkmonitor", "path": "/workers", "rule": "warn",
+            "severity": "warning",
+        })
     );
     assert_eq!(warning["alerts"][0]["annotations"]["message"], "Found children (4) less than minimum (5)");
     daemon.wait_for("/workers", "Found children (4) less than minimum (5)");

@@ -148,7 +148,7 @@ impl Scene {
         let mut counts = [0, 0];
         for request in self.sink.requests(SLACK) {
             let text = request.json()["text"].as_str().unwrap().to_owned();
-            for part in text.split("; ") {
+            for part in text.lines().filter(|line| line.starts_with("ALERT ") || line.starts_with("OK ")) {
                 let place = usize::from(part.starts_with("OK "));
                 let count = part.split(' ').nth(1).unwrap();
                 counts[place] += count.parse::<usize>().unwrap_or(1);

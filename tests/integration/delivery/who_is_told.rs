@@ -124,8 +124,9 @@ fn a_webhook_gets_both_ends_and_is_tried_again_with_the_same_key() {
     let (fired, resolved) = (tries[1].json(), recovery.json());
     assert_eq!((&fired["version"], &fired["status"]), (&json!("4"), &json!("firing")));
     assert_eq!(resolved["status"], "resolved");
-    let labels =
-        json!({"alertname": "ZooKeeperPathOutOfSpec", "path": "/services/foo", "cluster": "zkmonitor"});
+    let labels = json!({
+        "alertname": "ZooKeeperPathOutOfSpec", "path": "/services/foo", "cluster": "zkmonitor", "severity": "error",
+    });
     assert_eq!((&fired["alerts"][0]["labels"], &resolved["alerts"][0]["labels"]), (&labels, &labels));
     let incident = fired["alerts"][0]["annotations"]["incident"].clone();
     assert!(incident.is_string() && incident == resolved["alerts"][0]["annotations"]["incident"]);
