@@ -41,10 +41,15 @@ pub fn once(zookeeper: &ZooKeeper, file: &Path) -> Result<Answer, Answer> {
         ..Answer::default()
     };
     let read = read(zookeeper, RuleSet::new(config.rules), began);
-    read.map(|compliance| report(&compliance)).map_err(unknown)
+    read.map(|(compliance, reason)| report(&compliance, reason.as_deref())).map_err(unknown)
 }
 
-fn read(zookeeper: &ZooKeeper, rules: RuleSet, began: Instant) -> Result<Arc<Compliance>, String> {
+/// What was read, and why there is no session if there is none.
+fn read(
+    zookeeper: &ZooKeeper,
+    rules: RuleSet,
+    began: Instant,
+) -> Result<(Arc<Compliance>, Option<Arc<str>>), String> {
     let settings = session_settings(zookeeper)?;
     let mut threads = Threads::default();
     let (election, _) = unbounded();
@@ -59,14 +64,19 @@ fn read(zookeeper: &ZooKeeper, rules: RuleSet, began: Instant) -> Result<Arc<Com
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    let compliance = watching.compliance.get();
+    let (compliance, connection) = (watching.compliance.get(), watching.connection.get());
+    let reason = connection.last_error.clone().filter(|_| connection.session.is_none());
     watching.stop();
     threads.wait_for(&watching::THREADS, began + ENDING);
-    Ok(compliance)
+    Ok((compliance, reason))
 }
 
-fn report(compliance: &Compliance) -> Answer {
-    let paths: Vec<&PathStatus> = compliance.paths.iter().chain(&compliance.globs).collect();
+/// The answer. `outage` is why nothing could be read.
+fn report(compliance: &Compliance, outage: Option<&str>) -> Answer {
+    let paths: Vec<&PathStatus> = compliance.paths.iter().collect();
+    // A glob is no path. One of which it is not known what it matches is unknown all the same.
+    let globs = compliance.globs.iter().filter(|glob| matches!(glob.state, PathState::Unknown(_)));
+    let paths: Vec<&PathStatus> = paths.into_iter().chain(globs).collect();
     let count = |wanted: fn(&PathState) -> bool| paths.iter().filter(|path| wanted(&path.state)).count();
     let ok = count(|state| matches!(state, PathState::Ok));
     let error = count(|state| matches!(state, PathState::Error(_)));
@@ -80,14 +90,81 @@ fn report(compliance: &Compliance) -> Answer {
         (false, 0, 1..) => ("WARNING", WARNING),
         (false, 0, 0) => ("OK", 0),
     };
-    let sum = format!("{ok} paths in spec, {error} out of spec, {unknown} unknown");
+    let worst = outage.map_or_else(|| worst(&paths), |reason| format!(": {reason}"));
+    let sum = format!("{ok} paths in spec, {error} out of spec, {unknown} unknown{worst}");
+    // What stands behind a bar is data to Nagios.
+    let sum = sum.replace('|', "/");
     let mut stdout = format!("ZK_MONITOR {word} - {sum} | ok={ok} error={error} unknown={unknown}\n");
     for PathStatus { path, state, .. } in paths {
         match state {
             PathState::Ok => stdout.push_str(&format!("{path}: true\n")),
             PathState::Error(message) => stdout.push_str(&format!("{path}: {message}\n")),
-            PathState::Unknown(reason) => stdout.push_str(&format!("{path}: Unknown: {reason}\n")),
+            PathState::Unknown(reason) => {
+                let reason = outage.unwrap_or(reason);
+                stdout.push_str(&format!("{path}: Unknown: {reason}\n"));
+            }
         }
     }
     Answer { stdout, code, ..Answer::default() }
+}
+
+/// The names of those that are worst, a few of them: `: /a, /b, /c and 4 more`.
+fn worst(paths: &[&PathStatus]) -> String {
+    const NAMED: usize = 3;
+    let rank = |path: &PathStatus| match path.state {
+        PathState::Ok => None,
+        PathState::Error(_) => Some((1, path.particulars().severity)),
+        PathState::Unknown(_) => Some((0, Severity::default())),
+    };
+    let Some(most) = paths.iter().filter_map(|path| rank(path)).max() else { return String::new() };
+    let worst: Vec<&str> =
+        paths.iter().filter(|path| rank(path) == Some(most)).map(|path| &*path.path).collect();
+    let more = worst.len().saturating_sub(NAMED);
+    let and = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!(": {}{and}", worst[..worst.len() - more].join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    fn path(path: &str, state: PathState) -> PathStatus {
+        let (path, since) = (Arc::<str>::from(path), SystemTime::UNIX_EPOCH);
+        PathStatus { rule: Arc::clone(&path), path, state, children: None, since, particulars: None }
+    }
+
+    #[test]
+    fn the_first_line_counts_paths_and_names_the_worst() {
+        let bad = |name: &str| path(name, PathState::Error("bad".into()));
+        let check = |paths: Vec<PathStatus>, globs: Vec<PathStatus>, outage: Option<&str>, first: &str| {
+            let compliance = Compliance { paths, globs, ..Compliance::default() };
+            let answer = report(&compliance, outage);
+            assert_eq!(answer.stdout.lines().next(), Some(first));
+            answer.stdout
+        };
+        let lost = || path("/u", PathState::Unknown("not read yet".into()));
+        check(
+            vec![path("/ok", PathState::Ok), bad("/a"), bad("/b"), lost()],
+            vec![path("/*", PathState::Ok)],
+            None,
+            "ZK_MONITOR CRITICAL - 1 paths in spec, 2 out of spec, 1 unknown: /a, /b | ok=1 error=2 unknown=1",
+        );
+        let many = ["/a", "/b|c", "/d", "/e", "/f"].map(bad).into();
+        check(
+            many,
+            vec![path("/g/*", PathState::Unknown("cannot be listed".into()))],
+            None,
+            "ZK_MONITOR CRITICAL - 0 paths in spec, 5 out of spec, 1 unknown: /a, /b/c, /d and 2 more | ok=0 error=5 \
+             unknown=1",
+        );
+        let said = check(
+            vec![lost()],
+            vec![],
+            Some("Connection refused"),
+            "ZK_MONITOR UNKNOWN - 0 paths in spec, 0 out of spec, 1 unknown: Connection refused | ok=0 error=0 unknown=1",
+        );
+        assert!(said.ends_with("\n/u: Unknown: Connection refused\n"), "{said}");
+    }
 }

@@ -116,6 +116,7 @@ fn once_tells_the_worst_state() {
     check("/good: {children: 1}\n/bad: {children: 1}\n", 2, "CRITICAL");
     let dead = Daemon::with("127.0.0.1:1", "/good: {children: 1}\n").args(["--once"]).finish();
     assert_eq!(dead.code, Some(3), "{} {}", dead.stdout, dead.stderr);
+    assert_eq!(dead.stdout.to_lowercase().matches("connection refused").count(), 2, "{}", dead.stdout);
 }
 
 #[test]

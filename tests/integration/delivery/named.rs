@@ -108,7 +108,10 @@ fn once_is_as_bad_as_the_worst_rule_that_is_broken() {
     shrink(&space, 0..1);
     let (code, said) = once();
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.starts_with("ZK_MONITOR WARNING - 0 paths in spec, 1 out of spec, 0 unknown |"), "{said}");
+    assert!(
+        said.starts_with("ZK_MONITOR WARNING - 0 paths in spec, 1 out of spec, 0 unknown: /workers |"),
+        "{said}"
+    );
     assert!(said.contains("\n/workers: Found children (4) less than minimum (5)\n"), "{said}");
     shrink(&space, 1..3);
     let (code, said) = once();
