@@ -1,5 +1,6 @@
 //! Normalised arguments as values that go together.
 
+use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -229,12 +230,24 @@ fn read_password(file: &Path, env: Env<'_>) -> Result<Secret, String> {
         .map_err(|reason| format!("--zookeeper_pass_file {}: {reason}", file.display()))
 }
 
-/// Who asks, by the environment; `sudo` tells who stands behind root.
+/// Who asks, by the environment; `sudo` tells who stands behind root. Cron and containers tell nothing: then it is the
+/// process's user, by name if the host knows it.
 fn user(env: Env<'_>) -> String {
     let name = ["SUDO_USER", "USER", "LOGNAME"]
         .into_iter()
         .find_map(|name| env(name).filter(|user| !user.is_empty()));
-    name.unwrap_or_else(|| "unknown".to_owned()).chars().filter(|c| !c.is_control()).take(100).collect()
+    let name = name.unwrap_or_else(|| {
+        let (id, users) = (rustix::process::getuid().as_raw(), fs::read_to_string("/etc/passwd"));
+        named_user(&users.unwrap_or_default(), id).unwrap_or_else(|| format!("uid {id}"))
+    });
+    name.chars().filter(|c| !c.is_control()).take(100).collect()
+}
+
+/// The name of the user of this number in the host's list.
+fn named_user(users: &str, id: u32) -> Option<String> {
+    let mut users = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let user = users.find(|fields| fields.get(2).and_then(|field| field.parse().ok()) == Some(id))?;
+    user.first().filter(|name| !name.is_empty()).map(|name| (*name).to_owned())
 }
 
 fn default_hosts() -> Hosts {

@@ -157,6 +157,10 @@ fn silences_need_no_file() {
     let Ok((_, Command::Silence { path, duration, comment, by })) = made else { panic!("{made:?}") };
     assert_eq!((path.as_str(), duration), ("/a/*", Duration::from_secs(5400)));
     assert_eq!((comment.as_str(), by.as_str()), ("-x", "ada"));
+    let Ok((_, Command::Silence { by, .. })) = parse(&["--silence", "/a", "--for", "1h"]) else {
+        panic!("refused")
+    };
+    assert!(!by.is_empty() && by != "unknown", "the process's user: {by}");
     let ended = parse(&["--unsilence=x1"]);
     assert!(matches!(&ended, Ok((_, Command::Unsilence { id })) if id == "x1"), "{ended:?}");
     assert!(matches!(parse(&["--silences"]), Ok((_, Command::Silences))));

@@ -5,6 +5,7 @@ mod load;
 mod once;
 mod silence;
 mod test_alert;
+mod watched;
 
 pub use check::check_config;
 pub use once::once;

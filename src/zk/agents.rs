@@ -91,6 +91,20 @@ pub fn list(client: &Client, places: &Places) -> Answer<Listed> {
     Ok(all)
 }
 
+/// The HTTP addresses of the agents, as far as they tell them.
+///
+/// # Errors
+/// The library's.
+pub fn addresses(client: &Client, places: &Places) -> Answer<Vec<String>> {
+    let mut addresses = Vec::new();
+    for znode in client.children(&places.agents, false)? {
+        let data = client.data(&format!("{}/{znode}", places.agents), false);
+        let info = data.ok().and_then(|(bytes, _)| AgentInfo::decode(&bytes));
+        addresses.extend(info.map(|info| info.http.to_string()));
+    }
+    Ok(addresses)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

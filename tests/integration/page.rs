@@ -72,12 +72,12 @@ impl Scene {
             writeln!(yaml, "\"{path}\": {{children: {spec}}}").unwrap();
         }
         mails.refuse("you@home.com", SAID);
-        let silenced =
-            run(["-z", space.address(), "--silence", "/void/*", "--for", "1h", "--comment", COMMENT]);
-        assert_eq!(silenced.code, Some(0), "{}", silenced.stderr);
         let daemon = Daemon::with(space.address(), &yaml).smtp(mails.port()).args(["-l", "INFO"]).start();
         daemon.wait_until_ready();
         daemon.wait_until_it_leads();
+        let silenced =
+            run(["-z", space.address(), "--silence", "/void/*", "--for", "1h", "--comment", COMMENT]);
+        assert_eq!(silenced.code, Some(0), "{}", silenced.stderr);
         client.delete(&format!("{PATH}/{CHILD}"));
         let told = eventually(SOON, "alert that names the child", || {
             let alerts =

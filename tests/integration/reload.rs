@@ -154,8 +154,21 @@ fn a_silence_holds_alerts_back_until_it_ends() {
     let id = made.stdout.split(':').next().unwrap().to_owned();
     daemon
         .wait_until("the silence", |status| status["silences"].as_array().is_some_and(|all| all.len() == 1));
+    assert!(made.stderr.is_empty() && made.stdout.contains(" by "), "{made:?}");
     let listed = run(["-z", space.address(), "--silences"]);
+    assert!(listed.stdout.starts_with("ID\tUNTIL\tPATH\tBY\tCOMMENT\n"), "{}", listed.stdout);
     assert!(listed.stdout.contains(&id) && listed.stdout.contains("moving"), "{}", listed.stdout);
+
+    let typo = run(["-z", space.address(), "--silence", "/service/*", "--for", "1h"]);
+    assert!(typo.code == Some(0) && typo.stderr.contains("is it misspelt?"), "{typo:?}");
+    let nowhere = run(["-z", space.address(), "-c", "typo", "--silence", "/services/*", "--for", "1h"]);
+    assert_eq!(nowhere.code, Some(1), "{nowhere:?}");
+    assert!(
+        nowhere
+            .stderr
+            .contains("there is no cluster /zk_monitor/typo: those under /zk_monitor are zkmonitor")
+    );
+    assert!(!client.children("/zk_monitor").iter().any(|names| names.contains(&"typo".to_owned())));
 
     // The recovery of what was sent is told; the new alert is not.
     client.delete("/services/b/x");
