@@ -27,6 +27,13 @@ pub fn test_alert(options: &Options, file: &Path, path: &str) -> Result<Answer, 
         let reason = format!("no rule of {} is for {path}", file.display());
         return Err(Answer::failed(EX_FAILURE, &reason));
     };
+    // What asks for nothing never alerts, so that a test would promise what does not come.
+    let meant: Vec<_> = meant.into_iter().filter(|rule| !rule.terms.specs.is_empty()).collect();
+    if meant.is_empty() {
+        let reason =
+            format!("nothing was sent: {path} has no `children`, `exists` or `data`, and never alerts");
+        return Answer::failed(EX_FAILURE, &reason);
+    }
     let hears = |one: &&Receiver| meant.iter().any(|rule| rule.terms.receivers.contains(&one.id));
     let receivers: Vec<_> = config.receivers.iter().filter(hears).collect();
     if receivers.is_empty() {

@@ -46,8 +46,9 @@ fn a_test_alert_tells_what_each_receiver_said() {
     let (space, mails, sink) = (shared(), SmtpSink::start(), HttpSink::start());
     mails.refuse("gone@home.com", "550 5.1.1 no such user");
     let yaml = format!(
-        "/good: {{alerter: {{email: you@home.com, webhook: {{url: \"{0}\"}}}}}}\n\
-         /half: {{alerter: {{email: [gone@home.com, you@home.com]}}}}\n/mute: {{alerter: {{}}}}\n",
+        "/good: {{children: 1, alerter: {{email: you@home.com, webhook: {{url: \"{0}\"}}}}}}\n\
+         /half: {{children: 1, alerter: {{email: [gone@home.com, you@home.com]}}}}\n\
+         /mute: {{children: 1, alerter: {{}}}}\n/watched: {{alerter: {{email: you@home.com}}}}\n",
         sink.url("/hook")
     );
     let test = |path: &str| {
@@ -67,6 +68,10 @@ fn a_test_alert_tells_what_each_receiver_said() {
     assert!(said.contains("email gone@home.com: FAILED: refused: SMTP, at RCPT TO: 550"), "{said}");
     assert!(said.contains("email you@home.com: accepted\n"), "{said}");
     assert_eq!(test("/mute").0, Some(1));
+    let before = mails.mails().len();
+    let (code, said) = test("/watched");
+    assert!(code == Some(1) && said.contains("nothing was sent: /watched has no `children`"), "{said}");
+    assert_eq!(mails.mails().len(), before);
     assert_eq!(test("/unknown").0, Some(1));
 }
 
