@@ -27,6 +27,8 @@ struct Inner {
     chroot: String,
     generation: u64,
     over: AtomicBool,
+    /// Whether it has a login.
+    has_login: AtomicBool,
     cutter: Cutter,
     hurry: Sender<()>,
 }
@@ -38,8 +40,8 @@ impl Client {
     /// Wraps the library's client for one generation; `chroot` is empty or starts with `/`.
     /// A message in `hurry` makes the pulse beat at once.
     pub fn new(zk: Arc<ZooKeeper>, chroot: &str, generation: u64, cutter: Cutter, hurry: Sender<()>) -> Self {
-        let (chroot, over) = (chroot.to_owned(), AtomicBool::new(false));
-        Self(Arc::new(Inner { zk, chroot, generation, over, cutter, hurry }))
+        let (chroot, over, has_login) = (chroot.to_owned(), AtomicBool::new(false), AtomicBool::new(false));
+        Self(Arc::new(Inner { zk, chroot, generation, over, has_login, cutter, hurry }))
     }
 
     /// Has the pulse beat at once, rather than at its time.
@@ -61,7 +63,13 @@ impl Client {
     /// Authenticates the session by user and password. To be called before anything else: the library matches
     /// answers by their order, and the server answers this call out of order.
     pub fn authenticate(&self, user: &str, password: &str) -> Answer<()> {
+        self.0.has_login.store(true, Ordering::Relaxed);
         self.call(|zk| zk.add_auth("digest", format!("{user}:{password}").into_bytes()))
+    }
+
+    /// Whether it has a login. A server takes any, right or wrong, and says nothing of it.
+    pub fn has_login(&self) -> bool {
+        self.0.has_login.load(Ordering::Relaxed)
     }
 
     /// The names of a znode's children. `NoNode` leaves no watch.

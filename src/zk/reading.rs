@@ -106,7 +106,11 @@ fn make(client: &Client, path: &str, call: Call) -> Answer<Reply> {
     let what = if child { "it" } else { "this path" };
     match answer {
         Err(ZkError::NoNode) => Ok(Reply::Missing),
-        Err(ZkError::NoAuth) => Ok(Reply::Refused(format!("not authorised to read {what}").into())),
+        Err(ZkError::NoAuth) => {
+            // A server takes any login, and does not say if it is wrong.
+            let hint = if client.has_login() && !child { "; is the login right?" } else { "" };
+            Ok(Reply::Refused(format!("not authorised to read {what}{hint}").into()))
+        }
         Err(e) if !is_over(e) => Ok(Reply::Refused(format!("cannot be read: {}", describe(e)).into())),
         other => other,
     }

@@ -33,7 +33,9 @@ fn the_right_credentials_open_a_path_and_others_do_not() {
     let right = start(["--zookeeper_user", "user", "--zookeeper_pass", "secret"]);
     right.wait_for("/secret", true);
     right.wait_until_it_leads();
-    wait_until_unauthorised(&start(["--zookeeper_user", "user", "--zookeeper_pass", "wrong"]));
+    let wrong = start(["--zookeeper_user", "user", "--zookeeper_pass", "wrong"]);
+    wait_until_unauthorised(&wrong);
+    assert_eq!(wrong.compliance("/secret"), "Unknown: not authorised to read this path; is the login right?");
     let by_variable = Daemon::with(space.address(), YAML)
         .env("ZK_MONITOR_ZOOKEEPER_PASS", "secret")
         .args(["--zookeeper-user=user"])
