@@ -32,7 +32,7 @@ pub fn test_alert(options: &Options, file: &Path, path: &str) -> Result<Answer, 
     if meant.is_empty() {
         let reason =
             format!("nothing was sent: {path} has no `children`, `exists` or `data`, and never alerts");
-        return Answer::failed(EX_FAILURE, &reason);
+        return Err(Answer::failed(EX_FAILURE, &reason));
     }
     let hears = |one: &&Receiver| meant.iter().any(|rule| rule.terms.receivers.contains(&one.id));
     let receivers: Vec<_> = config.receivers.iter().filter(hears).collect();

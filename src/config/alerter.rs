@@ -72,14 +72,23 @@ impl Validator<'_> {
             };
             let settings =
                 Settings::Email(Email { address: address.as_str().into(), smtp: Arc::clone(smtp) });
-            ids.extend(self.receiver(at, Identity { what: &address, name: None }, &address, settings));
+            ids.extend(self.receiver(at, Identity { what: &address, name: None }, &address, settings, None));
         }
         ids
     }
 
     fn slack(&mut self, at: &Located<'_, '_>) -> Vec<ReceiverId> {
-        const KEYS: [&str; 8] =
-            ["channel", "token", "token_file", "webhook_url", "webhook_url_file", "from", "api_url", "name"];
+        const KEYS: [&str; 9] = [
+            "channel",
+            "token",
+            "token_file",
+            "webhook_url",
+            "webhook_url_file",
+            "from",
+            "api_url",
+            "name",
+            "ca_file",
+        ];
         let maps = self.maps(at, "`slack`", &KEYS).unwrap_or_default();
         maps.iter().filter_map(|map| self.slack_channel(map)).collect()
     }
@@ -91,6 +100,7 @@ impl Validator<'_> {
         let channel = self.optional_line(map, "channel").ok()?;
         let from = self.optional_line(map, "from").ok()?;
         let name = self.name(map).ok()?;
+        let ca = self.ca_file(map).ok()?;
         let api_url = self.base_url(map, "https://slack.com/api")?;
         match (token, url) {
             (Some(_), Some(_)) => {
@@ -111,7 +121,7 @@ impl Validator<'_> {
                 };
                 let (what, label) = (format!("channel {channel}"), channel.clone());
                 let settings = Slack::Api { api_url, channel, token, from };
-                self.receiver(&map.at, Identity { what: &what, name }, &label, Settings::Slack(settings))
+                self.receiver(&map.at, Identity { what: &what, name }, &label, Settings::Slack(settings), ca)
             }
             (None, Some(url)) => {
                 let origin = match Url::parse(url.reveal()) {
@@ -127,13 +137,13 @@ impl Validator<'_> {
                 let what = format!("webhook {}", url.reveal());
                 let label = channel.clone().unwrap_or_else(|| format!("webhook {origin}"));
                 let settings = Slack::Webhook { url, channel, from };
-                self.receiver(&map.at, Identity { what: &what, name }, &label, Settings::Slack(settings))
+                self.receiver(&map.at, Identity { what: &what, name }, &label, Settings::Slack(settings), ca)
             }
         }
     }
 
     fn hipchat(&mut self, at: &Located<'_, '_>) -> Vec<ReceiverId> {
-        const KEYS: [&str; 6] = ["room", "token", "token_file", "from", "api_url", "name"];
+        const KEYS: [&str; 7] = ["room", "token", "token_file", "from", "api_url", "name", "ca_file"];
         let maps = self.maps(at, "`hipchat`", &KEYS).unwrap_or_default();
         maps.iter().filter_map(|map| self.hipchat_room(map)).collect()
     }
@@ -143,6 +153,7 @@ impl Validator<'_> {
         let Ok(token) = self.secret(map, "token", "token_file") else { return None };
         let from = self.optional_line(map, "from").ok()?.unwrap_or_else(|| "zk_monitor".to_owned());
         let name = self.name(map).ok()?;
+        let ca = self.ca_file(map).ok()?;
         let api_url = self.base_url(map, PUBLIC)?;
         // Rooms have numbers, too.
         let room = map.get("room").map(|at| {
@@ -163,11 +174,11 @@ impl Validator<'_> {
         }
         let label = room.clone();
         let settings = Settings::HipChat(HipChat { api_url, room, token, from });
-        self.receiver(&map.at, Identity { what: &label, name }, &label, settings)
+        self.receiver(&map.at, Identity { what: &label, name }, &label, settings, ca)
     }
 
     fn pagerduty(&mut self, at: &Located<'_, '_>) -> Vec<ReceiverId> {
-        const KEYS: [&str; 4] = ["routing_key", "routing_key_file", "api_url", "name"];
+        const KEYS: [&str; 5] = ["routing_key", "routing_key_file", "api_url", "name", "ca_file"];
         let maps = self.maps(at, "`pagerduty`", &KEYS).unwrap_or_default();
         maps.iter().filter_map(|map| self.pagerduty_service(map)).collect()
     }
@@ -175,6 +186,7 @@ impl Validator<'_> {
     fn pagerduty_service(&mut self, map: &Map<'_, '_>) -> Option<ReceiverId> {
         let Ok(key) = self.secret(map, "routing_key", "routing_key_file") else { return None };
         let name = self.name(map).ok()?;
+        let ca = self.ca_file(map).ok()?;
         let api_url = self.base_url(map, "https://events.pagerduty.com")?;
         let Some(routing_key) = key else {
             self.lacks(map, "`routing_key_file` (or `routing_key`)");
@@ -182,7 +194,7 @@ impl Validator<'_> {
         };
         let what = routing_key.reveal().to_owned();
         let settings = Settings::PagerDuty(PagerDuty { api_url, routing_key });
-        self.receiver(&map.at, Identity { what: &what, name }, "", settings)
+        self.receiver(&map.at, Identity { what: &what, name }, "", settings, ca)
     }
 
     /// `api_url`, without a slash at its end.
@@ -195,6 +207,12 @@ impl Validator<'_> {
             Err(reason) => self.error(&at, reason),
         }
         None
+    }
+
+    /// `ca_file`: certificates to trust beside the system's.
+    pub(super) fn ca_file(&mut self, map: &Map<'_, '_>) -> Result<Option<Arc<[u8]>>, Reported> {
+        let Some(at) = map.get("ca_file") else { return Ok(None) };
+        self.certificates(&at).map(Some).ok_or(Reported)
     }
 
     fn optional_line(&mut self, map: &Map<'_, '_>, key: &'static str) -> Result<Option<String>, Reported> {

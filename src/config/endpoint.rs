@@ -1,5 +1,7 @@
 //! The alerters that are a URL: webhooks and Alertmanagers.
 
+use std::sync::Arc;
+
 use super::digest::Identity;
 use super::document::Value;
 use super::located::Located;
@@ -20,6 +22,13 @@ const OWN_HEADERS: [&str; 6] = [
 /// More headers than any server takes.
 const MAX_HEADERS: usize = 100;
 
+/// What an endpoint may be given beside its URL, of whichever kind it is.
+#[derive(Clone, Debug, Default)]
+struct Named<'t> {
+    name: Option<&'t str>,
+    ca: Option<Arc<[u8]>>,
+}
+
 impl Validator<'_> {
     /// `webhook`: a URL, a map, or a list of such.
     pub(super) fn webhooks(&mut self, at: &Located<'_, '_>) -> Vec<ReceiverId> {
@@ -32,10 +41,10 @@ impl Validator<'_> {
 
     fn webhook(&mut self, at: &Located<'_, '_>) -> Option<ReceiverId> {
         if matches!(at.value(), Value::Text(_)) {
-            return self.endpoint(at, None, Vec::new(), None);
+            return self.endpoint(at, Named::default(), Vec::new(), None);
         }
-        let map = self.map(*at, "`webhook`", &["url", "headers", "secret_file", "name"])?;
-        let name = self.name(&map).ok()?;
+        let map = self.map(*at, "`webhook`", &["url", "headers", "secret_file", "name", "ca_file"])?;
+        let named = Named { name: self.name(&map).ok()?, ca: self.ca_file(&map).ok()? };
         let headers = match map.get("headers") {
             Some(at) => self.headers(&at)?,
             None => Vec::new(),
@@ -48,13 +57,13 @@ impl Validator<'_> {
             self.lacks(&map, "`url`");
             return None;
         };
-        self.endpoint(&url, name, headers, secret)
+        self.endpoint(&url, named, headers, secret)
     }
 
     fn endpoint(
         &mut self,
         at: &Located<'_, '_>,
-        name: Option<&str>,
+        Named { name, ca }: Named<'_>,
         headers: Vec<(String, Secret)>,
         secret: Option<Secret>,
     ) -> Option<ReceiverId> {
@@ -65,7 +74,8 @@ impl Validator<'_> {
         }
         let settings = Webhook { url: Secret::new(text.to_owned()), headers, secret };
         let identity = Identity { what: &url.identity(), name };
-        self.receiver(at, identity, &url.public(), Settings::Webhook(settings))
+        // The paths of many such URLs are secrets.
+        self.receiver(at, identity, &url.origin(), Settings::Webhook(settings), ca)
     }
 
     fn headers(&mut self, at: &Located<'_, '_>) -> Option<Vec<(String, Secret)>> {
@@ -100,34 +110,39 @@ impl Validator<'_> {
     /// `alertmanager`: a URL, a list of URLs, or a map with `url`, which is one of both.
     pub(super) fn alertmanagers(&mut self, at: &Located<'_, '_>) -> Vec<ReceiverId> {
         if !matches!(at.value(), Value::Map(_)) {
-            return self.alertmanager_urls(at, None);
+            return self.alertmanager_urls(at, &Named::default());
         }
-        let Some(map) = self.map(*at, "`alertmanager`", &["url", "name"]) else { return Vec::new() };
-        let Ok(name) = self.name(&map) else { return Vec::new() };
+        let Some(map) = self.map(*at, "`alertmanager`", &["url", "name", "ca_file"]) else {
+            return Vec::new();
+        };
+        let (Ok(name), Ok(ca)) = (self.name(&map), self.ca_file(&map)) else { return Vec::new() };
         let Some(urls) = map.get("url") else {
             self.lacks(&map, "`url`");
             return Vec::new();
         };
-        self.alertmanager_urls(&urls, name)
+        self.alertmanager_urls(&urls, &Named { name, ca })
     }
 
-    fn alertmanager_urls(&mut self, at: &Located<'_, '_>, name: Option<&str>) -> Vec<ReceiverId> {
-        let Value::List(items) = at.value() else { return self.alertmanager(at, name).into_iter().collect() };
+    fn alertmanager_urls(&mut self, at: &Located<'_, '_>, named: &Named<'_>) -> Vec<ReceiverId> {
+        let Value::List(items) = at.value() else {
+            return self.alertmanager(at, named).into_iter().collect();
+        };
         if items.is_empty() {
             self.error(at, "must hold a URL");
         }
-        items.iter().enumerate().filter_map(|(n, item)| self.alertmanager(&at.item(n, item), name)).collect()
+        items.iter().enumerate().filter_map(|(n, item)| self.alertmanager(&at.item(n, item), named)).collect()
     }
 
-    fn alertmanager(&mut self, at: &Located<'_, '_>, name: Option<&str>) -> Option<ReceiverId> {
+    fn alertmanager(&mut self, at: &Located<'_, '_>, named: &Named<'_>) -> Option<ReceiverId> {
         let text = self.line(at)?.trim_end_matches('/');
         let url = Url::parse_base(text).map_err(|reason| self.error(at, reason)).ok()?;
         if url.has_credentials() {
             self.note_inline_secret(at);
         }
         let settings = Alertmanager { url: Secret::new(text.to_owned()) };
-        let identity = Identity { what: &url.identity(), name };
-        self.receiver(at, identity, &url.public(), Settings::Alertmanager(settings))
+        let identity = Identity { what: &url.identity(), name: named.name };
+        let settings = Settings::Alertmanager(settings);
+        self.receiver(at, identity, &url.origin(), settings, named.ca.clone())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The receivers of a configuration, each once.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::digest::{self, Identity};
 use crate::model::receiver::{Receiver, ReceiverId, Settings};
@@ -40,11 +41,13 @@ impl Receivers {
         identity: Identity<'_>,
         label: &str,
         settings: Settings,
+        ca: Option<Arc<[u8]>>,
     ) -> Result<ReceiverId, Place> {
         let kind = settings.kind();
         let id = digest::receiver_id(kind, identity);
         if let Some((index, first)) = self.known.get(&id).copied() {
-            return if self.list[index].settings == settings { Ok(id) } else { Err(first) };
+            let known = &self.list[index];
+            return if known.settings == settings && known.ca == ca { Ok(id) } else { Err(first) };
         }
         let label = if label.is_empty() { id.0.get(..8).unwrap_or_default() } else { label };
         let name = match identity.name {
@@ -52,7 +55,7 @@ impl Receivers {
             None => format!("{kind} {label}").into(),
         };
         self.known.insert(id.clone(), (self.list.len(), place));
-        self.list.push(Receiver { id: id.clone(), name, settings });
+        self.list.push(Receiver { id: id.clone(), name, settings, ca });
         Ok(id)
     }
 }

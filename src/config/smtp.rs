@@ -113,7 +113,7 @@ impl Validator<'_> {
         }
     }
 
-    fn certificates(&mut self, at: &Located<'_, '_>) -> Option<Arc<[u8]>> {
+    pub(super) fn certificates(&mut self, at: &Located<'_, '_>) -> Option<Arc<[u8]>> {
         let pem = self.file(at)?;
         let mut count = 0;
         for certificate in CertificateDer::pem_slice_iter(&pem) {

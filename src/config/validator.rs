@@ -155,8 +155,9 @@ impl<'a> Validator<'a> {
         identity: Identity<'_>,
         label: &str,
         settings: Settings,
+        ca: Option<Arc<[u8]>>,
     ) -> Option<ReceiverId> {
-        let added = self.receivers.add(self.place(at), identity, label, settings);
+        let added = self.receivers.add(self.place(at), identity, label, settings, ca);
         added
             .map_err(|first| {
                 let message = "is the same receiver with other settings (token, URL, from, headers …): if both \

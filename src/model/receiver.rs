@@ -61,6 +61,17 @@ pub struct Receiver {
     pub name: Arc<str>,
     /// How it is reached.
     pub settings: Settings,
+    /// Certificates in PEM to trust beside the system's, for HTTPS; a mail server has its own.
+    pub ca: Option<Arc<[u8]>>,
+}
+
+impl Receiver {
+    /// Its name for where everybody may look, which is that of the log but for a mail address: `email o…`.
+    pub fn public_name(&self) -> Arc<str> {
+        let Settings::Email(Email { address, .. }) = &self.settings else { return Arc::clone(&self.name) };
+        let first: String = address.chars().take(1).collect();
+        format!("email {first}…").into()
+    }
 }
 
 /// How a receiver is reached, by kind.
@@ -228,6 +239,30 @@ pub enum Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_public_name_has_no_address() {
+        let smtp = Smtp {
+            host: "h".into(),
+            port: 25,
+            tls: SmtpTls::None,
+            ca: None,
+            credentials: None,
+            from: "f@h".into(),
+            hello: None,
+        };
+        let named = |name: &str, settings| Receiver {
+            id: ReceiverId("1".into()),
+            name: name.into(),
+            settings,
+            ca: None,
+        };
+        let mail = Email { address: "ops@example.com".into(), smtp: Arc::new(smtp) };
+        let mail = named("email ops@example.com", Settings::Email(mail));
+        assert_eq!(&*mail.public_name(), "email o…");
+        let pager = PagerDuty { api_url: "http://h".into(), routing_key: Secret::new("k".into()) };
+        assert_eq!(&*named("pagerduty 1", Settings::PagerDuty(pager)).public_name(), "pagerduty 1");
+    }
 
     #[test]
     fn a_secret_is_one_line_of_a_file() {

@@ -24,8 +24,8 @@ pub(super) struct AlertmanagerNotifier {
 
 impl AlertmanagerNotifier {
     /// Each attempt ends within `limit`.
-    pub(super) fn new(settings: &Alertmanager, limit: Duration) -> Self {
-        Self { client: Client::new(&join(settings.url.reveal(), "/api/v2/alerts"), limit) }
+    pub(super) fn new(settings: &Alertmanager, limit: Duration, ca: Option<&[u8]>) -> Self {
+        Self { client: Client::new(&join(settings.url.reveal(), "/api/v2/alerts"), limit, ca) }
     }
 
     fn post(&self, notification: &Notification, now: SystemTime) -> Result<(), Outcome> {

@@ -21,10 +21,10 @@ pub(super) struct HipChatNotifier {
 
 impl HipChatNotifier {
     /// Each attempt ends within `limit`.
-    pub(super) fn new(settings: HipChat, limit: Duration) -> Self {
+    pub(super) fn new(settings: HipChat, limit: Duration, ca: Option<&[u8]>) -> Self {
         let path =
             format!("/v1/rooms/message?format=json&auth_token={}", percent::encode(settings.token.reveal()));
-        let client = Client::new(&join(&settings.api_url, &path), limit);
+        let client = Client::new(&join(&settings.api_url, &path), limit, ca);
         Self { settings, client }
     }
 

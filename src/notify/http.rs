@@ -43,19 +43,23 @@ pub(super) struct Answer {
 
 impl Client {
     /// A client for one URL, whose credentials go into a header. Each request ends within `limit`, all of it.
-    pub(super) fn new(url: &str, limit: Duration) -> Self {
-        Self::with(url, limit, &|name| std::env::var(name).ok())
+    /// The authorities in `ca`, in PEM, are trusted beside the system's.
+    pub(super) fn new(url: &str, limit: Duration, ca: Option<&[u8]>) -> Self {
+        Self::with(url, limit, ca, &|name| std::env::var(name).ok())
     }
 
     /// The same in this environment.
-    pub(super) fn with(url: &str, limit: Duration, env: proxy::Env<'_>) -> Self {
+    pub(super) fn with(url: &str, limit: Duration, ca: Option<&[u8]>, env: proxy::Env<'_>) -> Self {
         let (url, authorization) = without_credentials(url);
         let handed_over = HandedOver::default();
         let agent = proxy::choose(&url, env).map(|proxy| {
             let handed_over = handed_over.of(proxy.is_some());
             let connector =
-                ().chain(ConnectProxyConnector::default()).chain(Tcp).chain(Tls).chain(handed_over);
-            Agent::with_parts(config(&url, proxy, limit), connector, DefaultResolver::default())
+                ().chain(ConnectProxyConnector::default())
+                    .chain(Tcp)
+                    .chain(Tls::new(ca.is_some()))
+                    .chain(handed_over);
+            Agent::with_parts(config(&url, proxy, limit, ca), connector, DefaultResolver::default())
         });
         Self { agent, handed_over, url, authorization }
     }
@@ -171,7 +175,7 @@ fn explained(outcome: Outcome, said: &str) -> Outcome {
     }
 }
 
-fn config(url: &str, proxy: Option<Proxy>, limit: Duration) -> ureq::config::Config {
+fn config(url: &str, proxy: Option<Proxy>, limit: Duration, ca: Option<&[u8]>) -> ureq::config::Config {
     let encrypted = url.starts_with("https") || proxy.is_some();
     let mut config = Agent::config_builder()
         .timeout_global(Some(limit))
@@ -183,7 +187,7 @@ fn config(url: &str, proxy: Option<Proxy>, limit: Duration) -> ureq::config::Con
         .proxy(proxy)
         .user_agent(concat!("zk_monitor/", env!("CARGO_PKG_VERSION")));
     if encrypted {
-        let tls = ureq::tls::TlsConfig::builder().root_certs(roots::for_http()).build();
+        let tls = ureq::tls::TlsConfig::builder().root_certs(roots::for_http(ca)).build();
         config = config.tls_config(tls);
     }
     config.build()

@@ -38,15 +38,18 @@ pub fn notifier(receiver: &Receiver) -> Box<dyn Notifier> {
 
 /// The same with another bound, for tests.
 fn notifier_within(receiver: &Receiver, limit: Duration) -> Box<dyn Notifier> {
+    let ca = receiver.ca.as_deref();
     match receiver.settings.clone() {
         Settings::Email(email) => Box::new(email::EmailNotifier::new(email, limit)),
-        Settings::Slack(slack) => Box::new(slack::SlackNotifier::new(slack, limit)),
-        Settings::HipChat(hipchat) => Box::new(hipchat::HipChatNotifier::new(hipchat, limit)),
-        Settings::Webhook(webhook) => Box::new(webhook::WebhookNotifier::new(webhook, &receiver.name, limit)),
-        Settings::Alertmanager(settings) => {
-            Box::new(alertmanager::AlertmanagerNotifier::new(&settings, limit))
+        Settings::Slack(slack) => Box::new(slack::SlackNotifier::new(slack, limit, ca)),
+        Settings::HipChat(hipchat) => Box::new(hipchat::HipChatNotifier::new(hipchat, limit, ca)),
+        Settings::Webhook(webhook) => {
+            Box::new(webhook::WebhookNotifier::new(webhook, &receiver.name, limit, ca))
         }
-        Settings::PagerDuty(settings) => Box::new(pagerduty::PagerDutyNotifier::new(settings, limit)),
+        Settings::Alertmanager(settings) => {
+            Box::new(alertmanager::AlertmanagerNotifier::new(&settings, limit, ca))
+        }
+        Settings::PagerDuty(settings) => Box::new(pagerduty::PagerDutyNotifier::new(settings, limit, ca)),
     }
 }
 
@@ -65,6 +68,6 @@ pub fn host(receiver: &Receiver) -> Arc<str> {
 
 /// Pings a dead-man's switch: one GET, which ends within [`ATTEMPT`].
 pub fn heartbeat(url: &Secret) -> Outcome {
-    let answer = http::Client::new(url.reveal(), ATTEMPT).get();
+    let answer = http::Client::new(url.reveal(), ATTEMPT, None).get();
     answer.and_then(|answer| answer.check()).err().unwrap_or(Outcome::Accepted)
 }

@@ -30,8 +30,8 @@ pub(super) struct PagerDutyNotifier {
 
 impl PagerDutyNotifier {
     /// Each attempt ends within `limit`, of which each of at most two requests has half.
-    pub(super) fn new(settings: PagerDuty, limit: Duration) -> Self {
-        let client = Client::new(&join(&settings.api_url, "/v2/enqueue"), limit / 2);
+    pub(super) fn new(settings: PagerDuty, limit: Duration, ca: Option<&[u8]>) -> Self {
+        let client = Client::new(&join(&settings.api_url, "/v2/enqueue"), limit / 2, ca);
         Self { settings, client }
     }
 

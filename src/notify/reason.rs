@@ -103,5 +103,12 @@ mod tests {
         let name = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
         let wrapped = io::Error::new(io::ErrorKind::InvalidData, name);
         assert!(io(&wrapped).contains("unknown authority"), "{}", io(&wrapped));
+        let check = |error, expected: &str| {
+            let reason = tls(&rustls::Error::InvalidCertificate(error));
+            assert_eq!(reason, format!("TLS: the server's certificate {expected}"));
+        };
+        check(CertificateError::Expired, "has expired");
+        check(CertificateError::NotValidYet, "is not valid yet");
+        check(CertificateError::NotValidForName, "is for another name");
     }
 }

@@ -21,8 +21,14 @@ pub(super) fn client(ca: Option<&[u8]>) -> Result<Arc<ClientConfig>, rustls::Err
     roots::client(store)
 }
 
-/// The trusted authorities as the HTTP client wants them.
-pub(super) fn for_http() -> RootCerts {
+/// The trusted authorities as the HTTP client wants them: the system's and those in `ca`, in PEM. On a host that has none,
+/// who names its own authority is trusted by that alone.
+pub(super) fn for_http(ca: Option<&[u8]>) -> RootCerts {
+    if let Some(pem) = ca {
+        let own: Vec<_> = CertificateDer::pem_slice_iter(pem).flatten().collect();
+        let all = SYSTEM.iter().chain(&own).map(|der| Certificate::from_der(der).to_owned());
+        return RootCerts::Specific(Arc::new(all.collect()));
+    }
     if SYSTEM.is_empty() {
         return RootCerts::WebPki;
     }

@@ -51,10 +51,10 @@ pub(super) struct SlackNotifier {
 
 impl SlackNotifier {
     /// Each attempt ends within `limit`.
-    pub(super) fn new(settings: Slack, limit: Duration) -> Self {
+    pub(super) fn new(settings: Slack, limit: Duration, ca: Option<&[u8]>) -> Self {
         let client = match &settings {
-            Slack::Api { api_url, .. } => Client::new(&join(api_url, "/chat.postMessage"), limit),
-            Slack::Webhook { url, .. } => Client::new(url.reveal(), limit),
+            Slack::Api { api_url, .. } => Client::new(&join(api_url, "/chat.postMessage"), limit, ca),
+            Slack::Webhook { url, .. } => Client::new(url.reveal(), limit, ca),
         };
         Self { settings, client }
     }

@@ -53,7 +53,7 @@ fn firing() -> Notification {
 /// One attempt, which must end within the limit, and whose reason must tell nobody anything.
 fn attempt(settings: Settings, notification: &Notification, limit: Duration) -> Outcome {
     let id = ReceiverId(Arc::from("id"));
-    let receiver = Receiver { id, name: "the receiver".into(), settings };
+    let receiver = Receiver { id, name: "the receiver".into(), settings, ca: None };
     let mut notifier = notifier_within(&receiver, limit);
     let start = clock::mono();
     let outcome = notifier.send(notification);

@@ -76,18 +76,28 @@ fn timeout(error: std::io::Error) -> Error {
     if error.kind() == std::io::ErrorKind::TimedOut { Error::Timeout(Timeout::Global) } else { error.into() }
 }
 
-/// One TLS connector for all clients, since each would keep its own copy of the trusted certificates.
+/// One TLS connector for all clients that trust the same, since each would keep its own copy of the trusted certificates.
 static TLS: LazyLock<RustlsConnector> = LazyLock::new(RustlsConnector::default);
 
 /// Wraps connections for `https` in TLS.
 #[derive(Debug)]
-pub(super) struct Tls;
+pub(super) struct Tls {
+    /// A connector keeps the authorities that it trusted first, so who trusts others has one alone.
+    own: Option<RustlsConnector>,
+}
+
+impl Tls {
+    /// For a client that trusts authorities of its own, or one of all others.
+    pub(super) fn new(own: bool) -> Self {
+        Self { own: own.then(RustlsConnector::default) }
+    }
+}
 
 impl<In: Transport> Connector<In> for Tls {
     type Out = <RustlsConnector as Connector<In>>::Out;
 
     fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
-        TLS.connect(details, chained)
+        self.own.as_ref().unwrap_or(&TLS).connect(details, chained)
     }
 }
 

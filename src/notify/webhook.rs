@@ -24,8 +24,8 @@ pub(super) struct WebhookNotifier {
 
 impl WebhookNotifier {
     /// Each attempt ends within `limit`.
-    pub(super) fn new(settings: Webhook, name: &str, limit: Duration) -> Self {
-        let client = Client::new(settings.url.reveal(), limit);
+    pub(super) fn new(settings: Webhook, name: &str, limit: Duration, ca: Option<&[u8]>) -> Self {
+        let client = Client::new(settings.url.reveal(), limit, ca);
         Self { settings, name: name.to_owned(), client }
     }
 

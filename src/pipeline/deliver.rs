@@ -297,7 +297,7 @@ mod tests {
     fn receiver(name: &str) -> receiver::Receiver {
         let url = Secret::new("http://h".to_owned());
         let settings = Settings::Webhook(Webhook { url, headers: Vec::new(), secret: None });
-        receiver::Receiver { id: ReceiverId(name.into()), name: name.into(), settings }
+        receiver::Receiver { id: ReceiverId(name.into()), name: name.into(), settings, ca: None }
     }
 
     fn attempt_at(name: &str, number: u64) -> Attempt {

@@ -328,7 +328,7 @@ fn a_rules_own_key_replaces_the_default_whole() {
         };
         ids.iter().map(name).collect::<Vec<_>>()
     };
-    assert_eq!(names("/a"), ["email ops@example.com", "webhook http://h/"]);
+    assert_eq!(names("/a"), ["email ops@example.com", "webhook http://h"]);
     assert_eq!(names("/b"), ["email b@example.com"]);
     assert!(names("/c").is_empty() && names("/d").is_empty());
     let b = rule(&config, "/b");
@@ -423,12 +423,12 @@ fn every_kind_of_alerter_is_read() {
     };
     check(
         "{webhook: 'http://u:p@H/x?token=t'}",
-        "webhook http://h/x",
+        "webhook http://h",
         webhook("http://u:p@H/x?token=t", &[], None),
     );
     check(
         "{webhook: {url: 'http://h/', headers: {X-A: b}, secret_file: secret}}",
-        "webhook http://h/",
+        "webhook http://h",
         webhook("http://h/", &[("X-A", "b")], Some("s3cret")),
     );
     let alertmanager = Settings::Alertmanager(Alertmanager { url: secret("http://am:9093") });
@@ -443,12 +443,29 @@ fn every_kind_of_alerter_is_read() {
 }
 
 #[test]
+fn a_receiver_may_have_an_authority_of_its_own() {
+    for alerter in [
+        "webhook: {url: 'https://h/', ca_file: ca.pem}",
+        "alertmanager: {url: 'https://h', ca_file: ca.pem}",
+        "slack: {webhook_url: 'https://h/', ca_file: ca.pem}",
+        "hipchat: {room: a, token: t, api_url: 'https://h', ca_file: ca.pem}",
+        "pagerduty: {routing_key: k, ca_file: ca.pem}",
+    ] {
+        let (with, without) =
+            (receivers(&format!("{{{alerter}}}")), alerter.replace(", ca_file: ca.pem", ""));
+        assert!(with[0].ca.as_deref().is_some_and(|ca| ca.starts_with(b"-----BEGIN")), "{alerter}");
+        let without = receivers(&format!("{{{without}}}"));
+        assert_eq!((&without[0].id, &without[0].ca), (&with[0].id, &None), "the same receiver");
+    }
+}
+
+#[test]
 fn lists_are_several_receivers() {
     let check = |alerter: &str, expected: &[&str]| {
         let found = receivers(alerter);
         assert_eq!(found.iter().map(|receiver| &*receiver.name).collect::<Vec<_>>(), expected, "{alerter}");
     };
-    check("{webhook: ['http://a/', {url: 'http://b/'}]}", &["webhook http://a/", "webhook http://b/"]);
+    check("{webhook: ['http://a/', {url: 'http://b/'}]}", &["webhook http://a", "webhook http://b"]);
     check("{alertmanager: ['http://a', 'http://b']}", &["alertmanager http://a", "alertmanager http://b"]);
     check("{slack: [{channel: a, token: t}, {channel: b, token: t}]}", &["slack a", "slack b"]);
     let all =

@@ -89,7 +89,7 @@ fn a_server_that_takes_no_tls_has_taken_nothing() {
 
 #[test]
 fn a_server_that_hardly_reads_is_left_at_the_deadline() {
-    let client = Client::new(&format!("http://{}/", slow_reader()), SHORT);
+    let client = Client::new(&format!("http://{}/", slow_reader()), SHORT, None);
     let body = vec![b'x'; 64 << 20];
     let start = clock::mono();
     let outcome = client.post(&[], &body).map(drop).unwrap_err();

@@ -120,6 +120,32 @@ fn a_certificate_for_another_name_is_none() {
 }
 
 #[test]
+fn a_receiver_can_have_an_authority_of_its_own() {
+    let (space, sink, authority) = (shared(), HttpSink::start(), Authority::new());
+    sink.answer("/chat", Answer::status(200).body("ok"));
+    let front = TlsFront::start(&authority.issue("DNS:localhost"), sink.port());
+    let (ca, url) = (authority.ca().display().to_string(), |path: &str| front.url("localhost", path));
+    let yaml = format!(
+        "/bad:\n  children: 1\n  alerter:\n    webhook: [{{url: \"{}\", ca_file: {ca}}}, {{url: \"{}\"}}]\n    \
+         alertmanager: {{url: \"{}\", ca_file: {ca}}}\n    slack: {{webhook_url: \"{}\", ca_file: {ca}}}\n    \
+         pagerduty: {{routing_key: k, api_url: \"{}\", ca_file: {ca}}}\n",
+        url("/mine"),
+        url("/system"),
+        url("/am"),
+        url("/chat"),
+        url("")
+    );
+    let daemon = Daemon::with(space.address(), &yaml).start();
+    for path in ["/mine", "/am/api/v2/alerts", "/chat", PAGERDUTY] {
+        sink.wait_for(path, 1);
+    }
+    daemon.wait_until("complaint about the authority", |status| {
+        complaint(status).contains("unknown authority")
+    });
+    assert!(sink.requests("/system").is_empty(), "who names no authority trusts the system's");
+}
+
+#[test]
 fn a_proxy_is_taken_from_the_environment() {
     let (space, sink) = (shared(), HttpSink::start());
     let tunnel = Tunnel::to(&format!("127.0.0.1:{}", sink.port()));
