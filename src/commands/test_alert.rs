@@ -44,10 +44,11 @@ pub fn test_alert(options: &Options, file: &Path, path: &str) -> Result<Answer, 
     let outcomes = attempts(&receivers, &notification);
     let mut answer = Answer::default();
     for (receiver, outcome) in receivers.iter().zip(&outcomes) {
+        let name = format!("{} ({})", receiver.name, receiver.id.0);
         match outcome {
-            Ok(()) => answer.stdout.push_str(&format!("{}: accepted\n", receiver.name)),
+            Ok(()) => answer.stdout.push_str(&format!("{name}: accepted\n")),
             Err(reason) => {
-                answer.stdout.push_str(&format!("{}: FAILED: {reason}\n", receiver.name));
+                answer.stdout.push_str(&format!("{name}: FAILED: {reason}\n"));
                 answer.code = EX_FAILURE;
             }
         }

@@ -71,11 +71,16 @@ fn connection() -> Connection {
 
 fn alerts() -> Alerts {
     let mut alerts = Alerts::default();
-    let firing =
-        AlertStatus { phase: AlertPhase::Firing, since: moment(), incident: Some("0123abcd".into()) };
+    let firing = AlertStatus {
+        phase: AlertPhase::Firing,
+        since: moment(),
+        incident: Some("0123abcd".into()),
+        quiet: None,
+    };
     alerts.open.insert(AlertKey::unnamed("/services/foo/min_1"), firing);
     let failing = ReceiverStatus {
         kind: "slack",
+        name: "slack #ops".into(),
         queued: 2,
         sent: 5,
         messages: 2,
@@ -83,7 +88,10 @@ fn alerts() -> Alerts {
         refused: 1,
         last_error: Some((moment(), "answered \"500\"".into())),
     };
-    alerts.receivers.insert(ReceiverId("a1".into()), ReceiverStatus { kind: "email", ..Default::default() });
+    alerts.receivers.insert(
+        ReceiverId("a1".into()),
+        ReceiverStatus { kind: "email", name: "email o…".into(), ..Default::default() },
+    );
     alerts.receivers.insert(ReceiverId("b2".into()), failing);
     alerts.silences.push(Silence {
         id: "s1".into(),

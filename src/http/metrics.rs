@@ -4,7 +4,9 @@ use std::fmt::{Display, Write};
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::model::status::{AlertPhase, Alerts, Compliance, ConfigStatus, Histogram, PathState, WatchStatus};
+use crate::model::status::{
+    AlertPhase, Alerts, Compliance, ConfigStatus, Histogram, PathState, Quiet, WatchStatus,
+};
 
 use super::status::{Totals, VERSION, View, phase_word, state_word};
 
@@ -161,6 +163,16 @@ fn alerts(out: &mut Families, alerts: &Alerts) {
         let count = alerts.open.values().filter(|alert| alert.phase == phase).count();
         family.sample(&[("phase", phase_word(phase))], count);
     }
+    let help = "Alerts that nobody is told of, by phase and reason.";
+    let mut family = out.family("zk_monitor_alerts_quiet", "gauge", help);
+    for phase in [AlertPhase::Pending, AlertPhase::Firing, AlertPhase::Recovering] {
+        let quiet = alerts.open.values().filter(|alert| alert.phase == phase);
+        let quiet: Vec<_> = quiet.filter_map(|alert| alert.quiet.as_ref()).collect();
+        let silenced = quiet.iter().filter(|quiet| matches!(quiet, Quiet::Silenced(_))).count();
+        for (reason, count) in [("silenced", silenced), ("nobody", quiet.len() - silenced)] {
+            family.sample(&[("phase", phase_word(phase)), ("reason", reason)], count);
+        }
+    }
     out.gauge("zk_monitor_silences", "Silences in force.", alerts.silences.len());
 }
 
@@ -173,6 +185,11 @@ fn receivers(out: &mut Families, alerts: &Alerts) {
         {
             family.sample(&[("kind", status.kind), ("outcome", outcome), ("receiver", &id.0)], count);
         }
+    }
+    let help = "What a receiver is called.";
+    let mut family = out.family("zk_monitor_receiver_info", "gauge", help);
+    for (id, status) in &alerts.receivers {
+        family.sample(&[("kind", status.kind), ("name", &status.name), ("receiver", &id.0)], 1);
     }
     let mut family = out.family("zk_monitor_notifications_queued", "gauge", "Notifications that wait.");
     for (id, status) in &alerts.receivers {
@@ -252,6 +269,8 @@ mod tests {
         check("zk_monitor_watch_latency_seconds_count 2");
         check("zk_monitor_alerts{phase=\"firing\"} 1");
         check("zk_monitor_notifications_total{kind=\"slack\",outcome=\"failed\",receiver=\"b2\"} 3");
+        check("zk_monitor_alerts_quiet{phase=\"firing\",reason=\"silenced\"} 0");
+        check("zk_monitor_receiver_info{kind=\"email\",name=\"email o…\",receiver=\"a1\"} 1");
         check("zk_monitor_receiver_failing{kind=\"email\",receiver=\"a1\"} 0");
         check("zk_monitor_config_loaded_timestamp_seconds 1401553225");
         assert!(text.contains("\nprocess_threads "));

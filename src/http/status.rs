@@ -6,7 +6,7 @@ use crate::model::alert_key::AlertKey;
 use crate::model::children::Counted;
 use crate::model::status::{
     AlertPhase, Alerts, Cluster, Compliance, ConfigStatus, Connection, Particulars, PathState, PathStatus,
-    ReceiverStatus, RuleStatus, Silence, WatchStatus,
+    Quiet, ReceiverStatus, RuleStatus, Silence, WatchStatus,
 };
 
 use super::json::{self, Object};
@@ -171,6 +171,7 @@ fn path(object: &mut Object, status: &PathStatus, alerts: &Alerts, named: bool) 
     if named {
         object.string("path", &status.path);
     }
+    object.optional("quiet", quiet(alerts, &status.path).as_deref());
     object.string("rule", &status.rule);
     if !rules.is_empty() {
         object.object("rules", |o| by_rule(o, status, alerts));
@@ -178,6 +179,12 @@ fn path(object: &mut Object, status: &PathStatus, alerts: &Alerts, named: bool) 
     object.string("severity", severity.word());
     object.time("since", status.since);
     object.string("state", state_word(&status.state));
+}
+
+/// Why nobody is told of a path's alerts, if nobody is of any.
+fn quiet(alerts: &Alerts, path: &Arc<str>) -> Option<String> {
+    let all: Option<Vec<&Quiet>> = alerts.of(path).map(|(_, alert)| alert.quiet.as_ref()).collect();
+    all?.first().map(|quiet| quiet.words())
 }
 
 /// A path with several rules has an alert for each.
@@ -193,6 +200,7 @@ fn by_rule(object: &mut Object, status: &PathStatus, alerts: &Alerts) {
             o.optional("incident", alert.and_then(|alert| alert.incident.as_deref()));
             message(o, &rule.state);
             rule.most.into_iter().for_each(|most| o.number("most", most.into()));
+            o.optional("quiet", alert.and_then(|alert| alert.quiet.as_ref()).map(Quiet::words).as_deref());
             o.string("severity", rule.severity.word());
             o.time("since", rule.since);
             o.string("state", state_word(&rule.state));
@@ -249,6 +257,7 @@ fn receiver(object: &mut Object, status: &ReceiverStatus) {
         None => object.null("last_error"),
     }
     object.number("messages", status.messages);
+    object.string("name", &status.name);
     object.number("queued", status.queued);
     object.number("refused", status.refused);
     object.number("sent", status.sent);
@@ -327,7 +336,7 @@ mod tests {
         let found: Value = serde_json::from_slice(&path_body(status, &view.alerts)).unwrap();
         let wanted = json!({
             "alert": "firing", "children": 0, "incident": "0123abcd", "path": "/services/foo/min_1",
-            "message": "Found children (0) less than minimum (1)", "rule": "/services/foo/min_1",
+            "message": "Found children (0) less than minimum (1)", "quiet": null, "rule": "/services/foo/min_1",
             "severity": "error", "since": "2014-05-31T16:20:25Z", "state": "error",
         });
         assert_eq!(found, wanted);
@@ -350,18 +359,20 @@ mod tests {
         ];
         status.particulars = Some(Box::new(Particulars { rules, ..Particulars::default() }));
         let mut alerts = (*view.alerts).clone();
-        let firing = alerts.open.remove(&AlertKey::unnamed(Arc::clone(&status.path))).unwrap();
+        let mut firing = alerts.open.remove(&AlertKey::unnamed(Arc::clone(&status.path))).unwrap();
+        firing.quiet = Some(Quiet::Silenced("s1".into()));
         alerts.open.insert(AlertKey { path: Arc::clone(&status.path), name: Some("warn".into()) }, firing);
         let found: Value = serde_json::from_slice(&path_body(&status, &alerts)).unwrap();
         assert_eq!((&found["alert"], &found["incident"]), (&json!("firing"), &Value::Null));
+        assert_eq!(found["quiet"], "silenced by s1", "so is each that is open");
         let wanted = json!({
             "page": {
-                "alert": "inactive", "incident": null, "message": null, "severity": "critical",
+                "alert": "inactive", "incident": null, "message": null, "quiet": null, "severity": "critical",
                 "since": "2014-05-31T16:20:25Z", "state": "ok",
             },
             "warn": {
                 "alert": "firing", "incident": "0123abcd", "message": "Found children (0) less than minimum (1)",
-                "severity": "warning", "since": "2014-05-31T16:20:25Z", "state": "error",
+                "quiet": "silenced by s1", "severity": "warning", "since": "2014-05-31T16:20:25Z", "state": "error",
             },
         });
         assert_eq!(found["rules"], wanted);

@@ -155,6 +155,27 @@ pub struct AlertStatus {
     pub since: SystemTime,
     /// The incident's id, if one is open and this agent knows it.
     pub incident: Option<Arc<str>>,
+    /// Why nobody is told of it, if nobody is.
+    pub quiet: Option<Quiet>,
+}
+
+/// Why nobody is told of an alert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Quiet {
+    /// The silence of this id covers it.
+    Silenced(Arc<str>),
+    /// Its rule has no receiver.
+    Nobody,
+}
+
+impl Quiet {
+    /// In words.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Silenced(id) => format!("silenced by {id}"),
+            Self::Nobody => "told nobody".to_owned(),
+        }
+    }
 }
 
 /// Where an alert is, the worst last; `inactive` is not listed.
@@ -173,6 +194,8 @@ pub enum AlertPhase {
 pub struct ReceiverStatus {
     /// `email`, `slack` …
     pub kind: &'static str,
+    /// What it is called where everybody may look: without an address or a secret.
+    pub name: Arc<str>,
     /// How many items wait for it.
     pub queued: u64,
     /// How many alerts and ends of alerts it was told of, by this agent, since the start.

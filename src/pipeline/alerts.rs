@@ -183,6 +183,13 @@ impl Shell {
         self.publisher.publish_if_due(|| alerts.publish(snapshot(dispatcher, now)));
     }
 
+    /// The agent that sends in this one's place, if there is one.
+    fn elsewhere(&self) -> Option<Arc<str>> {
+        let cluster = self.lease.cluster.get();
+        let other = cluster.leader.as_ref().filter(|leader| **leader != cluster.agent);
+        other.filter(|_| self.dispatcher.epoch().is_none()).cloned()
+    }
+
     /// Tells the dispatcher something, and does what it wants done.
     fn handle(&mut self, input: Input) {
         for effect in self.dispatcher.handle(input, now()) {
@@ -195,7 +202,7 @@ impl Shell {
                     self.outlets.in_flight.publish(self.flying);
                     self.receivers.deliver(delivery);
                 }
-                Effect::Log(event) => super::events::log(&event),
+                Effect::Log(event) => super::events::log(&event, self.elsewhere().as_deref()),
             }
         }
     }
@@ -212,7 +219,8 @@ fn profile(receiver: &receiver::Receiver) -> Profile {
         | receiver::Settings::Webhook(_) => (true, false, None),
     };
     let (id, name, kind) = (receiver.id.clone(), Arc::clone(&receiver.name), receiver.settings.kind());
-    Profile { id, name, kind, digest, keyed, refresh }
+    let public_name = receiver.public_name();
+    Profile { id, name, public_name, kind, digest, keyed, refresh }
 }
 
 fn snapshot(dispatcher: &Dispatcher, now: Now) -> Alerts {

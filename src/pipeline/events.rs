@@ -3,15 +3,23 @@
 use crate::model::dispatcher::{Report, Tale};
 use crate::model::message::Kind;
 
-/// Logs one event. What needs an operator is a warning or an error; the rest is there for those who look.
-pub fn log(event: &Report) {
+/// Logs one event. What needs an operator is a warning or an error; the rest is there for those who look. Every agent
+/// sees each alert come and go, and one of several sends: the others, which know `elsewhere` which that is, say it
+/// without raising their voice.
+pub fn log(event: &Report, elsewhere: Option<&str>) {
     match event {
         Report::Pending(key) => log::info!("{key}: out of spec, pending"),
         Report::Cancelled(key) => log::info!("{key}: back in spec before its cancel_timeout"),
-        Report::Firing(key, message) => log::warn!("{key}: {message}"),
+        Report::Firing(key, message) => match elsewhere {
+            None => log::warn!("{key}: {message}"),
+            Some(agent) => log::info!("{key}: {message}; {agent} sends the alert"),
+        },
         Report::Recovering(key) => log::info!("{key}: back in spec, waiting for its keep_firing_for"),
         Report::Relapsed(key) => log::info!("{key}: out of spec again before its keep_firing_for"),
-        Report::Resolved(key) => log::warn!("{key}: now in spec"),
+        Report::Resolved(key) => match elsewhere {
+            None => log::warn!("{key}: now in spec"),
+            Some(agent) => log::info!("{key}: now in spec; {agent} sends the recovery"),
+        },
         Report::ToldLate(key) => {
             log::warn!("{key}: was out of spec while no agent sent the alerts, and is told of now");
         }

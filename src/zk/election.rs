@@ -636,7 +636,13 @@ impl Election {
 
     fn note_leader(&mut self, leader: Option<Arc<str>>) {
         if let Some(name) = leader.as_ref().filter(|_| leader != self.status.leader) {
-            log::info!("cluster {}: {name} is first in line", self.places.cluster);
+            let cluster = &self.places.cluster;
+            match &self.status.leader {
+                Some(before) => {
+                    log::warn!("cluster {cluster}: {before}, which led, is gone; {name} is first in line")
+                }
+                None => log::info!("cluster {cluster}: {name} is first in line"),
+            }
         }
         self.status.leader = leader;
     }

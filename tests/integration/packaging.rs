@@ -90,7 +90,8 @@ fn the_manual_of_the_file_names_every_key() {
     let keys = "children min max equals exists data matches cancel_timeout keep_firing_for repeat_interval \
         forget_after description alerter email slack channel token token_file webhook_url webhook_url_file from \
         api_url hipchat room webhook url headers secret_file alertmanager pagerduty routing_key routing_key_file \
-        defaults group_wait heartbeat every smtp host port tls user password password_file ca_file";
+        defaults group_wait heartbeat every smtp host port tls user password password_file ca_file \
+        external_url severity labels runbook name include drop where distinct";
     let words: BTreeSet<&str> = manual.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
     let absent: Vec<&str> = keys.split_whitespace().filter(|key| !words.contains(key)).collect();
     assert!(absent.is_empty(), "{absent:?}");

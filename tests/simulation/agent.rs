@@ -97,6 +97,7 @@ pub fn profiles() -> Vec<Profile> {
     let profile = |receiver| Profile {
         id: receiver_id(receiver),
         name: "receiver".into(),
+        public_name: "r".into(),
         kind: "webhook",
         digest: receiver != 0,
         keyed: receiver == RECEIVERS - 1,

@@ -55,6 +55,8 @@ pub struct Profile {
     pub id: ReceiverId,
     /// What operators call it.
     pub name: Arc<str>,
+    /// The same without an address, for where everybody may look.
+    pub public_name: Arc<str>,
     /// `email`, `slack` …
     pub kind: &'static str,
     /// Whether one message can tell of several incidents. PagerDuty's cannot: it gets each by itself, and above
@@ -68,6 +70,11 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// What the log calls it: by its name, and by its id, which stands in `/status` and metrics too.
+    pub(super) fn label(&self) -> Arc<str> {
+        format!("{} ({})", self.name, self.id.0).into()
+    }
+
     /// Whether another of its kind can tell the end of what it told: PagerDuty knows an alert by its incident's id,
     /// whichever routing key it comes with.
     pub(super) fn is_replaceable(&self) -> bool {

@@ -184,7 +184,7 @@ impl Dispatcher {
                 }
             });
             if let Some(key) = dropped.first() {
-                shared.log(Report::Dropped(departed.name, dropped.len(), key.clone()));
+                shared.log(Report::Dropped(departed.label(), dropped.len(), key.clone()));
             }
         }
         leadership.adopt_orphans(paths, shared, now);
@@ -286,7 +286,7 @@ impl Dispatcher {
 
     /// Every alert that is not inactive.
     pub fn alert_status(&self) -> impl Iterator<Item = (&AlertKey, AlertStatus)> {
-        self.paths.iter().filter_map(|tracked| Some((tracked.key(), tracked.status()?)))
+        self.paths.iter().filter_map(|tracked| Some((tracked.key(), tracked.status(&self.shared)?)))
     }
 
     /// Every receiver of the configuration.

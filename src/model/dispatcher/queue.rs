@@ -159,7 +159,8 @@ impl Queue {
     pub fn status(&self) -> ReceiverStatus {
         let leaving = self.batch.as_ref().filter(|batch| !batch.is_refresh());
         let queued = self.waiting.len() + leaving.map_or(0, |batch| batch.keys.len());
-        ReceiverStatus { queued: u64::try_from(queued).unwrap_or(u64::MAX), ..self.status.clone() }
+        let name = Arc::clone(&self.profile.public_name);
+        ReceiverStatus { name, queued: u64::try_from(queued).unwrap_or(u64::MAX), ..self.status.clone() }
     }
 
     /// Whether what waits may leave now.
@@ -227,7 +228,7 @@ impl Queue {
         jitter: &mut Jitter,
         now: Now,
     ) -> Vec<Report> {
-        let name = Arc::clone(&self.profile.name);
+        let name = self.profile.label();
         let items = batch.keys.len();
         let count = if batch.is_refresh() { 0 } else { u64::try_from(items).unwrap_or(u64::MAX) };
         match outcome {

@@ -160,6 +160,11 @@ impl Shared {
         self.silences.iter().any(|silence| silence.until > now.wall && silence.covers(key))
     }
 
+    /// The id of a silence that covers an alert, if one does. One that has just ended may still do so.
+    pub fn silence(&self, key: &AlertKey) -> Option<Arc<str>> {
+        self.silences.iter().find(|silence| silence.covers(key)).map(|silence| Arc::clone(&silence.id))
+    }
+
     /// Drops the silences that have ended, and finds when the next will. Returns whether any was dropped: by its
     /// time, or because the wall clock stepped over its end.
     pub fn arm_silences(&mut self, now: Now) -> bool {

@@ -19,7 +19,7 @@ use crate::model::ledger::{Entry, Mark, Written};
 use crate::model::message::{Item, Kind};
 use crate::model::receiver::{Outcome, ReceiverId};
 use crate::model::rule::Rule;
-use crate::model::status::AlertStatus;
+use crate::model::status::{AlertStatus, Quiet};
 use crate::model::time::Now;
 use crate::model::transition::{State, Transition};
 
@@ -83,10 +83,12 @@ impl Tracked {
         !self.alert.is_inactive() || self.incident.is_some() || self.sync.is_needed()
     }
 
-    pub fn status(&self) -> Option<AlertStatus> {
+    pub fn status(&self, shared: &Shared) -> Option<AlertStatus> {
         let (phase, since) = self.alert.status()?;
         let incident = self.incident.as_ref().map(|incident| Arc::clone(incident.id()));
-        Some(AlertStatus { phase, since: since.wall, incident })
+        let nobody = Some(Quiet::Nobody).filter(|_| self.rule.terms.receivers.is_empty());
+        let quiet = nobody.or_else(|| Some(Quiet::Silenced(shared.silence(&self.key)?)));
+        Some(AlertStatus { phase, since: since.wall, incident, quiet })
     }
 
     // What is seen of the path.
@@ -344,11 +346,11 @@ impl Tracked {
         self.sync.wanted = true;
         let Some(queue) = shared.queues.get_mut(receiver) else { return true };
         queue.status.refused += 1;
-        let name = Arc::clone(&queue.profile.name);
+        let (name, label) = (Arc::clone(&queue.profile.name), queue.profile.label());
         if kind == Kind::Firing {
             incident.notice(receiver, &format!("{name} could not be told for a day"));
         }
-        shared.log(Report::GaveUp(name, self.key.clone()));
+        shared.log(Report::GaveUp(label, self.key.clone()));
         true
     }
 

@@ -211,7 +211,7 @@ impl Turn<'_> {
             {
                 *refresh = Refresh { at: self.now.mono, after: after.clone() };
             }
-            let told = tale.map(|tale| Report::Told(Arc::clone(&queue.profile.name), tale));
+            let told = tale.map(|tale| Report::Told(queue.profile.label(), tale));
             reports.into_iter().chain(told).for_each(|report| self.shared.log(report));
         }
         let outcome = if halved { &Outcome::NotTried } else { outcome };

@@ -39,13 +39,21 @@ fn one_sends_and_another_takes_over_when_it_is_killed() {
     let (space, sink) = (shared(), SmtpSink::start());
     let (mut first, second) = two(&space, &sink);
     let mut client = space.client();
+    second.wait_until("the leader's name", |status| status["cluster"]["leader"].is_string());
     break_and_mend(&mut client, &sink, 0);
     assert!(!leads(&second));
+    // One agent says aloud what all of them see, and the others which that is.
+    let agent = |daemon: &Daemon| daemon.status()["cluster"]["agent"].as_str().unwrap().to_owned();
+    let (leader, said) = (agent(&first), |daemon: &Daemon, words: &str| daemon.wait_for_log(words));
+    said(&first, "(WARN) /services/foo: Found children (0)");
+    said(&second, &format!("(INFO) /services/foo: now in spec; {leader} sends the recovery"));
+    assert!(!second.log_contains("(WARN) /services/foo"), "{:?}", second.log());
     first.kill();
     let killed = Instant::now();
     second.wait_until_it_leads();
     // The session of four seconds, a tick of half a second, one second, and the slowness of this machine.
     assert!(killed.elapsed() < Duration::from_secs(4 + 1 + 1 + 2), "{:?}", killed.elapsed());
+    said(&second, &format!("{leader}, which led, is gone; {} is first in line", agent(&second)));
     break_and_mend(&mut client, &sink, 2);
     throughout(Duration::from_secs(2), "told once", || sink.mails().len() == 4);
 }

@@ -93,6 +93,18 @@ fn a_silence_can_be_of_one_rule() {
     shrink(&space, 0..5);
     sink.wait_for("/page", 1);
     assert!(sink.requests("/warn").is_empty());
+    let id = made.stdout.split(':').next().unwrap();
+    let shown: serde_json::Value = serde_json::from_str(&daemon.get("/status?detail=1").body).unwrap();
+    let path = &shown["monitor"]["paths"]["/workers"];
+    assert_eq!(
+        (&path["rules"]["warn"]["quiet"], &path["quiet"]),
+        (&json!(format!("silenced by {id}")), &json!(null))
+    );
+    let metrics = daemon.get("/metrics").body;
+    assert!(
+        metrics.contains("zk_monitor_alerts_quiet{phase=\"firing\",reason=\"silenced\"} 1\n"),
+        "{metrics}"
+    );
 }
 
 /// Nagios has a state for what is not yet an outage.

@@ -83,8 +83,15 @@ fn a_refused_address_keeps_nobody_else_from_the_mail() {
     throughout(QUIET, "no further attempt at the refused one", || {
         sink.attempts().iter().filter(|address| *address == "gone@home.com").count() == 1
     });
-    let status = daemon.status().to_string();
-    assert!(!status.contains("@home.com"), "no address is ever shown: {status}");
+    let status = daemon.status();
+    assert!(!status.to_string().contains("home.com"), "no address is ever shown: {status}");
+    // One id and one name in all places, and the address in the log alone.
+    let (id, _) = status["receivers"].as_object().unwrap().iter().find(|(_, one)| one["sent"] != 0).unwrap();
+    assert_eq!(status["receivers"][id]["name"], "email y…");
+    daemon.wait_for_log(&format!("email you@home.com ({id}): told that /bad is out of spec"));
+    let metrics = daemon.get("/metrics").body;
+    let info = format!("zk_monitor_receiver_info{{kind=\"email\",name=\"email y…\",receiver=\"{id}\"}} 1\n");
+    assert!(metrics.contains(&info) && !metrics.contains("home.com"), "{metrics}");
 }
 
 #[test]

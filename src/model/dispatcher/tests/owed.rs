@@ -312,7 +312,7 @@ fn a_recovery_that_goes_to_nobody_is_said_to_be_dropped() {
         world.told();
         reload(&mut world, left);
         assert!(
-            world.events.contains(&Report::Dropped("pager".into(), 1, AlertKey::unnamed("/0"))),
+            world.events.contains(&Report::Dropped("pager (pager)".into(), 1, AlertKey::unnamed("/0"))),
             "{left:?}"
         );
         world.ok("/0");

@@ -5,6 +5,30 @@ use super::*;
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[test]
+fn who_is_not_told_is_known_with_the_reason() {
+    let mut world = World::with(vec![rule("/0", &["a"]), rule("/1", &[])], &["a"], BTreeMap::new());
+    world.error("/0");
+    world.error("/1");
+    let quiet = |world: &World| -> Vec<Option<String>> {
+        let all = world.dispatcher.alert_status();
+        all.map(|(_, status)| status.quiet.map(|quiet| quiet.words())).collect()
+    };
+    assert_eq!(quiet(&world), [None, Some("told nobody".to_owned())]);
+    let silence = Silence {
+        id: "s1".into(),
+        path: "/*".into(),
+        until: world.now.wall + secs(60),
+        comment: "".into(),
+        by: "".into(),
+    };
+    let effects = world.dispatcher.handle(Input::Silences(vec![silence]), world.now);
+    world.perform(effects);
+    assert_eq!(quiet(&world), [Some("silenced by s1".to_owned()), Some("told nobody".to_owned())]);
+    world.wait(secs(61));
+    assert_eq!(quiet(&world)[0], None);
+}
+
+#[test]
 fn a_thousand_violations_a_minute_apart_are_a_thousand_mails_each_way() {
     let mut world = World::new(1_000, &["a"]);
     let mut told = Vec::new();

@@ -51,6 +51,7 @@ pub fn profile(name: &str) -> Profile {
     Profile {
         id: id(name),
         name: name.into(),
+        public_name: name.into(),
         kind: if name.starts_with("pager") { "pagerduty" } else { "email" },
         digest: !name.starts_with("pager"),
         keyed: name.starts_with("pager") || name == "am",
