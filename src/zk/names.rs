@@ -1,4 +1,4 @@
-//! Names of znodes, and who may do what with them.
+//! Names of znodes, who may do what with them, and making those that the agents share.
 
 use zookeeper::{Acl, CreateMode, Permission, ZkError};
 
@@ -58,7 +58,7 @@ impl Places {
         path.strip_prefix(&self.cluster).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    /// Makes those that are missing, parents first.
+    /// Makes the persistent znodes that are missing, parents first.
     ///
     /// # Errors
     /// The path that could not be made, and the library's error.
