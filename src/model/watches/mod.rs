@@ -337,11 +337,14 @@ impl Watches {
     /// Asks for a reading that begins now.
     fn request(&mut self, path: &Arc<str>, cause: Option<Cause>) {
         let listing_tells = self.table.listing_tells(path);
+        let heard_above = self.table.reads(path).is_some();
         let Some(node) = self.table.get_mut(path) else { return self.pay(cause) };
         self.tickets += 1;
         let (ticket, wants) = (self.tickets, node.wants(listing_tells));
         let takes_back = matches!(wants.creation, Creation::Unwatch | Creation::Dismiss);
         let in_background = cause.is_none() && !takes_back;
+        let cause = cause.or_else(|| (takes_back && heard_above).then(|| self.owed_anew()));
+        let Some(node) = self.table.get_mut(path) else { return self.pay(cause) };
         if in_background {
             self.verification.began(ticket);
         }
@@ -354,6 +357,12 @@ impl Watches {
         self.out.push(Effect::Read(Request { ticket, path: Arc::clone(path), wants, part, in_background }));
     }
 
+    /// What a fence has to wait for although nothing has rung.
+    fn owed_anew(&mut self) -> Cause {
+        let seq = self.debts.next();
+        Cause { debt: self.debts.owe(seq), rang: None, extent: Extent::Whole }
+    }
+
     fn pay(&mut self, cause: Option<Cause>) {
         if let Some(cause) = cause {
             self.debts.pay(cause.debt);
@@ -363,6 +372,9 @@ impl Watches {
     fn answered(&mut self, path: &Arc<str>, ticket: u64, reading: Option<Reading>, now: Instant) {
         self.verification.ended(ticket);
         let listing_tells = self.table.listing_tells(path);
+        if reading == Some(Reading::Missing) {
+            self.note_taken_back(path, ticket);
+        }
         // A znode that left the table while it was read, or a session that is over.
         let Some(node) = self.table.get_mut(path) else { return };
         let Some(asked) = node.asked.take_if(|asked| asked.ticket == ticket) else { return };
@@ -374,6 +386,24 @@ impl Watches {
                 let cause = asked.into_cause(&mut self.debts);
                 self.request(path, cause);
             }
+        }
+    }
+
+    /// A reading that was to leave no watch for the creation may have taken back the one that the znode above has left
+    /// on it meanwhile, since it was made again: a server keeps one for both. Nothing that is told is lost by that, as
+    /// the reading of the one above begins before this one pays.
+    fn note_taken_back(&mut self, path: &Arc<str>, ticket: u64) {
+        let asked = self.table.get(path).and_then(|node| node.asked.as_ref());
+        let asked = asked.filter(|asked| asked.ticket == ticket);
+        if asked.is_some_and(|asked| asked.wants.creation == Creation::Watch) {
+            return;
+        }
+        let seq = asked.and_then(|asked| asked.cause.as_ref()).map(|cause| cause.debt.seq());
+        if let Some((above, name)) = self.table.reads(path)
+            && self.table.get(&above).is_some_and(|node| node.may_watch(name))
+        {
+            let seq = seq.unwrap_or_else(|| self.debts.next());
+            self.ask_for(&above, seq, None, Extent::of_child(name));
         }
     }
 

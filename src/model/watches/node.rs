@@ -181,6 +181,12 @@ impl Node {
         self.seen != Seen::Nothing && self.covered.cover(self.wants(true)) && unfolded
     }
 
+    /// Whether its last reading, or one that is under way, may have left a watch on what a child of this name holds.
+    pub(super) fn may_watch(&self, name: &str) -> bool {
+        let all = self.covered.each_child == EachChild::Data && self.seen == Seen::Present;
+        self.asked.is_some() || self.kept.as_ref().map_or(all, |kept| kept.has(name))
+    }
+
     /// Whether nothing but its having been a match keeps it: it is neither rooted nor led.
     pub(super) fn is_orphan(&self) -> bool {
         !self.rooted && self.leads == 0

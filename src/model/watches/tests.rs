@@ -749,3 +749,91 @@ fn a_child_that_rings_has_its_parent_read() {
     story.ring("/p/own");
     assert_eq!(story.asked(), ["/p", "/p/own"]);
 }
+
+/// A child that is missing is let go, and made again while its watch is taken back: that may be the one that its parent
+/// left.
+#[test]
+fn a_child_whose_watch_was_taken_back_is_read_with_its_parent() {
+    let each = |names: &[&str]| {
+        let read = |name: &&str| ChildReading { name: (*name).into(), znode: Ok(owned(Some(b"on"))) };
+        let each = EachRead::Read(names.iter().map(read).collect());
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        Some(Reading::Present { children: Some(Children::new(names)), each, data: None })
+    };
+    let mut story = Story::of(vec![rule("/p", children_that_are_on()), rule("/p/*", some_children())]);
+    story.up();
+    story.answer("/p", each(&["b", "c"]));
+    story.answer("/p/b", present(&[]));
+    story.answer("/p/c", present(&[]));
+    story.ring("/p/c");
+    story.answer("/p/c", Some(Reading::Missing));
+    story.ring("/p");
+    story.answer("/p", each(&["b"]));
+    assert_eq!(story.wants("/p/c").creation, Creation::Dismiss);
+    story.answer("/p", each(&["b", "c"]));
+    assert_eq!(story.asked(), ["/p/c"]);
+    story.answer("/p/c", Some(Reading::Missing));
+    assert_eq!(story.asked(), ["/p", "/p/c"]);
+    let part = story.asked["/p"].part.clone().expect("b is taken over");
+    let mut reader = Reader::new(story.wants("/p"), Some(part));
+    assert_eq!(reader.call(), Call::ChildData("c".into()));
+    assert_eq!(reader.take(Reply::Child(owned(Some(b"on")))), Step::Done(each(&["b", "c"])));
+}
+
+/// What is read of three children, of which all are kept, for what has rung.
+#[test]
+fn only_what_rang_is_read_again() {
+    let child = |name: &str, data: &[u8]| ChildReading { name: name.into(), znode: Ok(owned(Some(data))) };
+    let of = |all: Vec<ChildReading>| {
+        let names = all.iter().map(|child| child.name.to_string()).collect();
+        Reading::Present {
+            children: Some(Children::new(names)),
+            each: EachRead::Read(all.into()),
+            data: None,
+        }
+    };
+    let list = |names: &[&str]| {
+        Reply::Children(Children::new(names.iter().map(|name| (*name).to_owned()).collect()))
+    };
+    let data = |name: &str| Call::ChildData(name.into());
+    let on = || Reply::Child(owned(Some(b"on")));
+    let off = || Reply::Child(owned(Some(b"off")));
+    let check = |rung: &str, script: Vec<(Call, Reply)>, expected: Reading| {
+        let mut story = Story::of(vec![rule("/p", children_that_are_on())]);
+        story.up();
+        let shut = ChildReading { name: "c".into(), znode: Err("no".into()) };
+        story.answer("/p", Some(of(vec![child("a", b"on"), child("b", b"on"), shut])));
+        story.ring(rung);
+        let Request { wants, part, .. } = story.asked.remove("/p").expect("asked for");
+        let mut reader = Reader::new(wants, part);
+        for (number, (call, reply)) in script.iter().enumerate() {
+            assert_eq!(reader.call(), *call, "{rung:?}, call {number}");
+            match reader.take(reply.clone()) {
+                Step::Call(_) => assert!(number + 1 < script.len(), "{rung:?}: one more"),
+                Step::Done(reading) => {
+                    assert_eq!((number + 1, reading), (script.len(), Some(expected.clone())), "{rung:?}");
+                }
+            }
+        }
+    };
+    let all = || of(vec![child("a", b"on"), child("b", b"off"), child("c", b"on")]);
+    // One that could not be read has no watch.
+    check("/p/b", vec![(data("b"), off()), (data("c"), on())], all());
+    check(
+        "/p",
+        vec![(Call::Children, list(&["a", "c", "d"])), (data("c"), on()), (data("d"), off())],
+        of(vec![child("a", b"on"), child("c", b"on"), child("d", b"off")]),
+    );
+    // One that is gone says that the listing is out of date.
+    check(
+        "/p/a",
+        vec![(data("a"), Reply::Missing), (Call::Children, list(&["b", "c"])), (data("c"), on())],
+        of(vec![child("b", b"on"), child("c", b"on")]),
+    );
+    // One that is not known may be new.
+    check(
+        "/p/d",
+        vec![(Call::Children, list(&["a", "b", "c", "d"])), (data("c"), on()), (data("d"), on())],
+        of(["a", "b", "c", "d"].map(|name| child(name, b"on")).into()),
+    );
+}

@@ -20,6 +20,8 @@ const READERS: usize = 16;
 /// What happens on the way.
 #[derive(Debug)]
 pub enum Hop {
+    /// A reader's thread has woken up.
+    Start(usize),
     /// A reader's call reaches the server.
     Call(usize, Call),
     /// A write of the agent's own reaches the server: its event is a fence.
@@ -179,6 +181,11 @@ impl Client {
                 self.returns = self.returns.max(now + random.between(0, 4));
                 self.hops.push((self.returns + slow(random), Hop::Reply(number, reply)));
             }
+            Hop::Start(number) => {
+                if let Some((_, reader, _)) = &self.readers[number] {
+                    self.send(number, reader.call(), now, random);
+                }
+            }
             Hop::Touch(path) => self.event(path, now, random),
             Hop::Reply(number, reply) => {
                 let Some((_, reader, _)) = &mut self.readers[number] else { return };
@@ -224,10 +231,9 @@ impl Client {
                 wants = *first;
             }
             let reader = Reader::new(wants, request.part.clone().filter(|_| wants == request.wants));
-            let call = reader.call();
             let spent = self.server.as_ref().map_or(0, Session::spent);
             self.readers[number] = Some((request, reader, spent));
-            self.send(number, call, now, random);
+            self.hops.push((now + slow(random), Hop::Start(number)));
         }
     }
 

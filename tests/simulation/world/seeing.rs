@@ -175,6 +175,6 @@ fn travels(hop: &Hop) -> bool {
     match hop {
         Hop::Call(..) | Hop::Touch(_) | Hop::Reply(..) => true,
         Hop::Input(input) => matches!(input, WatchInput::Rang { .. }),
-        Hop::Answered(..) => false,
+        Hop::Answered(..) | Hop::Start(_) => false,
     }
 }
