@@ -154,7 +154,7 @@ fn instances_of_another_client_count_as_long_as_its_session() {
 type Steps = &'static [(&'static str, &'static str)];
 
 /// Each spec, and what happens to it.
-const SPECS: [(&str, &str, Steps); 8] = [
+const SPECS: [(&str, &str, Steps); 11] = [
     (
         "/include",
         "children: {include: [a, b]}",
@@ -230,6 +230,33 @@ const SPECS: [(&str, &str, Steps); 8] = [
             ("zk.set('/own/text', b'on')", ""),
         ],
     ),
+    (
+        "/own/match",
+        "data: {matches: '^[0-9]+$'}",
+        &[
+            ("zk.set('/own/match', b'12')", ""),
+            ("zk.set('/own/match', b'x')", "Found data (x) not matching (^[0-9]+$)"),
+            ("zk.set('/own/match', b'13')", ""),
+        ],
+    ),
+    (
+        "/own/age",
+        "data: {max_age: 5s}",
+        &[
+            ("zk.set('/own/age', b'')", ""),
+            ("pass", "Not written for 5s, at most 5s"),
+            ("zk.set('/own/age', b'')", ""),
+        ],
+    ),
+    (
+        "/age",
+        "children: {min: 1, where: {max_age: 2s}}",
+        &[
+            ("up('/age/a')", ""),
+            ("pass", "Found children (0 of 1) less than minimum (1)"),
+            ("zk.set('/age/a', b'')", ""),
+        ],
+    ),
 ];
 
 /// In, out and in again, with a session for each instance: it is down when its session ends.
@@ -261,4 +288,18 @@ fn another_client_drives_each_spec_out_of_it_and_back() {
         daemon.address()
     );
     kazoo(space.address(), &(helpers + &script + "down(*sessions)\n"));
+}
+
+/// A pointer into a list, and a number that is no text.
+#[test]
+fn a_number_is_not_the_text_that_says_it() {
+    let space = shared();
+    let mut client = space.client();
+    client.create("/config", r#"{"hosts": [{"up": "1"}]}"#);
+    let daemon = Daemon::start(space.address(), "/config: {data: {json: /hosts/0/up, equals: 1}}\n");
+    daemon.wait_for("/config", "Found data at /hosts/0/up (\"1\") not equal to 1");
+    client.set("/config", r#"{"hosts": [{"up": 1.0}]}"#);
+    daemon.wait_for("/config", true);
+    client.set("/config", r#"{"hosts": []}"#);
+    daemon.wait_for("/config", "Found no data at /hosts/0/up");
 }
