@@ -48,6 +48,8 @@ pub struct Evaluator {
     fresh_named: usize,
     transitions: u64,
     latency: Histogram,
+    /// Whether the snapshot may be another than when that was asked for last.
+    changed: bool,
 }
 
 /// What is known of one path: one reading, and what each of its rules makes of that.
@@ -130,6 +132,7 @@ impl Evaluator {
             fresh_named: 0,
             transitions: 0,
             latency: Histogram::default(),
+            changed: true,
         };
         // Whoever acts on judgements hears of the rules with the first fact, which tells them again.
         evaluator.change_rules(rules, now, &mut Vec::new());
@@ -138,6 +141,8 @@ impl Evaluator {
 
     /// Takes one observation; what follows from it is appended to `out`.
     pub fn observe(&mut self, observation: Observation, now: Now, out: &mut Vec<EvaluatorOutput>) {
+        // A heartbeat that finds the clock where it should be is no reason to look at a hundred thousand paths.
+        self.changed |= !matches!(observation, Observation::Clock(_));
         match observation {
             Observation::Rules(rules) => self.change_rules(rules, now, out),
             Observation::Up => {
@@ -205,6 +210,11 @@ impl Evaluator {
             && self.fresh_named == self.rules.len() - globs.len()
             && self.unlisted.is_empty()
             && globs.iter().all(|rules| self.expanded.contains(rules.path()))
+    }
+
+    /// Whether the snapshot may have changed since this was asked last.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
     }
 
     /// Everything that readers may want to know.
@@ -295,6 +305,7 @@ impl Evaluator {
     /// Judges the last reading again: time has passed, or more is known of time.
     fn review(&mut self, path: &Arc<str>, now: Now, out: &mut Vec<EvaluatorOutput>) {
         let Some(last) = self.paths.get_mut(path).and_then(|known| known.last.take()) else { return };
+        self.changed = true;
         self.judge_reading(Arc::clone(path), *last, now, out);
     }
 
@@ -440,6 +451,7 @@ impl Evaluator {
 
     fn forget_path(&mut self, path: Arc<str>, why: Forgetting, out: &mut Vec<EvaluatorOutput>) {
         let Some(mut known) = self.paths.remove(&path) else { return };
+        self.changed = true;
         unschedule(&mut self.forget, &path, &mut known);
         out.extend(known.forgotten(&path, why));
     }

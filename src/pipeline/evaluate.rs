@@ -35,16 +35,14 @@ pub fn evaluate(
                         armed(*session);
                     }
                     evaluator.observe(observation, now(), &mut out);
-                    publisher.changed = true;
                 }
                 Err(_) => return,
             },
             recv(at([evaluator.next_deadline(), publisher.due()])) -> _ => {}
             recv(alive) -> _ => {}
         }
-        let heard = out.len();
         evaluator.tick(now(), &mut out);
-        publisher.changed |= out.len() > heard;
+        publisher.changed |= evaluator.take_changed();
         for message in out.drain(..) {
             log_output(&message);
             // Fails only while the daemon ends.

@@ -823,3 +823,21 @@ fn when_a_clock_is_set_ages_are_judged_by_it_at_once() {
     assert!(story.write(1).is_empty());
     assert_eq!(story.read_written("/cron", 700, 1), ["/cron Not written for 11m, at most 10m left []"]);
 }
+
+/// A heartbeat tells the time every second or two: what it does not change is not shown anew.
+#[test]
+fn a_clock_that_is_right_changes_nothing_that_is_shown() {
+    let second = Duration::from_secs(1);
+    let mut story = Story::of(vec![written_within("/cron", 600), at_least("/a", 1)]);
+    story.tell(Observation::Up);
+    story.write(0);
+    story.read_written("/cron", 0, 0);
+    assert!(story.evaluator.take_changed() && !story.evaluator.take_changed());
+    assert!(story.pass(second).is_empty() && story.write(0).is_empty());
+    assert!(!story.evaluator.take_changed());
+    // It is otherwise if ages are judged anew, by the clock or by time, though what is told stays the same.
+    assert!(story.write(10).is_empty());
+    assert!(story.evaluator.take_changed());
+    assert_eq!(story.pass(600 * second).len(), 1);
+    assert!(story.evaluator.take_changed());
+}
