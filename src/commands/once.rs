@@ -73,10 +73,9 @@ fn read(
 
 /// The answer. `outage` is why nothing could be read.
 fn report(compliance: &Compliance, outage: Option<&str>) -> Answer {
-    let paths: Vec<&PathStatus> = compliance.paths.iter().collect();
     // A glob is no path. One of which it is not known what it matches is unknown all the same.
     let globs = compliance.globs.iter().filter(|glob| matches!(glob.state, PathState::Unknown(_)));
-    let paths: Vec<&PathStatus> = paths.into_iter().chain(globs).collect();
+    let paths: Vec<&PathStatus> = compliance.paths.iter().chain(globs).collect();
     let count = |wanted: fn(&PathState) -> bool| paths.iter().filter(|path| wanted(&path.state)).count();
     let ok = count(|state| matches!(state, PathState::Ok));
     let error = count(|state| matches!(state, PathState::Error(_)));

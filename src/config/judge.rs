@@ -105,9 +105,10 @@ pub(super) fn judge(sources: &[Source<'_>], env: Env<'_>) -> Result<Config, Vec<
             Ok(_) => refusals.push(refusal(number, files[number], notes)),
         }
     }
-    match refusals.is_empty() {
-        true => Ok(Config { warnings, receivers: receivers.into_list(), ..config }),
-        false => Err(refusals),
+    if refusals.is_empty() {
+        Ok(Config { warnings, receivers: receivers.into_list(), ..config })
+    } else {
+        Err(refusals)
     }
 }
 
@@ -214,8 +215,11 @@ impl Validator<'_> {
             let root = &document.root;
             let (key, at) = (root.key(entry.key, entry.key_node), root.key(entry.key, entry.value));
             if entry.key.starts_with('/') {
+                // Within one file it is a duplicate key, which was told of.
                 let place = self.place(&key);
-                if let Some(other) = first.insert(entry.key, place) {
+                if self.has_several_files()
+                    && let Some(other) = first.insert(entry.key, place)
+                {
                     self.error_with_place(&key, other, "stands in two files: it is also in ");
                 }
                 rules.extend(self.rules_of(entry.key, &key, &at, defaults, smtp));

@@ -124,10 +124,14 @@ impl<'a> Validator<'a> {
         self.error(at, format!("{message}{name}{position}"));
     }
 
+    pub(super) fn has_several_files(&self) -> bool {
+        self.files.len() > 1
+    }
+
     /// Whether the defaults of this file hold for files that have none.
     pub(super) fn is_for_all(&self, file: usize) -> bool {
         let name = Path::new(self.files[file].name).file_stem();
-        self.files.len() > 1 && name == Some("defaults".as_ref())
+        self.has_several_files() && name == Some("defaults".as_ref())
     }
 
     /// This value of the file that is judged now.
