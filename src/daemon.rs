@@ -19,6 +19,7 @@ use crate::config::{Config, Errors, Files, Reread};
 use crate::http;
 use crate::model::rule::RuleSet;
 use crate::model::status::ConfigStatus;
+use crate::model::succession;
 use crate::notify;
 use crate::pipeline::{Ping, Settings};
 use crate::systemd::{News, Systemd};
@@ -86,6 +87,8 @@ struct Daemon {
     status: ConfigStatus,
     /// Where this agent serves its page.
     page: Arc<str>,
+    /// The rules in force.
+    rules: Arc<RuleSet>,
     http_stop: http::Stopper,
 }
 
@@ -107,12 +110,12 @@ impl Daemon {
         let identity = identity(options, address)?;
         let page: Arc<str> = format!("http://{}", identity.http).into();
         let (receivers, rules) = take_rules(&mut config, &page);
-        let watched = rules.len();
-        let parts = Parts { options, listener, identity, session, rules, receivers };
+        let (watched, rules) = (rules.len(), Arc::new(rules));
+        let parts = Parts { options, listener, identity, session, rules: Arc::clone(&rules), receivers };
         let wiring = Wiring::start(&mut threads, parts)
             .map_err(|e| format!("cannot start the daemon's threads: {e}"))?;
         let systemd = Systemd::from_env(&crate::env);
-        let mut daemon = Self { files, threads, systemd, signals, wiring, status, page, http_stop };
+        let mut daemon = Self { files, threads, systemd, signals, wiring, status, page, rules, http_stop };
         daemon.announce(config, watched, None);
         Ok(daemon)
     }
@@ -173,9 +176,10 @@ impl Daemon {
     fn apply(&mut self, mut config: Config, refused: Option<&Errors>) {
         let (receivers, rules) = take_rules(&mut config, &self.page);
         let watched = rules.len();
+        self.rules = Arc::new(succession::in_place_of(rules, &self.rules));
         // This fails only if the thread has ended, which ends the daemon.
         self.wiring.settings.send(receivers).ok();
-        self.wiring.watching.rules(rules);
+        self.wiring.watching.rules(Arc::clone(&self.rules));
         self.announce(config, watched, refused);
     }
 
@@ -226,12 +230,12 @@ fn not_read(errors: &Errors) -> String {
 
 /// Takes what the threads need out of a configuration. Unless it says where people find the status page, that is this
 /// agent's own.
-fn take_rules(config: &mut Config, page: &Arc<str>) -> (Arc<Settings>, Arc<RuleSet>) {
+fn take_rules(config: &mut Config, page: &Arc<str>) -> (Arc<Settings>, RuleSet) {
     let receivers = std::mem::take(&mut config.receivers);
     let rules = std::mem::take(&mut config.rules);
     let page = config.external_url.take().unwrap_or_else(|| Arc::clone(page));
     let settings = Settings { receivers, group_wait: config.group_wait, page };
-    (Arc::new(settings), Arc::new(RuleSet::new(rules)))
+    (Arc::new(settings), RuleSet::new(rules))
 }
 
 fn signals(threads: &mut Threads) -> io::Result<Receiver<i32>> {

@@ -290,9 +290,10 @@ impl Evaluator {
         let Adoption { key, since, base } = adoption;
         let Some(rules) = self.rules.for_path(&key.path) else { return };
         let known = self.paths.entry(Arc::clone(&key.path)).or_insert_with(|| Path::new(rules, now));
-        let Some(judged) = known.rules.iter_mut().find(|judged| judged.rule.terms.name == key.name) else {
-            return;
-        };
+        let rule = rules.named(key.name.as_deref()).or_else(|| Some(self.rules.heir(key)?.1));
+        let Some(rule) = rule else { return };
+        let judged = known.rules.iter_mut().find(|judged| judged.rule.terms.name == rule.terms.name);
+        let Some(judged) = judged else { return };
         if judged.judgement == Judgement::None {
             judged.since = *since;
         }
@@ -550,7 +551,7 @@ impl Path {
     fn change_rules(&mut self, rules: &Rules, now: Now) {
         let since = |judged: &Judged| if self.forget_at.is_some() { judged.since } else { now.wall };
         let old = self.rules.map(|judged| Arc::clone(&judged.rule));
-        let renamed = successions(&old, rules, |_| true, |_| true);
+        let renamed = successions(&old, rules, |_| true);
         self.rules = rules.map(|rule| {
             let gone = renamed.iter().find(|(_, heir)| Arc::ptr_eq(heir, rule)).map(|(gone, _)| *gone);
             let name = &gone.unwrap_or(rule).terms.name;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::alert_key::AlertKey;
+use super::former_names::Name;
 use super::judge::Base;
 use super::labels::Labels;
 use super::observation::Adoption;
@@ -46,6 +47,8 @@ pub struct Entry<R = Progress> {
     pub base: Option<Base>,
     /// How a fall ended, in words.
     pub ending: Option<Arc<str>>,
+    /// What the rule was called before, as long as the ledger may hold an entry of that name: this one tells more.
+    pub former: Vec<Name>,
     /// How many violations ended before a receiver heard of them at all and were merged into this one.
     pub missed: u32,
     /// Fields of the stored JSON that this version does not know, as they were; empty if there are none.
@@ -67,6 +70,7 @@ impl<R> Entry<R> {
             labels: Arc::clone(&self.labels),
             base: self.base,
             ending: self.ending.clone(),
+            former: self.former.clone(),
             missed: self.missed,
             extra: self.extra.clone(),
         }
@@ -144,6 +148,8 @@ pub struct Stored {
     pub entry: Entry,
     /// The znode's version, for compare-and-set.
     pub version: i32,
+    /// The number of the transaction that wrote it: of two entries the later has the greater.
+    pub modified: i64,
 }
 
 /// One change to the ledger, to be carried out as a compare-and-set.
@@ -176,7 +182,7 @@ pub enum Written {
     /// Done; the znode's version now (unused after a delete).
     Done(i32),
     /// The znode was not as expected; this is how it is now.
-    Conflict(Option<Stored>),
+    Conflict(Option<Box<Stored>>),
     /// This agent may not make it, and is about to step aside for one that may.
     Refused,
     /// It is not known to have been done, for this reason. It may have been.

@@ -13,6 +13,7 @@ pub mod dispatcher;
 pub mod duration;
 pub mod election_update;
 pub mod evaluator;
+pub mod former_names;
 pub mod judge;
 pub mod labels;
 pub mod lease;

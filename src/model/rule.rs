@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::alert_key::AlertKey;
+use super::former_names::FormerNames;
 use super::judge::{Needs, Specs};
 use super::labels::Labels;
 use super::one_or_many::OneOrMany;
@@ -169,6 +170,8 @@ pub struct RuleSet {
     /// The places of globs in that order, by what they begin with and how many levels they have: with a thousand globs
     /// few can match a path.
     by_beginning: HashMap<(Box<str>, usize), Vec<usize>>,
+    /// What they were called before.
+    pub(super) former: FormerNames,
 }
 
 impl RuleSet {
@@ -185,7 +188,7 @@ impl RuleSet {
             let key = (beginning(glob.path()).into(), levels(glob.path()));
             by_beginning.entry(key).or_default().push(place);
         }
-        Self { exact: by_path(exact), globs, by_beginning }
+        Self { exact: by_path(exact), globs, by_beginning, former: FormerNames::default() }
     }
 
     /// The rules that a concrete path belongs to: those that name it, else those of the longest glob.
@@ -196,6 +199,27 @@ impl RuleSet {
     /// The rule of an alert.
     pub fn rule(&self, key: &AlertKey) -> Option<&Arc<Rule>> {
         self.for_path(&key.path)?.named(key.name.as_deref())
+    }
+
+    /// The rule that took the place of the one that an alert is of by its name, and how many go before it in the choice.
+    ///
+    /// A reload tells which it is. After a restart it is known only where the rule had no name, or has none now: no other
+    /// name could stand beside that.
+    pub fn heir(&self, key: &AlertKey) -> Option<(usize, &Arc<Rule>)> {
+        let rules = self.for_path(&key.path)?;
+        if rules.named(key.name.as_deref()).is_some() {
+            return None;
+        }
+        if let Some((place, name)) = self.former.heir(rules.path(), key.name.as_ref()) {
+            return Some((place, rules.named(name)?));
+        }
+        let is_alone = key.name.is_none() || rules.first().terms.name.is_none();
+        is_alone.then(|| (usize::MAX, rules.first()))
+    }
+
+    /// The rules that name this one path.
+    pub(super) fn naming(&self, path: &str) -> Option<&Rules> {
+        self.exact.get(path).map(|found| &found.0)
     }
 
     fn glob_for(&self, path: &str) -> Option<&Rules> {

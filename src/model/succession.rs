@@ -1,14 +1,16 @@
 //! Which of a path's rules takes the place of which, when they were changed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::rule::{Rule, Rules};
+use super::former_names::Name;
+use super::rule::{Rule, RuleSet, Rules};
 
 /// One rule that is gone, and the new one that takes its place.
 pub type Succession<'a> = (&'a Arc<Rule>, &'a Arc<Rule>);
 
-/// Each rule that is gone, with the one that takes its place: one that was not there before, and that `is_free`. Where
-/// none is new a rule was removed.
+/// Each rule that is gone, with the one that takes its place: one that was not there before. Where none is new a
+/// rule was removed.
 ///
 /// Whoever gives a rule another name hardly ever changes what it asks, and if so leaves the order: so one that asks the
 /// same comes first, then the next in order. A rule that leaves nothing, as it has no alert, stands back for one that
@@ -16,10 +18,9 @@ pub type Succession<'a> = (&'a Arc<Rule>, &'a Arc<Rule>);
 pub fn successions<'a>(
     before: &'a Rules,
     after: &'a Rules,
-    is_free: impl Fn(&Rule) -> bool,
     leaves: impl Fn(&Rule) -> bool,
 ) -> Vec<Succession<'a>> {
-    let mut fresh: Vec<_> = missing(after, before).filter(|rule| is_free(rule)).collect();
+    let mut fresh: Vec<_> = missing(after, before).collect();
     let mut pairs = Vec::new();
     let mut gone: Vec<_> = missing(before, after).collect();
     gone.retain(|rule| {
@@ -35,6 +36,31 @@ pub fn successions<'a>(
         }
     }
     pairs
+}
+
+/// The rules of a configuration that is read in the place of another: they know what they were called there.
+pub fn in_place_of(mut rules: RuleSet, before: &RuleSet) -> RuleSet {
+    let mut former = std::mem::take(&mut rules.former);
+    let globs: HashMap<_, _> = before.globs().iter().map(|rules| (rules.path(), rules)).collect();
+    for after in rules.exact().chain(rules.globs()) {
+        let old = before.naming(after.path()).or_else(|| globs.get(after.path()).copied());
+        let Some(old) = old else { continue };
+        let in_use = |name: &Name| after.named(name.as_deref()).is_some();
+        former.note(after.path(), &gone_names(old, after), &before.former, in_use);
+    }
+    rules.former = former;
+    rules
+}
+
+/// The names that are gone, each with that of the rule in its place. Where more are gone than are new some share one: it
+/// is the first's, unless that leaves nothing.
+fn gone_names(before: &Rules, after: &Rules) -> Vec<(Name, Name)> {
+    let pairs = successions(before, after, |_| true);
+    let Some((_, first)) = pairs.first() else { return Vec::new() };
+    let is_paired = |rule: &Arc<Rule>| pairs.iter().any(|(gone, _)| Arc::ptr_eq(gone, rule));
+    let others = missing(before, after).filter(|rule| !is_paired(rule)).map(|rule| (rule, *first));
+    let name = |rule: &Rule| rule.terms.name.clone();
+    pairs.iter().copied().chain(others).map(|(gone, heir)| (name(gone), name(heir))).collect()
 }
 
 /// Those of the rules that `others` has none of the same name for, in their order.
@@ -67,7 +93,7 @@ mod tests {
             let (before, after) = (rules(before), rules(after));
             let name = |rule: &Rule| rule.terms.name.as_deref().unwrap_or("-").to_owned();
             let leaves = |rule: &Rule| leaving.contains(&&*name(rule));
-            let pairs = successions(&before, &after, |rule| name(rule) != "taken", leaves);
+            let pairs = successions(&before, &after, leaves);
             let words: Vec<_> = pairs.iter().map(|(gone, heir)| name(gone) + ">" + &name(heir)).collect();
             assert_eq!(words.join(" "), expected);
         };
@@ -79,7 +105,6 @@ mod tests {
         check(&[("warn", 5), ("page", 3)], &[("", 4)], &["page"], "page>-");
         check(&[("warn", 5), ("page", 3)], &[("", 4)], &["page", "warn"], "warn>-");
         check(&[("warn", 5), ("page", 3)], &[("page", 3)], &["warn"], "");
-        check(&[("warn", 5)], &[("taken", 5), ("page", 3)], &["warn"], "warn>page");
         check(&[("warn", 5)], &[("warn", 4), ("page", 5)], &["warn"], "");
     }
 }

@@ -95,6 +95,8 @@ struct Json {
     drop: Option<JsonBase>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ending: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    former: Vec<Option<Arc<str>>>,
     #[serde(default)]
     missed: u32,
     #[serde(flatten)]
@@ -179,6 +181,7 @@ fn encode(entry: &Entry) -> Vec<u8> {
         receivers: receivers.collect(),
         drop: entry.base.map(|Base { most, fell }| JsonBase { most, fell: millis(fell) }),
         ending: entry.ending.clone(),
+        former: entry.former.clone(),
         missed: entry.missed,
         extra: unknown(&entry.extra),
     };
@@ -277,6 +280,7 @@ fn decode(key: &AlertKey, bytes: &[u8]) -> Option<Entry> {
         receivers: receivers.collect(),
         base: json.drop.map(|JsonBase { most, fell }| Base { most, fell: time(fell) }),
         ending: json.ending,
+        former: json.former,
         missed: json.missed,
         extra: text(&json.extra),
     })
@@ -344,7 +348,9 @@ enum Found {
 fn read(client: &Client, znode: &str, key: &AlertKey) -> Answer<Found> {
     match client.data(znode, false) {
         Ok((bytes, stat)) => Ok(match decode(key, &bytes) {
-            Some(entry) => Found::Entry(Box::new(Stored { entry, version: stat.version })),
+            Some(entry) => {
+                Found::Entry(Box::new(Stored { entry, version: stat.version, modified: stat.mzxid }))
+            }
             None => Found::Unreadable(stat.version),
         }),
         Err(ZkError::NoNode) => Ok(Found::Nothing),
@@ -449,7 +455,7 @@ fn remake(client: &Client, znode: &str, bytes: &[u8], places: &Places, acl: &[Ac
 
 fn conflict(client: &Client, znode: &str, key: &AlertKey) -> Written {
     match read(client, znode, key) {
-        Ok(Found::Entry(stored)) => Written::Conflict(Some(*stored)),
+        Ok(Found::Entry(stored)) => Written::Conflict(Some(stored)),
         Ok(Found::Nothing) => Written::Conflict(None),
         // What cannot be understood is in the way: it is removed, and with that it is absent.
         Ok(Found::Unreadable(version)) => match client.delete(znode, Some(version)) {
@@ -500,6 +506,7 @@ mod tests {
             labels: labels(&[("rule", "page"), ("severity", "critical"), ("team", "web")]),
             base: Some(Base { most: 10, fell: time(1_700_000_000_100) }),
             ending: Some("The count is back within 30% of 10".into()),
+            former: vec![None, Some("old".into())],
             missed: 2,
             extra: r#"{"later":[1]}"#.into(),
         }

@@ -137,7 +137,7 @@ impl Agent {
             barrier: 0,
             flying: Vec::new(),
             ghosts: Vec::new(),
-            rules: rules(file, fickle),
+            rules: Arc::new(rules(file, fickle)),
             fickle,
             tick: None,
             paused_until: 0,

@@ -99,7 +99,7 @@ fn specs(alert: usize) -> Specs {
 }
 
 /// The rules by one version of the file, with or without that of the fickle path.
-pub fn rules(file: usize, fickle: bool) -> Arc<RuleSet> {
+pub fn rules(file: usize, fickle: bool) -> RuleSet {
     let alerts = (0..ALERTS).filter(|alert| fickle || path_of(*alert) != FICKLE);
     let terms = |alert: usize| Terms {
         name: TABLE[alert].1[file].map(Into::into),
@@ -113,5 +113,5 @@ pub fn rules(file: usize, fickle: bool) -> Arc<RuleSet> {
     };
     let pattern = |path| if path == FICKLE { "/g/*".into() } else { path_name(path) };
     let rules = alerts.map(|alert| Rule { path: pattern(path_of(alert)), terms: Arc::new(terms(alert)) });
-    Arc::new(RuleSet::new(rules.collect()))
+    RuleSet::new(rules.collect())
 }

@@ -198,13 +198,16 @@ impl ZooKeeper {
     fn write(&mut self, key: AlertKey, change: Change, now: Millis) -> Written {
         let found = self.latest().ledger.get(&key).cloned();
         let version = found.as_ref().map(|stored| stored.version);
+        let modified = i64::try_from(self.len()).expect("a short history");
         let next = match (change, version) {
-            (Change::Create(entry), None) => Some(Stored { entry, version: 0 }),
+            (Change::Create(entry), None) => Some(Stored { entry, version: 0, modified }),
             (Change::Set(entry, old), Some(version)) if old == version => {
-                Some(Stored { entry, version: version + 1 })
+                Some(Stored { entry, version: version + 1, modified })
             }
             (Change::Delete(old), Some(version)) if old == version => None,
-            (Change::Create(_) | Change::Set(..) | Change::Delete(_), _) => return Written::Conflict(found),
+            (Change::Create(_) | Change::Set(..) | Change::Delete(_), _) => {
+                return Written::Conflict(found.map(Box::new));
+            }
         };
         let version = next.as_ref().map_or(0, |stored| stored.version);
         self.commit(now, |state| {

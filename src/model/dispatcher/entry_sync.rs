@@ -46,7 +46,7 @@ pub(super) enum Found {
     /// Nothing, where an entry was taken over: the leader before had told everybody of both ends, and removed it.
     Closed,
     /// Another lease's entry, which has to be taken over.
-    Other(Entry),
+    Other(Box<Entry>),
 }
 
 impl EntrySync {
@@ -123,7 +123,7 @@ impl EntrySync {
             }
             Written::Conflict(stored) => {
                 self.wanted = true;
-                Reply::Conflict(self.on_conflict(stored, epoch))
+                Reply::Conflict(self.on_conflict(stored.map(|stored| *stored), epoch))
             }
         })
     }
@@ -137,7 +137,7 @@ impl EntrySync {
     fn on_conflict(&mut self, found: Option<Stored>, epoch: u64) -> Found {
         let before = self.stored.as_ref().map(|entry| entry.epoch);
         let stamped = before == Some(epoch);
-        let Some(Stored { entry, version }) = found else {
+        let Some(Stored { entry, version, .. }) = found else {
             (self.stored, self.version) = (None, None);
             return if before.is_some() && !stamped { Found::Closed } else { Found::Own };
         };
@@ -146,7 +146,7 @@ impl EntrySync {
         // What bears this lease's epoch is this agent's own; so is what was stamped before under this lease, and
         // a late write of an older one has no say over it.
         if entry.epoch != epoch && (!stamped || entry.epoch > epoch) {
-            Found::Other(entry)
+            Found::Other(Box::new(entry))
         } else {
             Found::Own
         }

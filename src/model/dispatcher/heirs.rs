@@ -16,8 +16,7 @@ pub(super) fn heirs(paths: &Paths, before: &RuleSet, after: &RuleSet) -> Vec<(Al
             return vec![];
         };
         let has_alert = |rule: &Rule| paths.get(&rule.key(path)).is_some();
-        let is_free = |rule: &Rule| paths.get(&rule.key(path)).is_none_or(|tracked| tracked.handed_over);
-        let pairs = successions(before, after, is_free, has_alert).into_iter();
+        let pairs = successions(before, after, has_alert).into_iter();
         let pairs = pairs.filter(|(gone, _)| has_alert(gone));
         pairs.map(|(gone, heir)| (gone.key(path), Arc::clone(heir))).collect()
     };

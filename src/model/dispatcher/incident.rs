@@ -41,6 +41,7 @@ impl Incident {
             labels: rule.labels(),
             base: None,
             ending: None,
+            former: Vec::new(),
             missed: 0,
             extra: "".into(),
         };

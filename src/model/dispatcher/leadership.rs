@@ -9,6 +9,7 @@ use super::io::{Report, Takeover};
 use super::limits::PATIENCE;
 use super::paths::Paths;
 use super::queue::Queue;
+use super::renamed::{self, Place};
 use super::shared::Shared;
 use super::unreported::Episode;
 use crate::model::alert_key::AlertKey;
@@ -53,11 +54,25 @@ impl Leadership {
         shared.lease = Some(takeover.epoch);
         shared.silences = takeover.silences;
         shared.arm_silences(now);
-        let known: BTreeSet<_> = takeover.entries.iter().map(|stored| &stored.entry.key).collect();
+        let mut renamed = renamed::places(&takeover.entries, &shared.rules);
+        let heirs = renamed.values().filter_map(Place::heir).cloned();
+        let known: BTreeSet<_> =
+            heirs.chain(takeover.entries.iter().map(|stored| stored.entry.key.clone())).collect();
         paths.change_each(shared, |tracked, _| tracked.on_lease(known.contains(tracked.key())));
-        for Stored { entry, version } in takeover.entries {
-            let key = entry.key.clone();
-            self.take_over(key, Orphan { entry: Some(entry), version }, paths, shared, now);
+        let mut later = Vec::new();
+        for stored in takeover.entries {
+            match renamed.remove(&stored.entry.key) {
+                None => {
+                    let Stored { entry, version, .. } = stored;
+                    let key = entry.key.clone();
+                    self.take_over(key, Orphan { entry: Some(entry), version }, paths, shared, now);
+                }
+                Some(Place::Outdated) => renamed::hold(stored, paths, shared, now),
+                Some(Place::Heir(heir)) => later.push((heir, stored)),
+            }
+        }
+        for (heir, stored) in later {
+            renamed::inherit(&heir, stored, paths, shared, now);
         }
         for (key, version) in takeover.unreadable {
             shared.log(Report::Unreadable(key.clone()));

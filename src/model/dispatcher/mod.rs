@@ -51,6 +51,7 @@ mod leadership;
 mod limits;
 mod paths;
 mod queue;
+mod renamed;
 mod shared;
 mod storm;
 #[cfg(test)]

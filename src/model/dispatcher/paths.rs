@@ -128,7 +128,7 @@ impl Paths {
                 self.alarms.remove(&(at, key));
             }
         }
-        if let Some(key) = superseded {
+        for key in superseded {
             self.change(&key, shared, |tracked, _| tracked.let_go());
         }
     }

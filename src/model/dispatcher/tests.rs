@@ -195,10 +195,11 @@ fn a_takeover_tells_what_was_not_surely_told() {
             receivers: [(id("a"), progress)].into(),
             base: None,
             ending: None,
+            former: Vec::new(),
             missed: 0,
             extra: "".into(),
         };
-        world.ledger.insert("/0".into(), Stored { entry, version: 4 });
+        world.ledger.insert("/0".into(), Stored { entry, version: 4, modified: 1 });
         match seen {
             Seen::Error => world.error("/0"),
             Seen::Ok => world.ok("/0"),

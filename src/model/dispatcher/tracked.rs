@@ -51,8 +51,8 @@ pub(super) struct Tracked {
     forget_at: Option<Instant>,
     /// When it is to be looked at, as [`super::paths::Paths`] has it.
     pub alarm: Option<Instant>,
-    /// The alert in whose place it came. Its entry goes once this one has one.
-    predecessor: Option<AlertKey>,
+    /// The alerts in whose place it came. Their entries go once this one has one.
+    predecessors: Vec<AlertKey>,
     /// Whether another came in the place of this one, and only its entry is left.
     pub handed_over: bool,
 }
@@ -69,7 +69,7 @@ impl Tracked {
             sync: EntrySync::default(),
             forget_at: None,
             alarm: None,
-            predecessor: None,
+            predecessors: Vec::new(),
             handed_over: false,
         }
     }
@@ -485,7 +485,9 @@ impl Tracked {
         if !self.sync.is_due(now.mono) {
             return;
         }
-        let entry = self.owed_incident(shared, now).map(|incident| incident.as_stored(epoch));
+        let former = self.predecessors.iter().map(|former| former.name.clone()).collect();
+        let owed = self.owed_incident(shared, now);
+        let entry = owed.map(|incident| Entry { former, ..incident.as_stored(epoch) });
         let Some(change) = self.sync.change_to(entry.as_ref()) else {
             self.sync.wanted = false;
             return match entry {
@@ -574,7 +576,7 @@ impl Tracked {
             self.incident = None;
         }
         self.forget_at = now.mono.checked_add(PATIENCE).filter(|_| self.incident.is_some());
-        self.predecessor = None;
+        self.predecessors.clear();
     }
 
     /// The ledger holds this entry of the path, at this version; `None` if it could not be understood.
@@ -586,6 +588,19 @@ impl Tracked {
             // now if the path is known to be in spec.
             None => self.sync.wanted = self.alert.is_fresh() && self.alert.is_inactive(),
         }
+    }
+
+    /// The ledger holds an entry that bears the name that this alert's rule had before: it is taken over under this one.
+    pub fn inherit(&mut self, entry: &Entry, shared: &mut Shared, now: Now) {
+        shared.unreported.rename(&entry.key, &self.key);
+        self.adopt(&Entry { key: self.key.clone(), ..entry.clone() }, shared, now);
+        (self.sync.wanted, self.predecessors) = (true, vec![entry.key.clone()]);
+    }
+
+    /// The ledger holds this entry, which says nothing of this alert, or another goes on with it.
+    pub fn hold(&mut self, entry: Entry, version: i32, handed_over: bool) {
+        self.sync = EntrySync::as_read(Some(entry), version);
+        (self.handed_over, self.sync.wanted) = (handed_over, !handed_over);
     }
 
     /// The ledger holds this entry, in whose place that of this alert comes. Should it be gone by now, or another of an
@@ -643,13 +658,16 @@ impl Tracked {
         let mut incident = self.drop_incident(shared);
         incident.iter_mut().for_each(|incident| incident.entry.key = key.clone());
         shared.rename(&self.key, &key);
+        let mut predecessors = std::mem::take(&mut self.predecessors);
+        predecessors.retain(|former| *former != key);
+        predecessors.extend(self.sync.is_needed().then(|| self.key.clone()));
         let mut heir = Self {
             alert: std::mem::take(&mut self.alert),
             seen: Seen { counted: None, ..std::mem::take(&mut self.seen) },
             ledger_revision: self.ledger_revision,
             incident,
             forget_at: self.forget_at.take(),
-            predecessor: self.sync.is_needed().then(|| self.key.clone()),
+            predecessors,
             ..Self::new(key, Arc::clone(rule))
         };
         heir.join_storms(shared);
@@ -665,12 +683,11 @@ impl Tracked {
         self.sync.wanted = wanted;
     }
 
-    /// The alert in whose place it came, once: when the ledger holds this one's entry, or it needs none.
-    pub fn superseded(&mut self, shared: &Shared) -> Option<AlertKey> {
-        let epoch = shared.lease?;
-        let is_stored = self.sync.stamped_entry(epoch).is_some() && !self.sync.wanted;
-        let is_held = self.incident.is_none() || is_stored;
-        self.predecessor.take_if(|_| is_held && !self.handed_over)
+    /// The alerts in whose place it came, once: when the ledger holds this one's entry, or it needs none.
+    pub fn superseded(&mut self, shared: &Shared) -> Vec<AlertKey> {
+        let stored = shared.lease.and_then(|epoch| self.sync.stamped_entry(epoch));
+        let is_held = self.incident.is_none() || (stored.is_some() && !self.sync.wanted);
+        if is_held { std::mem::take(&mut self.predecessors) } else { Vec::new() }
     }
 
     /// Nothing needs the entry any more.

@@ -86,13 +86,13 @@ impl Unreported {
         self.endings.get(key).map(|(_, words)| Arc::clone(words))
     }
 
-    /// An alert is another from now on.
+    /// An alert is another from now on. What was seen of that one is newer, if there is any.
     pub fn rename(&mut self, from: &AlertKey, to: &AlertKey) {
         if let Some(episode) = self.ended.remove(from) {
-            self.ended.insert(to.clone(), episode);
+            self.ended.entry(to.clone()).or_insert(episode);
         }
         if let Some(ending) = self.endings.remove(from) {
-            self.endings.insert(to.clone(), ending);
+            self.endings.entry(to.clone()).or_insert(ending);
         }
     }
 

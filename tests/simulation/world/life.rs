@@ -147,7 +147,7 @@ impl World {
                 self.oracle.forgetful.insert((agent, found.life));
             }
         }
-        found.rules = rules(self.file, found.fickle);
+        found.rules = Arc::new(in_place_of(rules(self.file, found.fickle), &found.rules));
         let rules = Arc::clone(&found.rules);
         let now = self.moment(agent);
         let effects =

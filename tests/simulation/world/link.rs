@@ -124,9 +124,9 @@ impl World {
         let reads = matches!(request, Request::Read);
         let answer = self.zk.apply(session, request, self.now);
         if let (Some((entry, change)), Answer::Written(_, Written::Done(_))) = (ledger, &answer) {
-            let mut left = self.zk.latest().ledger.values().map(|stored| &stored.entry.incident);
+            let mut left = self.zk.latest().ledger.values().map(|stored| &stored.entry);
             let lives_on =
-                left.any(|incident| entry.as_ref().is_some_and(|entry| entry.incident == *incident));
+                left.any(|left| entry.as_ref().is_some_and(|entry| tells_of(left, &entry.incident)));
             self.oracle.committed(entry.as_ref(), &change, lives_on, self.now);
         }
         self.changed(before);
@@ -325,7 +325,9 @@ impl World {
             client.granted = Some(grant.epoch);
         }
         let entries = grant.entries.iter().map(|stored| &stored.entry);
-        for entry in entries.filter(|entry| self.agents[agent].rules.rule(&entry.key).is_none()) {
+        let rules = &self.agents[agent].rules;
+        let is_unknown = |key: &AlertKey| rules.rule(key).is_none() && rules.heir(key).is_none();
+        for entry in entries.filter(|entry| is_unknown(&entry.key)) {
             self.oracle.leave(entry);
         }
         let now = self.moment(agent);
@@ -397,4 +399,10 @@ fn brief_write(key: &AlertKey, change: &Change) -> String {
         .map(|(id, p)| format!("{id} {} {:?}/{:?}", p.incident, p.firing, p.resolved))
         .collect();
     format!("write {key} {} epoch {} {}", entry.incident, entry.epoch, marks.join(", "))
+}
+
+/// Whether an incident is the entry's last, or one whose end a receiver has yet to hear of.
+fn tells_of(entry: &Entry, incident: &Arc<str>) -> bool {
+    let mut behind = entry.receivers.values().map(|progress| &progress.incident);
+    entry.incident == *incident || behind.any(|other| other == incident)
 }

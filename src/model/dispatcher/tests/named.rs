@@ -3,6 +3,7 @@
 use super::*;
 use crate::model::judge::{Bounds, Specs};
 use crate::model::rule::{Rule, Terms};
+use crate::model::succession::in_place_of;
 
 fn named(path: &str, name: &str, hold: u64, receivers: &[&str]) -> Rule {
     let receivers = receivers.iter().map(|name| id(name)).collect();
@@ -15,7 +16,7 @@ fn two() -> Vec<Rule> {
 }
 
 fn reload(world: &mut World, rules: Vec<Rule>) {
-    world.rules = Arc::new(RuleSet::new(rules));
+    world.rules = Arc::new(in_place_of(RuleSet::new(rules), &world.rules));
     world.judged(EvaluatorOutput::Rules(Arc::clone(&world.rules)));
 }
 
@@ -160,8 +161,9 @@ fn an_entry_of_a_rule_that_an_agent_does_not_know_is_left_alone() {
     let mut before = World::with(two(), &["a", "b"], BTreeMap::new());
     before.error("/0@warn");
     before.told();
-    let mut world = World::follower(vec![rule("/0", &["a"])], &["a"], before.ledger.clone());
-    world.ok("/0");
+    let rules = vec![named("/0", "other", 0, &["a"])];
+    let mut world = World::follower(rules, &["a"], before.ledger.clone());
+    world.ok("/0@other");
     world.lead(2);
     assert_eq!(world.told(), [""; 0]);
     assert_eq!(world.ledger.len(), 1);
@@ -240,8 +242,8 @@ fn an_incident_of_the_leaders_own_outlives_one_that_it_did_not_know() {
 
 /// Whether that one is gone by then.
 fn outlives_an_unknown_one(gone: bool) {
-    let mut before = World::with(vec![rule("/0", &["a"])], &["a"], BTreeMap::new());
-    before.error("/0");
+    let mut before = World::with(vec![named("/0", "first", 0, &["a"])], &["a"], BTreeMap::new());
+    before.error("/0@first");
     before.told();
     let only = || vec![named("/0", "only", 0, &["a"])];
     let mut world = World::follower(only(), &["a"], before.ledger.clone());
@@ -251,11 +253,74 @@ fn outlives_an_unknown_one(gone: bool) {
     assert_eq!(world.told(), ["a Firing /0@only"]);
     let incident = Arc::clone(&world.ledger["/0@only"].entry.incident);
     if gone {
-        world.ledger.remove("/0");
+        world.ledger.remove("/0@first");
     }
-    reload(&mut world, vec![rule("/0", &["a"])]);
-    world.ok("/0");
+    reload(&mut world, vec![named("/0", "first", 0, &["a"])]);
+    world.ok("/0@first");
     let told = world.answer(secs(10), |_| Outcome::Accepted);
-    assert_eq!((words(&told), &told[0].1.items[0].incident), (vec!["a Resolved /0".to_owned()], &incident));
+    assert_eq!(
+        (words(&told), &told[0].1.items[0].incident),
+        (vec!["a Resolved /0@first".to_owned()], &incident)
+    );
     assert!(world.ledger.is_empty());
+}
+
+/// The leader is gone before it has read the file again, or between its two writes; a follower has read it, or is started
+/// with it.
+#[test]
+fn the_next_leader_goes_on_with_the_entry_of_the_old_name() {
+    let check = |before: Vec<Rule>, alert: &str, after: Vec<Rule>, heir: &str, reloads: bool| {
+        let mut gone = World::with(before.clone(), &["a", "b"], BTreeMap::new());
+        gone.error(alert);
+        gone.told();
+        let incident = Arc::clone(&gone.ledger[alert].entry.incident);
+        let first = if reloads { before } else { after.clone() };
+        let mut world = World::follower(first, &["a", "b"], gone.ledger.clone());
+        if reloads {
+            reload(&mut world, after);
+        }
+        world.error(heir);
+        world.lead(2);
+        assert_eq!(world.told(), [""; 0], "{heir}");
+        assert_eq!(world.ledger.keys().map(|key| &**key).collect::<Vec<_>>(), [heir]);
+        assert_eq!(world.ledger[heir].entry.incident, incident);
+        world.ok(heir);
+        assert_eq!(world.told(), [format!("a Resolved {heir}")]);
+        assert!(world.ledger.is_empty() && world.dispatcher.paths.iter().next().is_none());
+    };
+    let unnamed = || vec![rule("/0", &["a"])];
+    let renamed = || vec![named("/0", "page", 30, &["b"]), named("/0", "notice", 0, &["a"])];
+    for reloads in [true, false] {
+        check(unnamed(), "/0", two(), "/0@warn", reloads);
+        check(two(), "/0@warn", unnamed(), "/0", reloads);
+    }
+    check(two(), "/0@warn", renamed(), "/0@notice", true);
+}
+
+#[test]
+fn of_an_old_and_a_new_entry_the_later_counts_and_what_nobody_goes_on_with_is_left() {
+    let mut gone = World::with(two(), &["a", "b"], BTreeMap::new());
+    gone.error("/0@warn");
+    gone.told();
+    let first = gone.ledger["/0@warn"].clone();
+    let check = |held: [(&str, &str, i64, &[&str]); 2], left: &[(&str, &str)]| {
+        let stored = |(name, incident, modified, former): (&str, &str, i64, &[&str])| {
+            let key = AlertKey { path: "/0".into(), name: Some(name.into()) };
+            let former = former.iter().map(|name| Some((*name).into())).collect();
+            let entry = Entry { key, incident: incident.into(), former, ..first.entry.clone() };
+            (Arc::from(format!("/0@{name}")), Stored { entry, modified, ..first.clone() })
+        };
+        let rules = vec![named("/0", "old", 0, &["a"])];
+        let mut world = World::follower(rules, &["a", "b"], held.map(stored).into());
+        reload(&mut world, vec![named("/0", "new", 0, &["a"])]);
+        world.error("/0@new");
+        world.lead(2);
+        let ledger = world.ledger.iter().map(|(name, stored)| (&**name, &*stored.entry.incident));
+        assert_eq!(ledger.collect::<Vec<_>>(), left);
+    };
+    check([("old", "i-1", 1, &[]), ("new", "i-2", 2, &["old"])], &[("/0@new", "i-2")]);
+    check([("old", "i-2", 3, &["new"]), ("new", "i-1", 2, &["old"])], &[("/0@new", "i-2")]);
+    check([("old", "i-1", 2, &[]), ("other", "i-2", 1, &[])], &[("/0@new", "i-1"), ("/0@other", "i-2")]);
+    // Each has told of its own.
+    check([("old", "i-1", 2, &[]), ("new", "i-2", 1, &[])], &[("/0@new", "i-2"), ("/0@old", "i-1")]);
 }

@@ -183,6 +183,10 @@ impl World {
         }
     }
 
+    fn modified(&self) -> i64 {
+        i64::try_from(self.writes).expect("few")
+    }
+
     pub fn write(&mut self, write: Write) -> Written {
         if !self.writable {
             return Written::Failed("no".to_owned());
@@ -191,18 +195,22 @@ impl World {
         let version = found.as_ref().map(|stored| stored.version);
         match (write.change, version) {
             (Change::Create(entry), None) => {
-                self.ledger.insert(write.key.to_string().into(), Stored { entry, version: 0 });
+                let stored = Stored { entry, version: 0, modified: self.modified() };
+                self.ledger.insert(write.key.to_string().into(), stored);
                 Written::Done(0)
             }
             (Change::Set(entry, old), Some(version)) if old == version => {
-                self.ledger.insert(write.key.to_string().into(), Stored { entry, version: version + 1 });
+                let stored = Stored { entry, version: version + 1, modified: self.modified() };
+                self.ledger.insert(write.key.to_string().into(), stored);
                 Written::Done(version + 1)
             }
             (Change::Delete(old), Some(version)) if old == version => {
                 self.ledger.remove(&*write.key.to_string());
                 Written::Done(0)
             }
-            (Change::Create(_) | Change::Set(..) | Change::Delete(_), _) => Written::Conflict(found),
+            (Change::Create(_) | Change::Set(..) | Change::Delete(_), _) => {
+                Written::Conflict(found.map(Box::new))
+            }
         }
     }
 
