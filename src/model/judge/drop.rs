@@ -75,6 +75,8 @@ pub struct History {
     past: VecDeque<(Instant, u32)>,
     /// The number that is there, since it was read; `None` while it is unknown.
     found: Option<u32>,
+    /// Since when it was not unknown any more.
+    sighted: Option<Instant>,
     fall: Option<Fall>,
     ended: Option<Arc<str>>,
     /// The most that a fall was from that was seen to end, as long as each number since was seen.
@@ -100,12 +102,14 @@ impl Course {
 impl History {
     /// So many were found.
     pub fn see(&mut self, found: u32, spec: &DropSpec, now: Now) {
-        let was_blind = self.found.is_none();
+        if self.found.is_none() {
+            self.sighted = Some(now.mono);
+        }
         if self.found != Some(found) {
             self.note_past(spec, now);
         }
         self.found = Some(found);
-        self.turn(spec, was_blind, now);
+        self.turn(spec, now);
     }
 
     /// How many there are is not known from now on.
@@ -129,11 +133,11 @@ impl History {
 
     /// Time has passed: what was seen too long ago does not count any more.
     pub fn pass(&mut self, spec: &DropSpec, now: Now) {
-        self.turn(spec, false, now);
+        self.turn(spec, now);
     }
 
-    /// Whoever was blind until now does not know when the number fell: it counts from now on.
-    fn turn(&mut self, spec: &DropSpec, was_blind: bool, now: Now) {
+    /// Whoever was blind does not know when the number fell meanwhile: it counts from when there was sight again.
+    fn turn(&mut self, spec: &DropSpec, now: Now) {
         let is_old = |at: Instant| now.mono.saturating_duration_since(at) >= spec.within;
         while self.past.front().is_some_and(|(at, _)| is_old(*at)) {
             self.past.pop_front();
@@ -152,7 +156,8 @@ impl History {
         let most = self.past.front().filter(|(_, most)| spec.by.is_exceeded(found, *most)).copied();
         if let (Some((seen, most)), None) = (most, self.fall) {
             // After a fall that is over by time there may have been another, from a lower number.
-            let at = if over.is_some() && !was_blind { now.before(seen) } else { now };
+            let fell = self.sighted.map_or(seen, |sighted| sighted.max(seen));
+            let at = if over.is_some() { now.before(fell) } else { now };
             (self.fall, self.ended) = (Some(Fall { most, at }), None);
         }
     }
@@ -332,6 +337,15 @@ mod tests {
         history.see(3, &spec, at(70));
         assert_eq!(words(&history), "below 6");
         assert_eq!(history.deadline(&spec), Some(at(130).mono));
+        // The first is over later than the second was seen, which nobody saw begin.
+        let mut history = History::default();
+        history.see(10, &spec, at(0));
+        history.see(6, &spec, at(30));
+        history.lose_sight(&spec, at(50));
+        history.see(3, &spec, at(60));
+        history.pass(&spec, at(91));
+        assert_eq!(words(&history), "below 6");
+        assert_eq!(history.deadline(&spec), Some(at(120).mono));
     }
 
     #[test]
