@@ -15,13 +15,13 @@ use signal_hook::iterator::Signals;
 
 use crate::cli::Options;
 use crate::clock;
-use crate::config::{Config, Errors, Files, Reread};
+use crate::config::{Blind, Config, Errors, Files, Reread};
 use crate::http;
 use crate::model::rule::RuleSet;
 use crate::model::status::ConfigStatus;
 use crate::model::succession;
 use crate::notify;
-use crate::pipeline::{Ping, Settings};
+use crate::pipeline::{BlindSettings, Ping, Settings};
 use crate::systemd::{News, Systemd};
 use crate::threads::Threads;
 use crate::watching::{self, session_settings};
@@ -111,12 +111,13 @@ impl Daemon {
         let page: Arc<str> = format!("http://{}", identity.http).into();
         let (receivers, rules) = take_rules(&mut config, &page);
         let (watched, rules) = (rules.len(), Arc::new(rules));
+        let settings = Arc::clone(&receivers);
         let parts = Parts { options, listener, identity, session, rules: Arc::clone(&rules), receivers };
         let wiring = Wiring::start(&mut threads, parts)
             .map_err(|e| format!("cannot start the daemon's threads: {e}"))?;
         let systemd = Systemd::from_env(&crate::env);
         let mut daemon = Self { files, threads, systemd, signals, wiring, status, page, rules, http_stop };
-        daemon.announce(config, watched, None);
+        daemon.announce(config, &settings, watched, None);
         Ok(daemon)
     }
 
@@ -178,14 +179,14 @@ impl Daemon {
         let watched = rules.len();
         self.rules = Arc::new(succession::in_place_of(rules, &self.rules));
         // This fails only if the thread has ended, which ends the daemon.
-        self.wiring.settings.send(receivers).ok();
+        self.wiring.settings.send(Arc::clone(&receivers)).ok();
         self.wiring.watching.rules(Arc::clone(&self.rules));
-        self.announce(config, watched, refused);
+        self.announce(config, &receivers, watched, refused);
     }
 
     /// Announces a configuration with so many rules that is in force now, and what is wrong with files that are not, and
     /// does the rest of what it says.
-    fn announce(&mut self, config: Config, watched: usize, refused: Option<&Errors>) {
+    fn announce(&mut self, config: Config, settings: &Settings, watched: usize, refused: Option<&Errors>) {
         for warning in &config.warnings {
             log::warn!("{warning}");
         }
@@ -197,6 +198,7 @@ impl Daemon {
             every: heartbeat.every,
             ping: Arc::new(move || notify::heartbeat(&heartbeat.url)),
         }));
+        self.wiring.blind.publish(config.blind.map(|blind| blind_settings(&blind, settings)));
         let refused = refused.map(|errors| format!("; {}", not_read(errors))).unwrap_or_default();
         self.systemd.notify(News::Ready(&format!("rules in force: {watched}{refused}")));
         // This fails only if the thread has ended, which ends the daemon.
@@ -236,6 +238,15 @@ fn take_rules(config: &mut Config, page: &Arc<str>) -> (Arc<Settings>, RuleSet) 
     let page = config.external_url.take().unwrap_or_else(|| Arc::clone(page));
     let settings = Settings { receivers, group_wait: config.group_wait, page };
     (Arc::new(settings), RuleSet::new(rules))
+}
+
+fn blind_settings(blind: &Blind, settings: &Settings) -> BlindSettings {
+    let receivers = settings.receivers.iter().filter(|receiver| blind.receivers.contains(&receiver.id));
+    BlindSettings {
+        after: blind.after,
+        receivers: receivers.cloned().collect(),
+        page: Arc::clone(&settings.page),
+    }
 }
 
 fn signals(threads: &mut Threads) -> io::Result<Receiver<i32>> {

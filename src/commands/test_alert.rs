@@ -13,7 +13,7 @@ use crate::clock;
 use crate::daemon::EX_FAILURE;
 use crate::model::children::Left;
 use crate::model::dispatcher::{Attempt, AttemptId};
-use crate::model::message::{Item, Kind, Notification};
+use crate::model::message::{About, Item, Kind, Notification};
 use crate::model::receiver::{Outcome, Receiver};
 use crate::model::rule::{Rule, RuleSet};
 use crate::model::slots::Slots;
@@ -130,6 +130,7 @@ fn notification(options: &Options, path: &str, meant: &[Arc<Rule>], page: Option
         rule: one.and_then(|rule| rule.terms.name.clone()),
         pattern: one.filter(|rule| rule.is_glob()).map(|rule| Arc::clone(&rule.path)),
         kind: Kind::Test,
+        about: About::Path,
         message: "This is a test alert. Nothing is wrong.".into(),
         since: clock::wall(),
         until: None,

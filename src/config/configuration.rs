@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::finding::Problem;
-use crate::model::receiver::{Receiver, Secret};
+use crate::model::receiver::{Receiver, ReceiverId, Secret};
 use crate::model::rule::Rule;
 
 /// A valid configuration.
@@ -16,6 +16,8 @@ pub struct Config {
     pub receivers: Vec<Receiver>,
     /// The dead-man's switch, if one is wanted.
     pub heartbeat: Option<Heartbeat>,
+    /// Who hears when this agent has no ZooKeeper, if anybody.
+    pub blind: Option<Blind>,
     /// How long what follows a receiver's first alert is gathered into one message.
     pub group_wait: Duration,
     /// Where people find the status page, if it is not where this agent serves it: a URL without a slash at its end.
@@ -31,4 +33,13 @@ pub struct Config {
 pub struct Heartbeat {
     pub url: Secret,
     pub every: Duration,
+}
+
+/// Who is told that an agent has no ZooKeeper.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blind {
+    /// For how long it has to be away.
+    pub after: Duration,
+    /// Each is one of the configuration's receivers.
+    pub receivers: Vec<ReceiverId>,
 }

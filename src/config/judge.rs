@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bumpalo::Bump;
 
-use super::configuration::{Config, Heartbeat};
+use super::configuration::{Blind, Config, Heartbeat};
 use super::document::{self, Node, SyntaxError};
 use super::finding::Errors;
 use super::located::Located;
@@ -23,11 +23,15 @@ use crate::model::rule::Rule;
 /// How long alerts for one receiver are gathered into one message, unless the file says otherwise.
 const GROUP_WAIT: Duration = Duration::from_secs(2);
 
+/// How long an agent is without ZooKeeper before it says so, unless the file says otherwise.
+const BLIND_AFTER: Duration = Duration::from_secs(120);
+/// The least that the file may say.
+const BLIND_SOONEST: Duration = Duration::from_secs(10);
 /// How often the heartbeat is sent, unless the file says otherwise.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(60);
 
 /// The top-level keys that are no paths.
-const RESERVED: [&str; 5] = ["defaults", "external_url", "group_wait", "heartbeat", "smtp"];
+const RESERVED: [&str; 6] = ["blind", "defaults", "external_url", "group_wait", "heartbeat", "smtp"];
 
 /// A configuration file's content, and what has to be known of the file to judge it.
 #[derive(Clone, Copy, Debug)]
@@ -146,6 +150,7 @@ impl Validator<'_> {
         let smtp = Arc::new(smtp.unwrap_or_else(|| self.smtp(None)));
         let heartbeat =
             self.alone(documents, "heartbeat", |validator, at| validator.heartbeat(&at)).flatten();
+        let blind = self.alone(documents, "blind", |validator, at| validator.blind(&at, &smtp)).flatten();
         let group_wait =
             self.alone(documents, "group_wait", |validator, at| validator.duration(&at)).flatten();
         let page = |validator: &mut Self, at: Located<'_, '_>| validator.external_url(&at);
@@ -173,7 +178,7 @@ impl Validator<'_> {
         let digest = digest::configuration(&rules);
         let group_wait = group_wait.unwrap_or(GROUP_WAIT);
         let (receivers, warnings) = (Vec::new(), Vec::new());
-        Config { rules, receivers, heartbeat, group_wait, external_url, warnings, digest }
+        Config { rules, receivers, heartbeat, blind, group_wait, external_url, warnings, digest }
     }
 
     /// What a key says that may stand in one of the files only.
@@ -255,6 +260,29 @@ impl Validator<'_> {
             Err(reason) => self.error(at, reason),
         }
         None
+    }
+
+    fn blind(&mut self, at: &Located<'_, '_>, smtp: &Arc<Smtp>) -> Option<Blind> {
+        let map = self.map(*at, "`blind`", &["after", "alerter"])?;
+        let after = match map.get("after") {
+            None => BLIND_AFTER,
+            Some(at) => {
+                let after = self.duration(&at)?;
+                if after < BLIND_SOONEST {
+                    self.error(&at, "must be at least 10s: a new session takes a moment");
+                }
+                after
+            }
+        };
+        let Some(at) = map.get("alerter") else {
+            self.lacks(&map, "`alerter`");
+            return None;
+        };
+        let receivers = self.alerter(&at, smtp);
+        if receivers.is_empty() {
+            self.warn(&at, "names nobody: nobody is told when an agent has no ZooKeeper");
+        }
+        Some(Blind { after, receivers })
     }
 
     fn heartbeat(&mut self, at: &Located<'_, '_>) -> Option<Heartbeat> {

@@ -30,7 +30,7 @@ mod validator;
 
 use std::path::Path;
 
-pub use configuration::{Config, Heartbeat};
+pub use configuration::{Blind, Config, Heartbeat};
 pub use files::{Files, Reread};
 pub use finding::{Errors, Problem};
 pub use validator::Env;

@@ -14,7 +14,7 @@ use crate::model::ledger::{Write, Written};
 use crate::model::rule::RuleSet;
 use crate::model::status::{Alerts, Cluster, Compliance, ConfigStatus};
 use crate::notify;
-use crate::pipeline::{self, AlertInlets, AlertOutlets, Lease, Ping, Settings};
+use crate::pipeline::{self, AlertInlets, AlertOutlets, BlindSettings, Lease, Ping, Settings, Sights};
 use crate::published::{Reader, Writer, cell};
 use crate::threads::Threads;
 use crate::watching::Watching;
@@ -39,9 +39,11 @@ pub(super) struct Wiring {
     pub(super) election: Sender<Input>,
     pub(super) settings: Sender<Arc<Settings>>,
     pub(super) ping: Writer<Option<Ping>>,
+    pub(super) blind: Writer<Option<BlindSettings>>,
     pub(super) config: Writer<ConfigStatus>,
     /// Closing it parks the alert thread.
     pub(super) alert_stop: Sender<()>,
+    /// Closing it ends the threads that look after this agent itself.
     pub(super) heartbeat_stop: Sender<()>,
 }
 
@@ -82,15 +84,18 @@ impl Wiring {
             fence: watching.fence.clone(),
         };
         threads.spawn("zk-election", move || zk::election::run(identity, places, inlets, outlets))?;
-        let (ping, heartbeat_stop) = start_heartbeat(threads, lease.clone(), watching.compliance.clone())?;
+        let (heartbeat_stop, stopped) = bounded(0);
+        let ping = start_heartbeat(threads, lease.clone(), watching.compliance.clone(), stopped.clone())?;
+        let blind = start_blind(threads, alerting.speaker, &lease, stopped)?;
         let config = start_http(threads, listener, &watching, alerting.alerts, lease)?;
         let (settings, alert_stop) = (alerting.settings, alerting.stop);
-        Ok(Self { watching, election, settings, ping, config, alert_stop, heartbeat_stop })
+        Ok(Self { watching, election, settings, ping, blind, config, alert_stop, heartbeat_stop })
     }
 }
 
 /// The ends of what the alert thread is connected by.
 struct Alerting {
+    speaker: dispatcher::Speaker,
     lease: Lease,
     news: Sender<ElectionUpdate>,
     settings: Sender<Arc<Settings>>,
@@ -126,7 +131,6 @@ impl Alerting {
             instance: identity.instance[..12].into(),
             seed: fastrand::u64(..),
         };
-        let notifiers = pipeline::Notifiers { make: Arc::new(notify::notifier), host: notify::host };
         let inlets = AlertInlets {
             evaluated: watching.judged.clone(),
             news: news_receiver,
@@ -142,9 +146,9 @@ impl Alerting {
             pulse: threads.pulse("alert"),
             spawner: threads.spawner(),
         };
-        let held = lease.clone();
-        threads.spawn("alert", move || pipeline::alert(speaker, notifiers, held, &inlets, outlets))?;
-        Ok(Self { lease, news, settings, alerts, in_flight, stop })
+        let (held, own) = (lease.clone(), speaker.clone());
+        threads.spawn("alert", move || pipeline::alert(own, notifiers(), held, &inlets, outlets))?;
+        Ok(Self { speaker, lease, news, settings, alerts, in_flight, stop })
     }
 }
 
@@ -175,16 +179,34 @@ impl Ledger {
     }
 }
 
-/// Starts the heartbeat, and gives the cell that says what to ping, and what ends it by closing.
+fn notifiers() -> pipeline::Notifiers {
+    pipeline::Notifiers { make: Arc::new(notify::notifier), host: notify::host }
+}
+
+/// Starts the watch over the session, and gives the cell that says who is told that there is none.
+fn start_blind(
+    threads: &mut Threads,
+    speaker: dispatcher::Speaker,
+    lease: &Lease,
+    stop: Receiver<()>,
+) -> io::Result<Writer<Option<BlindSettings>>> {
+    let (writer, settings) = cell(None);
+    let (connection, cluster) = (lease.connection.clone(), lease.cluster.clone());
+    let (sights, spawner) = (Sights { settings, connection, cluster }, threads.spawner());
+    threads.spawn("blind", move || pipeline::blind(speaker, notifiers(), &sights, &stop, spawner))?;
+    Ok(writer)
+}
+
+/// Starts the heartbeat, and gives the cell that says what to ping.
 fn start_heartbeat(
     threads: &mut Threads,
     lease: Lease,
     compliance: Reader<Compliance>,
-) -> io::Result<(Writer<Option<Ping>>, Sender<()>)> {
+    stop: Receiver<()>,
+) -> io::Result<Writer<Option<Ping>>> {
     let (ping, reader) = cell(None);
-    let (stop, stopped) = bounded(0);
-    threads.spawn("heartbeat", move || pipeline::heartbeat(&reader, &lease, &compliance, &stopped))?;
-    Ok((ping, stop))
+    threads.spawn("heartbeat", move || pipeline::heartbeat(&reader, &lease, &compliance, &stop))?;
+    Ok(ping)
 }
 
 /// Starts the HTTP server, and gives the cell that says which configuration is in force.

@@ -109,6 +109,7 @@ fn cluster() -> Cluster {
         name: "zkmonitor".into(),
         agent: "alpha-1".into(),
         leader: Some("alpha-1".into()),
+        place: 0,
         agents: vec![agent("alpha-1"), agent("beta-2")],
         foreign_holder: false,
         grant: Some(Grant { epoch: 1, generation: 1 }),

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 /// A small generator of pseudo-random numbers (SplitMix64): nothing secret hangs on it.
 #[derive(Clone, Debug)]
-pub(super) struct Jitter(u64);
+pub struct Jitter(u64);
 
 impl Jitter {
+    /// Numbers that follow from this one.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }

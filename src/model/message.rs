@@ -43,6 +43,8 @@ pub struct Item {
     pub pattern: Option<Arc<str>>,
     /// What is told.
     pub kind: Kind,
+    /// What it is told of.
+    pub about: About,
     /// The violation in words, as it was when the alert fired or is now.
     pub message: Arc<str>,
     /// When the path fell out of spec.
@@ -88,6 +90,16 @@ impl Item {
         let words = words + description + runbook + self.labels.size() + notes + left + ignored;
         FIELDS + 3 * words
     }
+}
+
+/// What an item tells of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum About {
+    /// A path.
+    #[default]
+    Path,
+    /// The agent itself, which has no ZooKeeper and sees nothing.
+    Agent,
 }
 
 /// What an item tells.

@@ -8,12 +8,14 @@
 
 pub mod alert;
 pub mod alert_key;
+pub mod blind;
 pub mod children;
 pub mod dispatcher;
 pub mod duration;
 pub mod election_update;
 pub mod evaluator;
 pub mod former_names;
+pub mod jitter;
 pub mod judge;
 pub mod labels;
 pub mod lease;

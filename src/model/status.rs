@@ -279,6 +279,8 @@ pub struct Cluster {
     pub agent: Arc<str>,
     /// The name of the agent that is first in line.
     pub leader: Option<Arc<str>>,
+    /// How many are before this agent in line, or were when it had a session last.
+    pub place: u32,
     /// All agents: name, and digest of their configuration.
     pub agents: Vec<Agent>,
     /// What this agent was granted, if it leads.

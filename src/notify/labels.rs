@@ -3,17 +3,30 @@
 use serde_json::{Map, Value};
 
 use super::encode::sha256;
-use crate::model::message::{Item, Kind, Notification};
+use crate::model::message::{About, Item, Kind, Notification};
 use crate::model::render;
 
-/// The name of all our alerts.
-pub(super) const ALERT: &str = "ZooKeeperPathOutOfSpec";
+/// The name of the alerts of paths.
+const ALERT: &str = "ZooKeeperPathOutOfSpec";
+/// The name of the alert that an agent has no ZooKeeper.
+const BLIND: &str = "ZooKeeperUnreachable";
+
+/// The name of the alert that an item is of.
+pub(super) fn alert_name(item: &Item) -> &'static str {
+    match item.about {
+        About::Path => ALERT,
+        About::Agent => BLIND,
+    }
+}
 
 /// The labels of an item. They are the alert's identity: the same from its first message to its last.
 pub(super) fn labels(item: &Item, notification: &Notification) -> Map<String, Value> {
     let mut labels = Map::new();
-    labels.insert("alertname".to_owned(), ALERT.into());
-    labels.insert("path".to_owned(), (*item.path).into());
+    labels.insert("alertname".to_owned(), alert_name(item).into());
+    // Agents that are blind together are one alert.
+    if item.about == About::Path {
+        labels.insert("path".to_owned(), (*item.path).into());
+    }
     labels.insert("cluster".to_owned(), (*notification.cluster).into());
     labels.extend(item.labels.iter().map(|(name, value)| (name.to_owned(), value.into())));
     if item.kind == Kind::Test {

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::encode::sha256;
 use super::http::{Client, join};
-use super::labels::{ALERT, annotations, labels};
+use super::labels::{alert_name, annotations, labels};
 use super::reason;
-use crate::model::message::{Item, Kind, Notification};
+use crate::model::message::{About, Item, Kind, Notification};
 use crate::model::notifier::Notifier;
 use crate::model::receiver::{Outcome, PagerDuty};
 use crate::model::render;
@@ -95,7 +95,11 @@ fn events(notification: &Notification, routing_key: &str) -> Vec<Value> {
         }
         return events;
     };
-    let key = key(&item.incident);
+    let key = match item.about {
+        About::Path => key(&item.incident),
+        // Agents that are blind together are one event.
+        About::Agent => key(&format!("blind-{}", notification.cluster)),
+    };
     match item.kind {
         Kind::Firing | Kind::Reminder(_) | Kind::Refresh | Kind::Notice | Kind::Test => {
             vec![trigger(&key, single(item, notification))]
@@ -107,14 +111,18 @@ fn events(notification: &Notification, routing_key: &str) -> Vec<Value> {
 
 /// What there is to say about one item.
 fn single(item: &Item, notification: &Notification) -> Value {
+    let about = match item.about {
+        About::Path => item.alert().to_string(),
+        About::Agent => notification.cluster.to_string(),
+    };
     json!({
-        "summary": summary(format!("{}: {}", item.alert(), render::headline(item))),
+        "summary": summary(format!("{about}: {}", render::headline(item))),
         "source": &*notification.agent,
         "severity": severity(item).word(),
         "timestamp": rfc3339(item.since),
         "component": &*item.path,
         "group": &*notification.cluster,
-        "class": ALERT,
+        "class": alert_name(item),
         "custom_details": details(item, notification),
     })
 }
@@ -152,7 +160,7 @@ fn storm(notification: &Notification) -> Value {
         "source": &*notification.agent,
         "severity": worst.word(),
         "group": cluster,
-        "class": ALERT,
+        "class": notification.items.first().map(alert_name),
         "custom_details": {"paths": render::chat(notification)},
     })
 }

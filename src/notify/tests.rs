@@ -12,7 +12,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::notifier_within;
 use crate::clock;
 use crate::model::children::Left;
-use crate::model::message::{Item, Kind, Notification};
+use crate::model::message::{About, Item, Kind, Notification};
 use crate::model::receiver::{Outcome, Receiver, ReceiverId, Settings};
 
 /// Long enough for an honest dialogue on a busy machine.
@@ -29,6 +29,7 @@ fn item(path: &str, kind: Kind) -> Item {
         rule: None,
         pattern: None,
         kind,
+        about: About::Path,
         message: "Found children (0) less than minimum (1)".into(),
         since: UNIX_EPOCH + Duration::from_secs(1_401_553_225),
         until: (!kind.is_firing()).then(|| UNIX_EPOCH + Duration::from_secs(1_401_553_285)),

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::http::Client;
-use super::labels::{ALERT, annotations, common, fingerprint, labels};
+use super::labels::{alert_name, annotations, common, fingerprint, labels};
 use super::{encode, key};
-use crate::model::message::{Item, Notification};
+use crate::model::message::{About, Item, Notification};
 use crate::model::notifier::Notifier;
 use crate::model::receiver::{Outcome, Webhook};
 use crate::model::rfc3339::rfc3339;
@@ -94,9 +94,12 @@ fn status(is_firing: bool) -> &'static str {
 /// What the alerts of one message are grouped by: an alert and its recovery are one group.
 fn group(notification: &Notification) -> Map<String, Value> {
     let mut group = Map::new();
-    group.insert("alertname".to_owned(), ALERT.into());
+    let name = notification.items.first().map(alert_name).unwrap_or_default();
+    group.insert("alertname".to_owned(), name.into());
     group.insert("cluster".to_owned(), (*notification.cluster).into());
-    if let [item] = notification.items.as_slice() {
+    if let [item] = notification.items.as_slice()
+        && item.about == About::Path
+    {
         group.insert("path".to_owned(), (*item.path).into());
         if let Some(rule) = &item.labels.rule {
             group.insert("rule".to_owned(), (**rule).into());

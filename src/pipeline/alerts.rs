@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, select, tick};
 
-use super::deliver::{Event, Lease, Notifiers, Receivers};
+use super::deliver::{Event, Lease, Notifiers, Permit, Receivers};
 use super::pace::{PULSE, Publisher, at};
 use crate::clock::now;
 use crate::model::dispatcher::{Dispatcher, Effect, Input, Profile, Speaker};
@@ -63,7 +63,7 @@ pub struct Outlets {
 pub fn alert(identity: Speaker, notifiers: Notifiers, lease: Lease, inlets: &Inlets, outlets: Outlets) {
     let mut shell = Shell {
         dispatcher: Dispatcher::new(identity, Duration::ZERO),
-        receivers: Receivers::new(notifiers, lease.clone(), outlets.spawner.clone()),
+        receivers: Receivers::new(notifiers, Permit::Lease(lease.clone()), outlets.spawner.clone()),
         lease,
         outlets,
         publisher: Publisher::new(now().mono),
@@ -209,7 +209,7 @@ impl Shell {
 }
 
 /// What the dispatcher has to know of a receiver.
-fn profile(receiver: &receiver::Receiver) -> Profile {
+pub(super) fn profile(receiver: &receiver::Receiver) -> Profile {
     let (digest, keyed, refresh) = match &receiver.settings {
         receiver::Settings::PagerDuty(_) => (false, true, None),
         receiver::Settings::Alertmanager(_) => (true, true, Some(REFRESH)),

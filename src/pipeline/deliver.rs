@@ -52,7 +52,8 @@ impl Lease {
 
     /// Whether the lease of this epoch holds at this very moment.
     pub fn holds(&self, epoch: u64, now: Instant) -> bool {
-        self.held(now) == Some(epoch)
+        let grant = self.cluster.get().grant.filter(|grant| grant.epoch == epoch);
+        lease_holds(grant, &self.connection.get(), now)
     }
 
     /// When the lease of this epoch runs out, unless a write is acknowledged; nothing if there is no such lease.
@@ -60,11 +61,23 @@ impl Lease {
         let grant = self.cluster.get().grant.filter(|grant| grant.epoch == epoch);
         lease_ends(grant, &self.connection.get())
     }
+}
 
-    /// The epoch of the lease that holds at this very moment.
-    fn held(&self, now: Instant) -> Option<u64> {
-        let grant = self.cluster.get().grant;
-        grant.filter(|_| lease_holds(grant, &self.connection.get(), now)).map(|grant| grant.epoch)
+/// When attempts may be made.
+#[derive(Clone, Debug)]
+pub enum Permit {
+    /// Under the lease that they bear.
+    Lease(Lease),
+    /// At any time: an agent without ZooKeeper has no lease.
+    Always,
+}
+
+impl Permit {
+    fn holds(&self, epoch: u64, now: Instant) -> bool {
+        match self {
+            Self::Lease(lease) => lease.holds(epoch, now),
+            Self::Always => true,
+        }
     }
 }
 
@@ -84,7 +97,7 @@ pub struct Receivers {
     slots: Slots,
     workers: HashMap<SlotId, Sender<Job>>,
     notifiers: Notifiers,
-    lease: Lease,
+    permit: Permit,
     sender: Sender<Event>,
     events: Receiver<Event>,
     spawner: Spawner,
@@ -101,10 +114,10 @@ type Kept = (Arc<receiver::Receiver>, Box<dyn Notifier>);
 
 impl Receivers {
     /// Without any receiver.
-    pub fn new(notifiers: Notifiers, lease: Lease, spawner: Spawner) -> Self {
+    pub fn new(notifiers: Notifiers, permit: Permit, spawner: Spawner) -> Self {
         let (sender, events) = unbounded();
         let (known, slots, workers) = (HashMap::new(), Slots::default(), HashMap::new());
-        Self { known, slots, workers, notifiers, lease, sender, events, spawner }
+        Self { known, slots, workers, notifiers, permit, sender, events, spawner }
     }
 
     /// Hears of what goes to [`Self::heard`].
@@ -156,8 +169,7 @@ impl Receivers {
     /// What waits under a lease that does not hold any more is not tried.
     pub fn withdraw_lapsed(&mut self, now: Instant) {
         if self.slots.has_waiting() {
-            let held = self.lease.held(now);
-            let lapsed = self.slots.withdraw(|attempt| held != Some(attempt.epoch));
+            let lapsed = self.slots.withdraw(|attempt| !self.permit.holds(attempt.epoch, now));
             self.skip(lapsed);
         }
     }
@@ -209,8 +221,8 @@ impl Receivers {
 
     fn start(&self, slot: SlotId) -> std::io::Result<Sender<Job>> {
         let (queue, jobs) = bounded(1);
-        let (notifiers, lease, events) = (self.notifiers.clone(), self.lease.clone(), self.sender.clone());
-        let work = move || work(slot, &notifiers, &lease, &jobs, &events);
+        let (notifiers, permit, events) = (self.notifiers.clone(), self.permit.clone(), self.sender.clone());
+        let work = move || work(slot, &notifiers, &permit, &jobs, &events);
         self.spawner.spawn_small("notify", STACK, work)?;
         Ok(queue)
     }
@@ -218,12 +230,12 @@ impl Receivers {
 
 const GONE: &str = "the receiver is not configured any more";
 
-fn work(slot: SlotId, notifiers: &Notifiers, lease: &Lease, jobs: &Receiver<Job>, events: &Sender<Event>) {
+fn work(slot: SlotId, notifiers: &Notifiers, permit: &Permit, jobs: &Receiver<Job>, events: &Sender<Event>) {
     let mut kept = None;
     loop {
         let event = match jobs.recv_timeout(IDLE) {
             Ok(job) => {
-                let outcome = attempt(&mut kept, &job, lease, notifiers);
+                let outcome = attempt(&mut kept, &job, permit, notifiers);
                 Event::Ended(slot, job.attempt.id, outcome)
             }
             Err(RecvTimeoutError::Timeout) => {
@@ -243,13 +255,13 @@ fn work(slot: SlotId, notifiers: &Notifiers, lease: &Lease, jobs: &Receiver<Job>
 ///
 /// A fault of a library must not cost the slot its worker, and with it every later alert; what it left behind is not
 /// used again.
-fn attempt(kept: &mut Option<Kept>, job: &Job, lease: &Lease, notifiers: &Notifiers) -> Outcome {
+fn attempt(kept: &mut Option<Kept>, job: &Job, permit: &Permit, notifiers: &Notifiers) -> Outcome {
     let send = || {
         // Another receiver's connection is closed first, so that no host sees more of them than there are slots.
         drop(kept.take_if(|(receiver, _)| !Arc::ptr_eq(receiver, &job.receiver)));
         let make = || (Arc::clone(&job.receiver), (notifiers.make)(&job.receiver));
         let (_, notifier) = kept.get_or_insert_with(make);
-        if lease.holds(job.attempt.epoch, clock::mono()) {
+        if permit.holds(job.attempt.epoch, clock::mono()) {
             notifier.send(&job.attempt.notification)
         } else {
             Outcome::NotTried
@@ -335,7 +347,7 @@ mod tests {
 
     #[test]
     fn an_attempt_that_panics_is_ambiguous_and_the_next_is_made_anew() {
-        let (_writer, lease) = lease();
+        let permit = Permit::Lease(lease().1);
         let job = Job { attempt: attempt_at("r", 1), receiver: Arc::new(receiver("r")) };
         let is_ambiguous = |outcome| matches!(outcome, Outcome::Ambiguous { .. });
         let mut kept = None;
@@ -343,9 +355,9 @@ mod tests {
         let (ended, end) = unbounded();
         ended.send(()).unwrap();
         let whole = notifiers(move || Box::new(Gate { began: began.clone(), end: end.clone() }));
-        assert!(is_ambiguous(attempt(&mut kept, &job, &lease, &notifiers(|| panic!("for a test")))));
-        assert!(is_ambiguous(attempt(&mut kept, &job, &lease, &notifiers(|| Box::new(Broken)))));
-        assert_eq!(attempt(&mut kept, &job, &lease, &whole), Outcome::Accepted);
+        assert!(is_ambiguous(attempt(&mut kept, &job, &permit, &notifiers(|| panic!("for a test")))));
+        assert!(is_ambiguous(attempt(&mut kept, &job, &permit, &notifiers(|| Box::new(Broken)))));
+        assert_eq!(attempt(&mut kept, &job, &permit, &whole), Outcome::Accepted);
     }
 
     #[test]
@@ -354,7 +366,7 @@ mod tests {
         let (writer, lease) = lease();
         let ((began, begun), (ended, end)) = (unbounded(), unbounded());
         let gate = notifiers(move || Box::new(Gate { began: began.clone(), end: end.clone() }));
-        let mut receivers = Receivers::new(gate, lease, threads.spawner());
+        let mut receivers = Receivers::new(gate, Permit::Lease(lease), threads.spawner());
         let names: Vec<String> = (0..12).map(|number| format!("r{number}")).collect();
         receivers.replace(&names.iter().map(|name| receiver(name)).collect::<Vec<_>>());
         for (number, name) in names.iter().enumerate() {
@@ -389,7 +401,7 @@ mod tests {
         let (_writer, lease) = lease();
         let ((began, begun), (ended, end)) = (unbounded(), unbounded());
         let gate = notifiers(move || Box::new(Gate { began: began.clone(), end: end.clone() }));
-        let mut receivers = Receivers::new(gate, lease, threads.spawner());
+        let mut receivers = Receivers::new(gate, Permit::Lease(lease), threads.spawner());
         let all: Vec<_> = (0..9).map(|number| receiver(&format!("r{number}"))).collect();
         receivers.replace(&all);
         for (number, one) in all.iter().enumerate() {

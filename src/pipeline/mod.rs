@@ -2,6 +2,7 @@
 //! on what it returns.
 
 mod alerts;
+mod blind;
 mod deliver;
 mod evaluate;
 mod events;
@@ -9,6 +10,7 @@ mod heartbeat;
 mod pace;
 
 pub use alerts::{Inlets as AlertInlets, Outlets as AlertOutlets, Settings, alert};
+pub use blind::{BlindSettings, Sights, blind};
 pub use deliver::{Lease, Notifiers};
 pub use evaluate::evaluate;
 pub use heartbeat::{Ping, heartbeat};

@@ -534,6 +534,7 @@ impl Election {
         }
         let Some(own) = session.lock.clone() else { return Ok(Some(wait)) };
         let place = line.iter().position(|one| *one == own);
+        self.note_place(place);
         let first = self.holder(session, line.first())?;
         self.note_leader(first.as_ref().map(|first| Arc::clone(&first.name)));
         self.look_for_stranger(session, first.filter(|_| place != Some(0)))?;
@@ -551,6 +552,15 @@ impl Election {
             }
             // Removed between two calls; the next turn joins again.
             None => Ok(Some(SOON)),
+        }
+    }
+
+    fn note_place(&mut self, place: Option<usize>) {
+        let place =
+            place.and_then(|place| u32::try_from(place).ok()).filter(|place| *place != self.status.place);
+        if let Some(place) = place {
+            self.status.place = place;
+            self.publish();
         }
     }
 

@@ -24,6 +24,7 @@ fn a_panic_in_any_thread_ends_the_daemon_and_names_it() {
         "zk-ledger",
         "zk-election",
         "heartbeat",
+        "blind",
         "http",
         "http-answers",
     ];

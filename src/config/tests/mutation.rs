@@ -10,7 +10,7 @@ const SEEDS: [&str; 3] = [
     include_str!("../../../zk_monitor.yaml"),
     include_str!("../../../tests/config/wrong.txt"),
     "defaults: &d {cancel_timeout: 1h30m, alerter: {email: 'a@b.c, d@e.f'}}\nsmtp: {host: h, port: 25, tls: none}\n\
-     heartbeat: {url: 'https://h/x', every: 1m}\n/a/*/b: {<<: [*d, {children: {min: 1, max: 2}}], data: {matches: '^x$'}}\n\
+     heartbeat: {url: 'https://h/x', every: 1m}\nblind: {after: 2m, alerter: {email: a@b.c}}\n/a/*/b: {<<: [*d, {children: {min: 1, max: 2}}], data: {matches: '^x$'}}\n\
      /c:\n  alerter:\n    slack:\n    - {channel: '#ops'}\n    - {token: !!str 1}\n    webhook: {url: \"http://u:p@[::1]:1/\", headers: {A: b}}\n\
      /d: {exists: yes, description: >\n  folded\n  text\n  , repeat_interval: 1e3}\n",
 ];

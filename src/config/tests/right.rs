@@ -541,6 +541,24 @@ fn the_heartbeat_is_read() {
 }
 
 #[test]
+fn who_hears_of_a_blind_agent_is_read() {
+    let blind = |yaml: &str| {
+        let config = good(yaml);
+        let blind = config.blind.expect("one");
+        let receivers = config.receivers.iter().filter(|receiver| blind.receivers.contains(&receiver.id));
+        (blind.after.as_secs(), receivers.map(|receiver| receiver.name.to_string()).collect::<Vec<_>>())
+    };
+    let rules = "/a: {children: 1, alerter: {email: a@x.org}}\n";
+    let long = blind(&format!("blind: {{after: 5m, alerter: {{email: ops@x.org}}}}\n{rules}"));
+    assert_eq!(long, (300, vec!["email ops@x.org".to_owned()]));
+    assert_eq!(
+        blind(&format!("{rules}blind: {{alerter: {{email: a@x.org}}}}")),
+        (120, vec!["email a@x.org".to_owned()])
+    );
+    assert_eq!(good(rules).blind, None);
+}
+
+#[test]
 fn warnings_tell_what_is_most_likely_not_meant() {
     let check = |text: &str, is_world_readable: bool, expected: &[&str]| {
         let config = parse_with(text.as_bytes(), is_world_readable, &|_| None).unwrap();

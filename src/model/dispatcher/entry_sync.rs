@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::jitter::Jitter;
+use crate::model::jitter::Jitter;
 use crate::model::ledger::{Change, Entry, Stored, Written};
 
 /// The first pause after a write that failed; it doubles with each.

@@ -71,7 +71,7 @@ pub struct Profile {
 
 impl Profile {
     /// What the log calls it: by its name, and by its id, which stands in `/status` and metrics too.
-    pub(super) fn label(&self) -> Arc<str> {
+    pub fn label(&self) -> Arc<str> {
         format!("{} ({})", self.name, self.id.0).into()
     }
 

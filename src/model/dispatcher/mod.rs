@@ -46,7 +46,6 @@ mod entry_sync;
 mod heirs;
 mod incident;
 mod io;
-mod jitter;
 mod leadership;
 mod limits;
 mod paths;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::io::{Effect, Profile, Report, Speaker};
-use super::jitter::Jitter;
 use super::queue::Queue;
 use super::unreported::Unreported;
 use crate::model::alert_key::AlertKey;
+use crate::model::jitter::Jitter;
 use crate::model::ledger::{Change, Write};
 use crate::model::receiver::ReceiverId;
 use crate::model::rule::RuleSet;

@@ -16,7 +16,7 @@ use crate::model::alert_key::AlertKey;
 use crate::model::children::{Counted, Left};
 use crate::model::judge::Course;
 use crate::model::ledger::{Entry, Mark, Written};
-use crate::model::message::{Item, Kind};
+use crate::model::message::{About, Item, Kind};
 use crate::model::receiver::{Outcome, ReceiverId};
 use crate::model::rule::Rule;
 use crate::model::status::{AlertStatus, Quiet};
@@ -391,6 +391,7 @@ impl Tracked {
             rule: self.key.name.clone(),
             pattern: self.rule.is_glob().then(|| Arc::clone(&self.rule.path)),
             kind,
+            about: About::Path,
             message: Arc::clone(message),
             since,
             until: until.filter(|_| !kind.is_firing()),

@@ -1,7 +1,7 @@
 //! A message in a chat.
 
 use super::words::{STATES, common, headline, lasted, left, paths, rule, state};
-use crate::model::message::{Item, Kind, Notification};
+use crate::model::message::{About, Item, Kind, Notification};
 use crate::model::rfc3339::rfc3339;
 
 /// How many alerts a message names; it counts the rest.
@@ -17,7 +17,7 @@ const RUNBOOKS: usize = 3;
 /// in which state, and below that which, by their messages. What to do about it follows.
 pub fn chat(notification: &Notification) -> String {
     let mut lines = match notification.items.as_slice() {
-        [item] => one(item),
+        [item] => one(item, &subject(item, notification)),
         items => digest(items, &notification.cluster),
     };
     let description = common(notification, |item| item.description.as_deref());
@@ -36,8 +36,8 @@ pub fn chat(notification: &Notification) -> String {
 }
 
 /// One item, in a line; then what else there is to say of it.
-fn one(item: &Item) -> Vec<String> {
-    let mut line = format!("{} {}: {}", state(item.kind), item.alert(), headline(item));
+fn one(item: &Item, subject: &str) -> Vec<String> {
+    let mut line = format!("{} {subject}: {}", state(item.kind), headline(item));
     match (item.until, lasted(item)) {
         (Some(until), Some(lasted)) => {
             line += &format!(" (from {} to {}, {lasted})", rfc3339(item.since), rfc3339(until));
@@ -52,6 +52,14 @@ fn one(item: &Item) -> Vec<String> {
     }
     lines.extend(item.notes.iter().cloned());
     lines
+}
+
+/// What an item is about: its alert, or an agent.
+fn subject(item: &Item, notification: &Notification) -> String {
+    match item.about {
+        About::Path => item.alert().to_string(),
+        About::Agent => format!("{} of {}", notification.agent, notification.cluster),
+    }
 }
 
 /// The items of a digest by state, what is wrong first, and by message.

@@ -5,13 +5,17 @@ use std::sync::Arc;
 
 use super::words::{STATES, common, headline, lasted, left, rule, state};
 use crate::model::children::Ignored;
-use crate::model::message::{Item, Kind, Notification};
+use crate::model::message::{About, Item, Kind, Notification};
 use crate::model::rfc3339::rfc3339;
 
 /// The subject of a mail, which tells the state: what needs no hand is not to wake anybody. Mailers put an alert and its
 /// recovery in one thread by other headers.
 pub fn subject(notification: &Notification) -> String {
     match notification.items.as_slice() {
+        [item] if item.about == About::Agent => match item.until {
+            Some(_) => format!("OK: {} of {} has ZooKeeper again", notification.agent, notification.cluster),
+            None => format!("Warning! {}", item.message),
+        },
         [item] => match item.kind {
             Kind::Test => format!("[TEST] Warning! {} has an alert!", item.path),
             Kind::Firing => format!("Warning! {} has an alert!", item.path),
@@ -78,7 +82,9 @@ pub fn body(notification: &Notification) -> String {
 /// One item, in full.
 fn letter(item: &Item) -> String {
     let mut text = format!("{}\n\n", headline(item));
-    field(&mut text, "Path", &item.path);
+    if item.about == About::Path {
+        field(&mut text, "Path", &item.path);
+    }
     if let Some(rule) = rule(item) {
         field(&mut text, "Rule", &rule);
     }

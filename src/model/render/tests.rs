@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::{body, chat, subject};
 use crate::model::children::{Counted, Ignored, Left};
-use crate::model::message::{Item, Kind, Notification};
+use crate::model::message::{About, Item, Kind, Notification};
 
 fn item(path: &str, kind: Kind) -> Item {
     Item {
@@ -14,6 +14,7 @@ fn item(path: &str, kind: Kind) -> Item {
         rule: None,
         pattern: None,
         kind,
+        about: About::Path,
         message: "Found children (0) less than minimum (1)".into(),
         since: UNIX_EPOCH + Duration::from_secs(1_401_553_225),
         until: (!kind.is_firing()).then(|| UNIX_EPOCH + Duration::from_secs(1_401_553_285)),

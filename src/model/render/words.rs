@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::model::children::Left;
 use crate::model::duration;
-use crate::model::message::{Item, Kind, Notification};
+use crate::model::message::{About, Item, Kind, Notification};
 
 /// The states in which a path can be, as items tell them: what is wrong first.
 pub const STATES: [&str; 4] = ["ALERT", "NOTICE", "OK", "TEST"];
@@ -24,6 +24,10 @@ pub fn state(kind: Kind) -> &'static str {
 pub fn headline(item: &Item) -> String {
     let message = &item.message;
     match item.kind {
+        _ if item.about == About::Agent => match item.until {
+            Some(_) => format!("ZooKeeper is back, was: {message}"),
+            None => message.to_string(),
+        },
         Kind::Firing | Kind::Notice => message.to_string(),
         Kind::Reminder(_) | Kind::Refresh => format!("Still out of spec: {message}"),
         Kind::Resolved => format!("Now in spec, was: {message}"),

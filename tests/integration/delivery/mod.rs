@@ -1,6 +1,7 @@
 //! What receivers are told, and how it gets there.
 
 mod alertmanager;
+mod blind;
 mod http;
 mod mail;
 mod mail_server_down;
