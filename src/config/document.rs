@@ -130,6 +130,22 @@ pub(super) fn position_at(text: &str, offset: usize) -> Position {
     }
 }
 
+/// Where a place of a text value stands, whose line there reads so. Only where the file has the line as it is: in a block
+/// behind `|`, or as a text in one line, with or without quotes.
+pub(super) fn position_within(text: &str, value: Position, place: Position, line: &str) -> Option<Position> {
+    let first = text.lines().nth(value.line - 1)?;
+    let written: String = first.chars().skip(value.column - 1).collect();
+    if written.starts_with('|') {
+        let block = text.lines().nth(value.line + place.line - 1)?;
+        let indent = block.strip_suffix(line).filter(|indent| indent.bytes().all(|byte| byte == b' '))?;
+        return Some(Position { line: value.line + place.line, column: indent.len() + place.column });
+    }
+    let bare = written.strip_prefix(['"', '\'']).unwrap_or(&written);
+    let quote = written.chars().count() - bare.chars().count();
+    let is_as_written = place.line == 1 && bare.starts_with(line);
+    is_as_written.then_some(Position { line: value.line, column: value.column + quote + place.column - 1 })
+}
+
 const EMPTY: &str = "the file is empty: it must hold a rule for each znode to watch";
 
 impl SyntaxError {

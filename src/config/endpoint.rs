@@ -5,9 +5,11 @@ use std::sync::Arc;
 use super::digest::Identity;
 use super::document::Value;
 use super::located::Located;
+use super::map::Map;
+use super::template::Purpose;
 use super::url::Url;
-use super::validator::Validator;
-use crate::model::receiver::{Alertmanager, ReceiverId, Secret, Settings, Webhook};
+use super::validator::{Reported, Validator};
+use crate::model::receiver::{Alertmanager, ReceiverId, Secret, Settings, Template, Webhook};
 
 /// Headers that each webhook sets itself, in lower case.
 const OWN_HEADERS: [&str; 6] = [
@@ -17,6 +19,21 @@ const OWN_HEADERS: [&str; 6] = [
     "idempotency-key",
     "transfer-encoding",
     "x-zk-monitor-signature",
+];
+
+/// The keys of a webhook.
+const WEBHOOK: [&str; 11] = [
+    "url",
+    "url_file",
+    "headers",
+    "secret_file",
+    "name",
+    "ca_file",
+    "template",
+    "template_file",
+    "content_type",
+    "path",
+    "digest",
 ];
 
 /// More headers than any server takes.
@@ -41,9 +58,11 @@ impl Validator<'_> {
 
     fn webhook(&mut self, at: &Located<'_, '_>) -> Option<ReceiverId> {
         if matches!(at.value(), Value::Text(_)) {
-            return self.endpoint(at, Named::default(), Vec::new(), None);
+            let url = Secret::new(self.line(at)?.to_owned());
+            let settings = Webhook { url, headers: Vec::new(), secret: None, template: None };
+            return self.endpoint(at, Named::default(), settings);
         }
-        let map = self.map(*at, "`webhook`", &["url", "headers", "secret_file", "name", "ca_file"])?;
+        let map = self.map(*at, "`webhook`", &WEBHOOK)?;
         let named = Named { name: self.name(&map).ok()?, ca: self.ca_file(&map).ok()? };
         let headers = match map.get("headers") {
             Some(at) => self.headers(&at)?,
@@ -53,29 +72,74 @@ impl Validator<'_> {
             Some(at) => Some(self.secret_file(&at)?),
             None => None,
         };
-        let Some(url) = map.get("url") else {
-            self.lacks(&map, "`url`");
-            return None;
+        let template = self.webhook_template(&map).ok()?;
+        let (at, url) = match (map.get("url"), map.get("url_file")) {
+            (Some(at), None) => (at, Secret::new(self.line(&at)?.to_owned())),
+            (None, Some(at)) => (at, self.secret_file(&at)?),
+            (Some(_), Some(file)) => {
+                self.error(&file, "stands beside `url`: one of them is too much");
+                return None;
+            }
+            (None, None) => {
+                self.lacks(&map, "`url` or `url_file`");
+                return None;
+            }
         };
-        self.endpoint(&url, named, headers, secret)
+        if template.as_ref().is_some_and(|template| template.path.is_some()) && url.reveal().contains('?') {
+            self.error(&at, "must not have a query (\"?\"): `path` is appended to it");
+            return None;
+        }
+        self.endpoint(&at, named, Webhook { url, headers, secret, template })
     }
 
     fn endpoint(
         &mut self,
         at: &Located<'_, '_>,
         Named { name, ca }: Named<'_>,
-        headers: Vec<(String, Secret)>,
-        secret: Option<Secret>,
+        settings: Webhook,
     ) -> Option<ReceiverId> {
-        let text = self.line(at)?;
-        let url = Url::parse(text).map_err(|reason| self.error(at, reason)).ok()?;
+        let text = settings.url.reveal().to_owned();
+        let url = Url::parse(&text).map_err(|reason| self.error(at, reason)).ok()?;
         if url.has_credentials() {
             self.note_inline_secret(at);
         }
-        let settings = Webhook { url: Secret::new(text.to_owned()), headers, secret };
         let identity = Identity { what: &url.identity(), name };
         // The paths of many such URLs are secrets.
         self.receiver(at, identity, &url.origin(), Settings::Webhook(settings), ca)
+    }
+
+    /// `template` or `template_file`, and what has a meaning beside them alone.
+    fn webhook_template(&mut self, map: &Map<'_, '_>) -> Result<Option<Template>, Reported> {
+        let content_type = match map.get("content_type") {
+            Some(at) => self.content_type(&at).ok_or(Reported)?,
+            None => "application/json",
+        };
+        let purpose = if is_json(content_type) { Purpose::Json } else { Purpose::Text };
+        let Some(body) = self.template_or_file(map, purpose)? else {
+            let beside = ["content_type", "path", "digest"].into_iter().find_map(|key| map.get(key));
+            let Some(at) = beside else { return Ok(None) };
+            self.error(&at, "has no meaning without `template` or `template_file`");
+            return Err(Reported);
+        };
+        let path = match map.get("path") {
+            Some(at) => Some(self.template(&at, Purpose::Path).ok_or(Reported)?),
+            None => None,
+        };
+        let digest = match map.get("digest") {
+            Some(at) => self.boolean(&at).ok_or(Reported)?,
+            None => true,
+        };
+        Ok(Some(Template { body, content_type: content_type.to_owned(), path, digest }))
+    }
+
+    fn content_type<'n>(&mut self, at: &Located<'n, '_>) -> Option<&'n str> {
+        let text = self.line(at)?;
+        let (kind, subtype) = text.split(';').next()?.trim().split_once('/').unwrap_or_default();
+        if !text.is_ascii() || !is_header_name(kind) || !is_header_name(subtype) {
+            self.error(at, "must be a media type, such as application/json or text/plain; charset=utf-8");
+            return None;
+        }
+        Some(text)
     }
 
     fn headers(&mut self, at: &Located<'_, '_>) -> Option<Vec<(String, Secret)>> {
@@ -94,6 +158,8 @@ impl Validator<'_> {
                 self.error(&key, "is not the name of an HTTP header");
             } else if headers.iter().any(|(other, _): &(String, Secret)| other.eq_ignore_ascii_case(&name)) {
                 self.error(&key, "stands twice, in other letters");
+            } else if matches!(value.value(), Value::Map(_)) {
+                headers.extend(self.header_file(&value).map(|text| (entry.key.to_owned(), text)));
             } else if let Some(text) = self.line(&value) {
                 if !text.is_ascii() {
                     self.error(&value, "must be plain ASCII, as HTTP headers are");
@@ -105,6 +171,21 @@ impl Validator<'_> {
             }
         }
         Some(headers)
+    }
+
+    /// The value of a header, in the file that `{file: …}` names.
+    fn header_file(&mut self, at: &Located<'_, '_>) -> Option<Secret> {
+        let map = self.map(*at, "a header", &["file"])?;
+        let Some(file) = map.get("file") else {
+            self.lacks(&map, "`file`");
+            return None;
+        };
+        let text = self.secret_file(&file)?;
+        if !text.reveal().is_ascii() {
+            self.error(&file, "names a file that is not plain ASCII, as HTTP headers are");
+            return None;
+        }
+        Some(text)
     }
 
     /// `alertmanager`: a URL, a list of URLs, or a map with `url`, which is one of both.
@@ -144,6 +225,12 @@ impl Validator<'_> {
         let settings = Settings::Alertmanager(settings);
         self.receiver(at, identity, &url.origin(), settings, named.ca.clone())
     }
+}
+
+/// Whether this media type is that of JSON.
+fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || essence.ends_with("+json")
 }
 
 fn is_header_name(name: &str) -> bool {

@@ -90,6 +90,8 @@ struct Finding {
     id: Option<u32>,
     /// Another value that the message ends by naming.
     other: Option<u32>,
+    /// Which place of a text it is about, and the line there.
+    within: Option<(Position, String)>,
     path: String,
     message: String,
 }
@@ -111,12 +113,17 @@ impl Findings {
     }
 
     pub(super) fn add(&mut self, id: Option<u32>, path: String, message: String) {
-        self.push(Finding { id, other: None, path, message });
+        self.push(Finding { id, other: None, within: None, path, message });
     }
 
     /// Adds a finding whose message ends in the position of `other`.
     pub(super) fn add_with_other(&mut self, id: u32, other: u32, path: String, message: String) {
-        self.push(Finding { id: Some(id), other: Some(other), path, message });
+        self.push(Finding { id: Some(id), other: Some(other), within: None, path, message });
+    }
+
+    /// Adds a finding about a place of a text.
+    pub(super) fn add_within(&mut self, id: u32, within: (Position, String), path: String, message: String) {
+        self.push(Finding { id: Some(id), other: None, within: Some(within), path, message });
     }
 
     fn push(&mut self, finding: Finding) {
@@ -156,11 +163,18 @@ impl Finding {
             *budget = budget.checked_sub(text.len() + 8 * id as usize)?;
             document::locate(text, id)
         };
-        let position = locate(self.id);
-        let message = match locate(self.other) {
+        let mut position = locate(self.id);
+        let mut message = match locate(self.other) {
             Some(Position { line, column }) => format!("{}{line}:{column}", self.message),
             None => self.message,
         };
+        if let Some((place, line)) = self.within {
+            let exact = position.and_then(|at| document::position_within(text, at, place, &line));
+            if exact.is_none() {
+                message = format!("line {}, column {} of it: {message}", place.line, place.column);
+            }
+            position = exact.or(position);
+        }
         Problem { file: Arc::clone(file), position, path: self.path, message }
     }
 }

@@ -23,6 +23,8 @@ mod rule;
 mod secrets;
 mod smtp;
 mod suggestion;
+mod template;
+mod templates;
 #[cfg(test)]
 mod tests;
 mod url;

@@ -11,11 +11,12 @@ use super::document::Value;
 use super::located::{Located, shown};
 use super::map::Map;
 use super::suggestion::did_you_mean;
+use super::template::Purpose;
 use super::validator::{Reported, Validator};
 use crate::model::receiver::{Secret, Smtp, SmtpTls};
 
-const KEYS: [&str; 9] =
-    ["host", "port", "tls", "user", "password", "password_file", "ca_file", "from", "hello"];
+const KEYS: [&str; 10] =
+    ["host", "port", "tls", "user", "password", "password_file", "ca_file", "from", "hello", "subject"];
 
 impl Validator<'_> {
     /// The mail server that the map, or else the environment, or else nobody names. After an error it is not to
@@ -37,7 +38,9 @@ impl Validator<'_> {
             self.warn(&at, "the password is sent unencrypted: set `tls: starttls` or `tls: implicit`");
         }
         let hello = map.as_ref().and_then(|map| map.get("hello")).and_then(|at| self.hello(&at));
-        Smtp { host, port, tls, ca, credentials, from: from.unwrap_or_else(default_sender), hello }
+        let subject = map.as_ref().and_then(|map| map.get("subject"));
+        let subject = subject.and_then(|at| self.template(&at, Purpose::Subject));
+        Smtp { host, port, tls, ca, credentials, from: from.unwrap_or_else(default_sender), hello, subject }
     }
 
     fn smtp_host(&mut self, map: Option<&Map<'_, '_>>) -> String {

@@ -10,6 +10,7 @@ use super::document::{self, Position, Value};
 use super::finding::Findings;
 use super::located::{Located, shown};
 use super::receivers::{Place, Receivers};
+use super::template::{Checked, Purpose};
 use crate::model::duration::{self, DurationFault};
 use crate::model::receiver::{ReceiverId, Secret, Settings};
 use crate::model::rule::Terms;
@@ -61,6 +62,8 @@ pub(super) struct Validator<'a> {
     pub(super) secrets: HashMap<PathBuf, Result<Secret, String>>,
     /// What rules said already.
     pub(super) terms: HashSet<Arc<Terms>>,
+    /// Templates that were tried already.
+    pub(super) templates: HashMap<(String, Purpose), Checked>,
 }
 
 impl<'a> Validator<'a> {
@@ -73,6 +76,7 @@ impl<'a> Validator<'a> {
             receivers: Receivers::default(),
             secrets: HashMap::new(),
             terms: HashSet::new(),
+            templates: HashMap::new(),
         }
     }
 
@@ -102,6 +106,17 @@ impl<'a> Validator<'a> {
 
     pub(super) fn error(&mut self, at: &Located<'_, '_>, message: impl Into<String>) {
         self.notes().errors.add(Some(at.node.id), at.to_string(), message.into());
+    }
+
+    /// An error at this place of a text, in a line of it that reads so.
+    pub(super) fn error_within(
+        &mut self,
+        at: &Located<'_, '_>,
+        place: Position,
+        line: &str,
+        message: String,
+    ) {
+        self.notes().errors.add_within(at.node.id, (place, line.to_owned()), at.to_string(), message);
     }
 
     /// An error whose message ends in another value's position.

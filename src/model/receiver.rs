@@ -1,8 +1,11 @@
 //! Receivers: who is told, by which way, and what became of an attempt.
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
+
+use super::judge::Compiled;
 
 /// The stable name of a receiver: a hash of its kind and its non-secret identity, in hexadecimal.
 ///
@@ -131,6 +134,8 @@ pub struct Smtp {
     pub from: String,
     /// What this host calls itself in EHLO: a name, or an address in brackets. Its host name, if nothing is said.
     pub hello: Option<String>,
+    /// The subject in an operator's words.
+    pub subject: Option<Compiled<Renderer>>,
 }
 
 /// How a connection to a mail server is encrypted. There is no "if it happens to offer it": with a password
@@ -192,7 +197,26 @@ pub struct Webhook {
     pub headers: Vec<(String, Secret)>,
     /// The key that the body is signed with.
     pub secret: Option<Secret>,
+    /// What is sent in the place of Alertmanager's JSON.
+    pub template: Option<Template>,
 }
+
+/// A message in an operator's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    /// The body.
+    pub body: Compiled<Renderer>,
+    /// The media type of what it renders.
+    pub content_type: String,
+    /// What is appended to the URL.
+    pub path: Option<Compiled<Renderer>>,
+    /// Whether one message can tell of several incidents.
+    pub digest: bool,
+}
+
+/// Makes text of the body of a webhook, which is JSON, or says in words that everybody may read why it cannot. It is a
+/// function that comes from outside, so that the model needs no template engine; it ends soon whatever it is given.
+pub type Renderer = Arc<dyn Fn(&str) -> Result<String, String> + Send + Sync + UnwindSafe + RefUnwindSafe>;
 
 /// One Alertmanager.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -250,6 +274,7 @@ mod tests {
             credentials: None,
             from: "f@h".into(),
             hello: None,
+            subject: None,
         };
         let named = |name: &str, settings| Receiver {
             id: ReceiverId("1".into()),

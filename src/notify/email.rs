@@ -9,7 +9,7 @@ use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION
 use lettre::message::{Mailbox, Message};
 
 use super::smtp::{Failure, Mail, Session};
-use super::{encode, http, key};
+use super::{encode, http, key, webhook};
 use crate::clock;
 use crate::model::message::Notification;
 use crate::model::notifier::Notifier;
@@ -28,6 +28,8 @@ const PLAIN_SUBJECT: usize = 900;
 /// Sends mail to one address, over one connection that is kept for a while.
 pub(super) struct EmailNotifier {
     settings: Email,
+    /// What operators call this receiver.
+    name: String,
     limit: Duration,
     resolver: Resolver,
     kept: Option<(Instant, Session)>,
@@ -35,9 +37,9 @@ pub(super) struct EmailNotifier {
 
 impl EmailNotifier {
     /// Each attempt ends within `limit`.
-    pub(super) fn new(settings: Email, limit: Duration) -> Self {
+    pub(super) fn new(settings: Email, name: &str, limit: Duration) -> Self {
         let resolver = Resolver::new(&settings.smtp.host, settings.smtp.port);
-        Self { settings, limit, resolver, kept: None }
+        Self { settings, name: name.to_owned(), limit, resolver, kept: None }
     }
 
     fn deliver(&mut self, mail: &Mail, deadline: Instant) -> Result<(), Failure> {
@@ -85,7 +87,7 @@ impl EmailNotifier {
 impl Notifier for EmailNotifier {
     fn send(&mut self, notification: &Notification) -> Outcome {
         let deadline = clock::mono() + self.limit;
-        let mail = match compose(&self.settings, notification, clock::wall()) {
+        let mail = match compose(&self.settings, &self.name, notification, clock::wall()) {
             Ok(mail) => mail,
             Err(words) => return http::failed(words.to_owned()),
         };
@@ -99,6 +101,7 @@ impl Notifier for EmailNotifier {
 /// The mail for a notification. An error says what is wrong with the configuration.
 pub(super) fn compose(
     settings: &Email,
+    name: &str,
     notification: &Notification,
     date: SystemTime,
 ) -> Result<Mail, &'static str> {
@@ -112,7 +115,7 @@ pub(super) fn compose(
         .date(date)
         .from(from)
         .to(to)
-        .raw_header(subject(render::subject(notification)))
+        .raw_header(subject(subject_of(settings, name, notification)))
         .message_id(Some(message_id(&key::of(notification))))
         .raw_header(HeaderValue::new(
             HeaderName::new_from_ascii_str("Auto-Submitted"),
@@ -149,6 +152,16 @@ fn message_id(key: &str, address: &str, domain: &str) -> String {
     let domain = if domain.is_ascii() { domain } else { "zk_monitor" };
     let hash = encode::sha256(&[key, address]);
     format!("<{}@{domain}>", &hash[..32])
+}
+
+/// The subject: of the operator's template, or else our own. A template that fails must not keep the mail.
+fn subject_of(settings: &Email, name: &str, notification: &Notification) -> String {
+    let own = || render::subject(notification);
+    let Some(template) = &settings.smtp.subject else { return own() };
+    (template.run)(&webhook::payload(notification, name).to_string()).unwrap_or_else(|reason| {
+        log::warn!("a mail has the usual subject, since that of smtp.subject cannot be made: {reason}");
+        own()
+    })
 }
 
 /// The subject, letter for letter once it is decoded. What a plain header cannot hold exactly is encoded by

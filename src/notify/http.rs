@@ -66,8 +66,18 @@ impl Client {
 
     /// Posts a body of this type. An error is the outcome of the attempt.
     pub(super) fn post(&self, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, Outcome> {
+        self.post_below("", headers, body)
+    }
+
+    /// The same to the URL with this behind it.
+    pub(super) fn post_below(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Answer, Outcome> {
         self.handed_over.reset();
-        let mut request = self.agent()?.post(&self.url);
+        let mut request = self.agent()?.post(format!("{}{path}", self.url));
         for (name, value) in self.authorization(headers).iter().chain(headers) {
             request = request.header(*name, *value);
         }

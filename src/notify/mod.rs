@@ -40,7 +40,7 @@ pub fn notifier(receiver: &Receiver) -> Box<dyn Notifier> {
 fn notifier_within(receiver: &Receiver, limit: Duration) -> Box<dyn Notifier> {
     let ca = receiver.ca.as_deref();
     match receiver.settings.clone() {
-        Settings::Email(email) => Box::new(email::EmailNotifier::new(email, limit)),
+        Settings::Email(email) => Box::new(email::EmailNotifier::new(email, &receiver.name, limit)),
         Settings::Slack(slack) => Box::new(slack::SlackNotifier::new(slack, limit, ca)),
         Settings::HipChat(hipchat) => Box::new(hipchat::HipChatNotifier::new(hipchat, limit, ca)),
         Settings::Webhook(webhook) => {

@@ -3,6 +3,7 @@
 mod bodies;
 mod http;
 mod mails;
+mod samples;
 mod sink;
 mod smtp;
 

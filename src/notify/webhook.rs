@@ -1,4 +1,4 @@
-//! A POST of JSON in the shape of Alertmanager's webhook, version 4.
+//! A POST of JSON in the shape of Alertmanager's webhook, version 4, or of what a template makes of that.
 
 use std::time::Duration;
 
@@ -15,6 +15,14 @@ use crate::model::rfc3339::rfc3339;
 /// The end of an alert that has none yet, as Alertmanager writes it.
 const NO_END: &str = "0001-01-01T00:00:00Z";
 
+/// One request.
+struct Message<'a> {
+    body: String,
+    content_type: &'a str,
+    /// What stands behind the URL.
+    path: String,
+}
+
 pub(super) struct WebhookNotifier {
     settings: Webhook,
     /// What operators call this receiver.
@@ -30,18 +38,29 @@ impl WebhookNotifier {
     }
 
     fn post(&self, notification: &Notification) -> Result<(), Outcome> {
-        let body = payload(notification, &self.name).to_string();
+        let refused = |reason| Outcome::Refused { reason };
+        let Message { body, content_type, path } = self.message(notification).map_err(refused)?;
         let key = key::of(notification);
         let secret = self.settings.secret.as_ref();
         let signature =
             secret.map(|secret| format!("sha256={}", encode::signature(secret.reveal(), body.as_bytes())));
-        let mut headers = vec![("Content-Type", "application/json"), ("Idempotency-Key", &key)];
+        let mut headers = vec![("Content-Type", content_type), ("Idempotency-Key", &key)];
         headers.extend(signature.as_deref().map(|signature| ("X-Zk-Monitor-Signature", signature)));
         // What the operator sets takes the place of what we would say.
         let own = &self.settings.headers;
         headers.retain(|(name, _)| !own.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)));
         headers.extend(own.iter().map(|(name, value)| (name.as_str(), value.reveal())));
-        self.client.post(&headers, body.as_bytes())?.check()
+        self.client.post_below(&path, &headers, body.as_bytes())?.check()
+    }
+
+    /// What is sent. An error says why the template gives nothing for this: the same would come of another attempt.
+    fn message(&self, notification: &Notification) -> Result<Message<'_>, String> {
+        let body = payload(notification, &self.name).to_string();
+        let Some(template) = &self.settings.template else {
+            return Ok(Message { body, content_type: "application/json", path: String::new() });
+        };
+        let path = template.path.as_ref().map_or(Ok(String::new()), |path| (path.run)(&body))?;
+        Ok(Message { body: (template.body.run)(&body)?, content_type: &template.content_type, path })
     }
 }
 
@@ -51,8 +70,8 @@ impl Notifier for WebhookNotifier {
     }
 }
 
-/// The body of the request.
-fn payload(notification: &Notification, receiver: &str) -> Value {
+/// The body of the request, and what templates are given.
+pub(super) fn payload(notification: &Notification, receiver: &str) -> Value {
     let (items, page) = (&notification.items, notification.page.as_deref().unwrap_or_default());
     let labels: Vec<Map<String, Value>> = items.iter().map(|item| labels(item, notification)).collect();
     let annotations: Vec<Map<String, Value>> = items.iter().map(annotations).collect();

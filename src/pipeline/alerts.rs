@@ -213,10 +213,12 @@ pub(super) fn profile(receiver: &receiver::Receiver) -> Profile {
     let (digest, keyed, refresh) = match &receiver.settings {
         receiver::Settings::PagerDuty(_) => (false, true, None),
         receiver::Settings::Alertmanager(_) => (true, true, Some(REFRESH)),
-        receiver::Settings::Email(_)
-        | receiver::Settings::Slack(_)
-        | receiver::Settings::HipChat(_)
-        | receiver::Settings::Webhook(_) => (true, false, None),
+        receiver::Settings::Email(_) | receiver::Settings::Slack(_) | receiver::Settings::HipChat(_) => {
+            (true, false, None)
+        }
+        receiver::Settings::Webhook(webhook) => {
+            (webhook.template.as_ref().is_none_or(|template| template.digest), false, None)
+        }
     };
     let (id, name, kind) = (receiver.id.clone(), Arc::clone(&receiver.name), receiver.settings.kind());
     let public_name = receiver.public_name();

@@ -308,7 +308,7 @@ mod tests {
 
     fn receiver(name: &str) -> receiver::Receiver {
         let url = Secret::new("http://h".to_owned());
-        let settings = Settings::Webhook(Webhook { url, headers: Vec::new(), secret: None });
+        let settings = Settings::Webhook(Webhook { url, headers: Vec::new(), secret: None, template: None });
         receiver::Receiver { id: ReceiverId(name.into()), name: name.into(), settings, ca: None }
     }
 

@@ -419,7 +419,7 @@ fn every_kind_of_alerter_is_read() {
     );
     let webhook = |url: &str, headers: &[(&str, &str)], key: Option<&str>| {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), secret(value))).collect();
-        Settings::Webhook(Webhook { url: secret(url), headers, secret: key.map(secret) })
+        Settings::Webhook(Webhook { url: secret(url), headers, secret: key.map(secret), template: None })
     };
     check(
         "{webhook: 'http://u:p@H/x?token=t'}",
@@ -652,4 +652,92 @@ fn rules_that_say_the_same_share_it() {
     let shared = |one, other| Arc::ptr_eq(&rule(&config, one).terms, &rule(&config, other).terms);
     assert!(shared("/a", "/c") && shared("/d", "/f"));
     assert!(!shared("/a", "/b") && !shared("/d", "/e") && !shared("/d", "/g"));
+}
+
+/// What a webhook's template makes of a body, or why it does not.
+fn rendered(keys: &str, body: &str) -> Result<(String, String), String> {
+    let file = format!("/a:\n  alerter:\n    webhook:\n      url: http://h\n{keys}");
+    let config = parse(&file).unwrap_or_else(|errors| panic!("{errors}"));
+    let Settings::Webhook(Webhook { template: Some(template), .. }) = &config.receivers[0].settings else {
+        panic!("no template: {config:?}")
+    };
+    let path = template.path.as_ref().map_or(Ok(String::new()), |path| (path.run)(body))?;
+    Ok(((template.body.run)(body)?, path))
+}
+
+#[test]
+fn templates_are_rendered() {
+    let body = include_str!("../samples/alert.json");
+    let check = |keys: &str, expected: &str| {
+        assert_eq!(rendered(keys, body).map(|(text, _)| text).as_deref(), Ok(expected), "{keys}");
+    };
+    let text = "      content_type: text/plain\n      template: ";
+    check(&format!("{text}'{{{{ alerts[0].labels.severity | upper }}}}'\n"), "CRITICAL");
+    check(&format!("{text}'{{% for a in alerts %}}{{{{ a.status }}}}{{% endfor %}}'\n"), "firing");
+    // A field that messages do not always have is nothing when it is asked for with care.
+    check(&format!("{text}'a{{{{ commonLabels.team | default(\"-\") }}}}'\n"), "a-");
+    check(&format!("{text}'a{{% if commonLabels.team %}}b{{% endif %}}'\n"), "a");
+    check("      template: '{{ alerts[0].labels.path | tojson }}'\n", "\"/services/\\\"web\\\"\\\\é🦀\"");
+    check("      template: |\n        {\"a\": {{ status | tojson }}}\n", "{\"a\": \"firing\"}");
+    let keys =
+        "      digest: no\n      path: '/{{ alerts[0].labels.path | urlencode }}'\n      template: '1'\n";
+    let path = "/services/%22web%22%5C%C3%A9%F0%9F%A6%80";
+    assert_eq!(rendered(keys, body).unwrap().1, format!("/{path}"));
+}
+
+#[test]
+fn texts_are_cut_as_services_count() {
+    let check = |length: usize, expected: &str| {
+        let keys = format!(
+            "      content_type: text/plain\n      template: \"x{{{{ 'añ🦀z' | truncate({length}) }}}}\"\n"
+        );
+        assert_eq!(rendered(&keys, "{}").unwrap().0, format!("x{expected}"), "{length}");
+    };
+    for (length, expected) in
+        [(9, "añ🦀z"), (5, "añ🦀z"), (4, "añ…"), (3, "añ…"), (2, "a…"), (1, "…"), (0, "")]
+    {
+        check(length, expected);
+    }
+}
+
+#[test]
+fn a_template_that_fails_while_it_is_used_says_so_to_everybody() {
+    let check = |keys: &str, body: &str, expected: &str| {
+        assert_eq!(rendered(keys, body).unwrap_err(), expected, "{keys}");
+    };
+    let json = "      template: '{\"a\": \"{{ groupLabels.own | default(1) }}\"}'\n";
+    check(json, "{\"groupLabels\": {\"own\": \"s3\\\"cret\"}}", "its template does not make JSON of this");
+    check(
+        "      template: '{{ alerts[0].startsAt[:4] | int }}'\n",
+        "{\"alerts\": [{\"startsAt\": \"s3cret\"}]}",
+        "its template fails in line 1, column 29: invalid operation",
+    );
+    check(
+        "      template: '1'\n      path: '/{{ status }}'\n",
+        "{\"status\": \"s3 cret\"}",
+        "its template does not serve: what it makes must be nothing, or begin with / or ? and be fit for a URL: \
+         write {{ … | urlencode }}",
+    );
+    let large = format!("{{\"status\": \"{}\"}}", "x".repeat(1 << 20));
+    check(
+        "      content_type: text/plain\n      template: 'x{{ status }}'\n",
+        &large,
+        "its template does not serve: it makes more than 1048576 bytes",
+    );
+    // What a message lacks is nothing: it is sent without it.
+    assert_eq!(rendered("      template: '{{ alerts[0].labels.path | tojson }}'\n", "{}").unwrap().0, "\"\"");
+}
+
+#[test]
+fn a_subject_is_one_line() {
+    let subject = |template: &str, body: &str| {
+        let config =
+            parse(&format!("smtp: {{subject: \"{template}\"}}\n/a: {{alerter: {{email: a@b.c}}}}\n"));
+        let config = config.unwrap_or_else(|errors| panic!("{errors}"));
+        let Settings::Email(email) = &config.receivers[0].settings else { panic!("no mail") };
+        (email.smtp.subject.as_ref().unwrap().run)(body)
+    };
+    let body = "{\"status\": \" a\\r\\nBcc: x\\tb\\u0000 \"}";
+    assert_eq!(subject("{{ status }}", body).unwrap(), "a Bcc: x b");
+    assert_eq!(subject("{{ status }}", "{}").unwrap_err(), "its template does not serve: it makes nothing");
 }

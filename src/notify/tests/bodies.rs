@@ -1,11 +1,16 @@
 //! What each HTTP receiver is sent, exactly, and what it makes of the answers of its kind.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::sink::{Act, Request, http};
 use super::{LIMIT, SECRET, attempt, firing, item, kind, notification};
+use crate::model::judge::Compiled;
 use crate::model::message::{Kind, Notification};
-use crate::model::receiver::{Alertmanager, HipChat, PagerDuty, Secret, Settings, Slack, Webhook};
+use crate::model::receiver::{
+    Alertmanager, HipChat, Outcome, PagerDuty, Renderer, Secret, Settings, Slack, Template, Webhook,
+};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
@@ -46,7 +51,7 @@ fn hipchat(api_url: String) -> Settings {
 fn webhook(url: String) -> Settings {
     let headers = vec![("X-Team".to_owned(), Secret::new(SECRET.into()))];
     let url = Secret::new(format!("{url}/hook"));
-    Settings::Webhook(Webhook { url, headers, secret: Some(Secret::new("key".into())) })
+    Settings::Webhook(Webhook { url, headers, secret: Some(Secret::new("key".into())), template: None })
 }
 
 fn alertmanager(url: String) -> Settings {
@@ -56,6 +61,43 @@ fn alertmanager(url: String) -> Settings {
 
 fn pagerduty(api_url: String) -> Settings {
     Settings::PagerDuty(PagerDuty { api_url, routing_key: Secret::new(SECRET.into()) })
+}
+
+/// A renderer that is what the configuration makes of a template.
+fn renderer(run: fn(&str) -> Result<String, String>) -> Compiled<Renderer> {
+    Compiled { source: "".into(), run: Arc::new(run) }
+}
+
+fn with_template(url: String, body: fn(&str) -> Result<String, String>, path: &'static str) -> Settings {
+    let Settings::Webhook(webhook) = webhook(url) else { panic!("another kind") };
+    let path: Renderer = Arc::new(move |_| Ok(path.to_owned()));
+    let path = Some(Compiled { source: "".into(), run: path });
+    let content_type = "text/plain; charset=utf-8".to_owned();
+    let template = Some(Template { body: renderer(body), content_type, path, digest: true });
+    Settings::Webhook(Webhook { template, ..webhook })
+}
+
+#[test]
+fn a_template_makes_what_is_sent_and_signed() {
+    let shorten = |body: &str| Ok(body.chars().filter(|c| "0123456789".contains(*c)).take(8).collect());
+    let requests = sent(|url| with_template(url, shorten, "/end?a=b"), &firing(), &[OK]);
+    let plain = sent(webhook, &firing(), &[OK]);
+    let [request, plain] = [&requests[0], &plain[0]];
+    assert_eq!(request.line, "POST /hook/end?a=b HTTP/1.1");
+    assert_eq!(request.header("Content-Type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(request.header("Idempotency-Key"), plain.header("Idempotency-Key"));
+    let given = String::from_utf8(plain.body.clone()).unwrap();
+    let expected: String = given.chars().filter(char::is_ascii_digit).take(8).collect();
+    assert_eq!(String::from_utf8(request.body.clone()).unwrap(), expected);
+    let signature = format!("sha256={}", crate::notify::encode::signature("key", expected.as_bytes()));
+    assert_eq!(request.header("X-Zk-Monitor-Signature"), Some(signature.as_str()));
+}
+
+#[test]
+fn a_template_that_fails_is_a_refusal() {
+    let settings = with_template("http://127.0.0.1:1".into(), |_| Err("its template fails".into()), "");
+    let outcome = attempt(settings, &firing(), LIMIT);
+    assert_eq!(outcome, Outcome::Refused { reason: "its template fails".into() });
 }
 
 #[test]

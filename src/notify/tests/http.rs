@@ -11,7 +11,7 @@ use crate::notify::http::Client;
 
 fn webhook(address: &str) -> Settings {
     let url = Secret::new(format!("http://user:{SECRET}@{address}/hook/{SECRET}"));
-    Settings::Webhook(Webhook { url, headers: Vec::new(), secret: None })
+    Settings::Webhook(Webhook { url, headers: Vec::new(), secret: None, template: None })
 }
 
 fn slack(address: &str) -> Settings {
@@ -73,7 +73,8 @@ fn what_was_not_handed_over_has_failed() {
     assert_eq!(unknown, Outcome::Failed { reason, retry_after: None });
 
     for odd in ["", "no url", "ftp://host/", "http://", "http://a b/"] {
-        let settings = Webhook { url: Secret::new(odd.into()), headers: Vec::new(), secret: None };
+        let settings =
+            Webhook { url: Secret::new(odd.into()), headers: Vec::new(), secret: None, template: None };
         assert_eq!(kind(&attempt(Settings::Webhook(settings), &firing(), LIMIT)), "failed", "{odd:?}");
     }
 }
@@ -82,7 +83,7 @@ fn what_was_not_handed_over_has_failed() {
 fn a_server_that_takes_no_tls_has_taken_nothing() {
     let (address, _requests) = http(vec![Act::Say("HTTP/1.1 400 Bad Request\r\n\r\n")]);
     let url = Secret::new(format!("https://{address}/{SECRET}"));
-    let settings = Settings::Webhook(Webhook { url, headers: Vec::new(), secret: None });
+    let settings = Settings::Webhook(Webhook { url, headers: Vec::new(), secret: None, template: None });
     let outcome = attempt(settings, &firing(), SHORT);
     assert_eq!(kind(&outcome), "failed", "{outcome:?}");
 }

@@ -4,21 +4,46 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{firing, item, notification};
+use crate::model::judge::Compiled;
 use crate::model::message::{Kind, Notification};
-use crate::model::receiver::{Email, Smtp, SmtpTls};
+use crate::model::receiver::{Email, Renderer, Smtp, SmtpTls};
 use crate::notify::email::compose;
 
 fn settings(address: &str, from: &str) -> Email {
     let (host, from) = ("localhost".into(), from.into());
-    let smtp = Smtp { host, port: 25, tls: SmtpTls::None, ca: None, credentials: None, from, hello: None };
+    let smtp = Smtp {
+        host,
+        port: 25,
+        tls: SmtpTls::None,
+        ca: None,
+        credentials: None,
+        from,
+        hello: None,
+        subject: None,
+    };
     Email { address: address.into(), smtp: Arc::new(smtp) }
 }
 
 /// A mail as it travels.
 fn mail(notification: &Notification) -> String {
     let date = UNIX_EPOCH + Duration::from_secs(1_401_553_225);
-    let mail = compose(&settings("ops@example.com", "zk@example.com"), notification, date).unwrap();
+    let mail = compose(&settings("ops@example.com", "zk@example.com"), "email", notification, date).unwrap();
     String::from_utf8(mail.content).unwrap()
+}
+
+#[test]
+fn a_template_makes_the_subject_or_the_usual_one_stands() {
+    let check = |run: fn(&str) -> Result<String, String>, expected: &str| {
+        let mut settings = settings("ops@example.com", "zk@example.com");
+        let subject: Compiled<Renderer> = Compiled { source: "".into(), run: Arc::new(run) };
+        Arc::make_mut(&mut settings.smtp).subject = Some(subject);
+        let mail = compose(&settings, "email", &firing(), UNIX_EPOCH).unwrap();
+        let mail = String::from_utf8(mail.content).unwrap();
+        assert_eq!(header(&mail, "Subject").as_deref(), Some(expected));
+    };
+    check(|body| Ok(format!("{} of the body", body.find("version").is_some())), "true of the body");
+    check(|_| Ok("é".into()), "=?utf-8?q?=C3=A9?=");
+    check(|_| Err("it fails".into()), "Warning! /services/foo has an alert!");
 }
 
 /// The headers, unfolded.
@@ -118,7 +143,7 @@ fn a_message_id_depends_on_the_message_and_the_address_alone() {
         let mut told = firing();
         told.agent = agent.into();
         let date = UNIX_EPOCH + Duration::from_secs(seconds);
-        let mail = compose(&settings(address, "Zk <zk@example.com>"), &told, date).unwrap();
+        let mail = compose(&settings(address, "Zk <zk@example.com>"), "email", &told, date).unwrap();
         header(&String::from_utf8(mail.content).unwrap(), "Message-ID")
     };
     assert_eq!(id("ops@example.com", "host-1", 1), id("ops@example.com", "host-2", 2));
@@ -136,7 +161,7 @@ fn a_digest_has_a_subject_and_a_name_of_its_own() {
 #[test]
 fn addresses_as_people_write_them() {
     let check = |text: &str, expected: Option<&str>| {
-        let mail = compose(&settings(text, "zk@example.com"), &firing(), UNIX_EPOCH);
+        let mail = compose(&settings(text, "zk@example.com"), "email", &firing(), UNIX_EPOCH);
         assert_eq!(mail.ok().map(|mail| mail.to).as_deref(), expected, "{text:?}");
     };
     check("ops@example.com", Some("ops@example.com"));

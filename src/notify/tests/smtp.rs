@@ -24,6 +24,7 @@ fn email(port: u16) -> Email {
         credentials: None,
         from: "zk_monitor@example.com".into(),
         hello: None,
+        subject: None,
     };
     Email { address: ADDRESS.into(), smtp: Arc::new(smtp) }
 }
@@ -180,7 +181,7 @@ fn implicit_tls_with_a_server_in_the_clear_fails() {
 /// Two mails by one notifier to servers that follow the scripts; how many connections were made.
 fn two_mails(scripts: Vec<Script>) -> (Outcome, Outcome, usize) {
     let (port, lines) = smtp(scripts);
-    let mut notifier = EmailNotifier::new(email(port), LIMIT);
+    let mut notifier = EmailNotifier::new(email(port), "email", LIMIT);
     let recovery = notification(vec![item("/services/foo", Kind::Resolved)]);
     let outcomes = (notifier.send(&firing()), notifier.send(&recovery));
     is_discreet(&outcomes.0);
