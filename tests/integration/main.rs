@@ -18,6 +18,7 @@ mod harness;
 mod http;
 mod packaging;
 mod page;
+mod recipes;
 mod reload;
 mod shutdown;
 mod systemd;
