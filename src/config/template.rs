@@ -4,7 +4,7 @@
 //! field is nothing: an alert that lacks it is worth more than none.
 
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use minijinja::value::{Kwargs, Value as Any};
 use minijinja::{AutoEscape, Environment, ErrorKind, State, UndefinedBehavior, filters};
@@ -74,8 +74,8 @@ pub(super) fn check(source: &str, purpose: Purpose) -> Checked {
         let Fault { at, words, .. } = Fault::of_engine(source, &error);
         return Err(Rejected { at, words });
     }
-    for (name, fields) in &*SAMPLES {
-        render(&environment, source, purpose, fields)
+    for (name, fields) in samples() {
+        render(&environment, source, purpose, &fields)
             .map_err(|Fault { at, words, .. }| Rejected { at, words: format!("with {name}: {words}") })?;
     }
     let (source, text): (Arc<str>, _) = (source.into(), source.to_owned());
@@ -214,7 +214,7 @@ impl Fault {
 
 /// What each template is tried on: bodies as the webhook has them. The alert has all that one can have, the recovery no
 /// more than all have; both have characters that a template has to protect.
-static SAMPLES: LazyLock<[(&str, String); 3]> = LazyLock::new(|| {
+fn samples() -> [(&'static str, String); 3] {
     let [alert, recovery, digest] = [
         include_str!("samples/alert.json"),
         include_str!("samples/recovery.json"),
@@ -225,7 +225,7 @@ static SAMPLES: LazyLock<[(&str, String); 3]> = LazyLock::new(|| {
         ("a recovery", recovery.to_owned()),
         ("a digest of 500", grown(digest).unwrap_or_default()),
     ]
-});
+}
 
 /// The digest with its alerts again and again, until it is as large as one can be.
 fn grown(digest: &str) -> Option<String> {

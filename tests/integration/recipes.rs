@@ -1,5 +1,6 @@
 //! The recipes of the README, against a sink that holds each service's documented shape and limits.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use zk_monitor::model::notifier::Notifier;
 use zk_monitor::model::receiver::Outcome;
 use zk_monitor::{config, notify};
 
-use super::common::{Folder, HttpSink, Request};
+use super::common::{Daemon, Folder, HttpSink, Request, SOON, eventually, shared};
 
 /// What a path's data or a team may put into a message.
 const ODD: &str = "\"quoted\" \\ <b>&amp;</b>\n@everyone `*_~ 🦀é\u{1}";
@@ -211,6 +212,50 @@ fn opsgenie_opens_and_closes_an_alert_by_its_alias() {
         assert_eq!(request.query, "identifierType=alias");
         assert!(length(&request.json()["note"]) <= 25_000);
     }
+}
+
+/// The whole way: each path is opened and closed under an alias, and what is told as one is closed as one.
+#[test]
+fn a_daemon_opens_and_closes_each_alert_at_opsgenie_once() {
+    const PATHS: usize = 80;
+    let (space, sink, folder) = (shared(), HttpSink::start(), Folder::new("opsgenie-daemon"));
+    let key = folder.write("opsgenie-key", "GenieKey k");
+    let yaml = recipe("opsgenie")
+        .replace("/services/opsgenie:", "/many/*:")
+        .replace("https://api.opsgenie.com", &sink.url(""))
+        .replace("opsgenie-key", key.to_str().unwrap());
+    let mut client = space.client();
+    client.create("/many", "");
+    let nodes: Vec<_> = (0..PATHS).map(|n| format!("/many/p{n}")).collect();
+    let children: Vec<_> = nodes.iter().map(|node| format!("{node}/c")).collect();
+    client.create_many(&nodes);
+    client.create_many(&children);
+    let daemon = Daemon::start(space.address(), &yaml);
+    daemon.wait_until_ready();
+    daemon.wait_until_it_leads();
+
+    client.delete_many(&children);
+    let told = |request: &Request| {
+        let message = request.json()["message"].as_str().unwrap().to_owned();
+        message.split_once(" paths, ").map_or(1, |(count, _)| count.parse().unwrap())
+    };
+    eventually(SOON, "an alert of each path", || {
+        let told: usize = sink.requests("/v2/alerts").iter().map(told).sum();
+        if told >= PATHS { Ok(()) } else { Err(told) }
+    });
+    let opened = sink.requests("/v2/alerts");
+    assert_eq!(opened.iter().map(told).sum::<usize>(), PATHS);
+    assert!(opened.iter().any(|request| told(request) > 50), "no storm: {} alerts", opened.len());
+
+    client.create_many(&children);
+    space.wait_for_children("/zk_monitor/zkmonitor/alerts", 0);
+    let aliases: HashSet<_> =
+        opened.iter().map(|request| request.json()["alias"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(aliases.len(), opened.len(), "one alias for two alerts");
+    for alias in aliases {
+        sink.wait_for(&format!("/v2/alerts/{alias}/close"), 1);
+    }
+    assert_eq!(sink.requests("/v2/alerts").len(), opened.len(), "an end opens nothing");
 }
 
 /// <https://docs.ntfy.sh/publish/#publish-as-json>: at the root, with `topic`; a `priority` of 1 to 5, a list of `tags`;
