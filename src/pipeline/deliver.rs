@@ -19,8 +19,9 @@ use crate::threads::Spawner;
 
 /// How long a connection is kept for the next message. Mail servers drop idle clients after a few minutes.
 const IDLE: Duration = Duration::from_secs(60);
-/// TLS and the mail builder need some tens of kilobytes of stack.
-const STACK: usize = 512 * 1024;
+/// TLS and the mail builder need some tens of kilobytes of stack; a template at its worst needs nearly two megabytes, which
+/// are taken from memory once they are used.
+const STACK: usize = 2 << 20;
 
 /// Makes the notifier of a receiver.
 type Make = Arc<dyn Fn(&receiver::Receiver) -> Box<dyn Notifier> + Send + Sync>;

@@ -1,6 +1,7 @@
 //! Files that are refused, each with all that is said of it.
 
 use super::*;
+use crate::model::receiver::{Settings, Webhook};
 
 /// Cases with `====` between them: a file, then what is said, each line behind an arrow.
 const CASES: &str = include_str!("../../../tests/config/wrong.txt");
@@ -70,6 +71,49 @@ fn bombs_are_defused() {
     check(&laughs, "f.yaml: aliases repeat too much");
     let long = format!("x-a: &a {}\nx-b: [{}]\n", "x".repeat(1_000_000), vec!["*a"; 100].join(", "));
     check(&long, "f.yaml:1:6: aliases make the file unfold to more than 67108864 bytes of text");
+}
+
+/// Templates as deep as their length allows, on the stack that a receiver's thread has. What is not optimised takes up to ten
+/// times as much.
+#[test]
+fn templates_that_are_nested_deeply_end() {
+    let stack = if cfg!(debug_assertions) { 20 << 20 } else { 2 << 20 };
+    let all = |number: usize| {
+        let many = |text: &str| text.repeat(number / text.len());
+        let half = |text: &str| text.repeat(number / text.len() / 2);
+        [
+            format!("{{{{ {}1{} }}}}", half("("), half(")")),
+            format!("{{{{ {}1{} }}}}", half("["), half("]")),
+            format!("{{{{ 1{} }}}}", many("+1")),
+            format!("{{{{ status{} }}}}", many("|d")),
+            format!("{{{{ status{} }}}}", many(".a")),
+            format!("{{{{ {}1 }}}}", many("-")),
+            format!("{{{{ 1{} }}}}", many(" if 1 else 1")),
+            format!("{{% if 1 %}}{}{{% endif %}}", many("{%elif 1%}")),
+            format!("{}x{}", half("{%if 1%}"), half("{%endif%}")),
+            format!("{}x{}", half("{%for a in [1]%}"), half("{%endfor%}")),
+            format!("{{%set y=1%}}{}{{{{ y }}}}", many("{%set y=[[[[[[[[[[[[[[[y]]]]]]]]]]]]]]]%}")),
+            format!("{{%set y=1%}}{}{{{{ y|tojson }}}}", many("{%set y=[[[[[[[[[[[[[[[y]]]]]]]]]]]]]]]%}")),
+            format!("{{%set y=1%}}{}{{{{ y == y }}}}", many("{%set y=[[[[[[[[[[[[[[[y]]]]]]]]]]]]]]]%}")),
+        ]
+    };
+    let work = move || {
+        for number in [100, 8000] {
+            for template in all(number) {
+                let webhook =
+                    format!("{{url: 'http://h', content_type: text/plain, template: '{template}'}}");
+                let answer = parse(&format!("/a: {{children: 1, alerter: {{webhook: {webhook}}}}}\n"));
+                let Ok(config) = answer else { continue };
+                let Settings::Webhook(Webhook { template: Some(template), .. }) =
+                    &config.receivers[0].settings
+                else {
+                    panic!("no template")
+                };
+                assert!((template.body.run)("{\"status\": \"firing\"}").is_ok());
+            }
+        }
+    };
+    std::thread::Builder::new().stack_size(stack).spawn(work).unwrap().join().unwrap();
 }
 
 #[test]
