@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use zk_monitor::model::message::{Item, Kind, Notification};
+use zk_monitor::model::message::{About, Item, Kind, Notification};
 use zk_monitor::model::notifier::Notifier;
 use zk_monitor::model::receiver::Outcome;
 use zk_monitor::{config, notify};
@@ -78,6 +78,7 @@ fn item(number: usize, kind: Kind) -> Item {
         rule: None,
         pattern: None,
         kind,
+        about: About::Path,
         message: long("Found data").into(),
         since: UNIX_EPOCH + Duration::from_secs(1_401_553_225),
         until: (!kind.is_firing()).then(|| UNIX_EPOCH + Duration::from_secs(1_401_553_285)),
