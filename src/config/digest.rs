@@ -1,5 +1,7 @@
 //! Hashes that may be shown to everybody.
 
+use std::collections::BTreeSet;
+
 use ring::digest::{Context, SHA256};
 
 use crate::model::judge::{Bounds, DataSpec};
@@ -104,5 +106,9 @@ fn feed_rule(hash: &mut Hash, rule: &Rule) {
         hash.feed_debug(("labels", &rule.terms.labels));
     }
     rule.terms.runbook.iter().for_each(|runbook| hash.feed_debug(("runbook", runbook)));
+    let depends_on: BTreeSet<_> = rule.terms.depends_on.iter().collect();
+    if !depends_on.is_empty() {
+        hash.feed_debug(("depends_on", depends_on));
+    }
     rule.terms.name.iter().for_each(|name| hash.feed_debug(("name", name)));
 }

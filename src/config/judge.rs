@@ -170,6 +170,7 @@ impl Validator<'_> {
             let defaults = defaults[file].as_ref().or(shared).unwrap_or(&none);
             rules.extend(self.rules(document, defaults, &smtp, &mut first));
         }
+        self.judge_dependencies(&rules);
         self.turn_to(0);
         if let (true, false, Some(Some(document))) = (rules.is_empty(), self.has_errors(), documents.first())
         {

@@ -9,7 +9,7 @@ use super::validator::{Reported, Validator};
 use crate::model::alert_key::is_name;
 
 /// The keys of `defaults`.
-pub(super) const DEFAULTS_KEYS: [&str; 12] = [
+pub(super) const DEFAULTS_KEYS: [&str; 13] = [
     "children",
     "exists",
     "data",
@@ -22,10 +22,11 @@ pub(super) const DEFAULTS_KEYS: [&str; 12] = [
     "severity",
     "labels",
     "runbook",
+    "depends_on",
 ];
 
 /// The keys of a rule: those, and what is its own.
-pub(super) const RULE_KEYS: [&str; 13] = {
+pub(super) const RULE_KEYS: [&str; 14] = {
     let mut keys = ["name"; DEFAULTS_KEYS.len() + 1];
     let (shared, _) = keys.split_at_mut(DEFAULTS_KEYS.len());
     shared.copy_from_slice(&DEFAULTS_KEYS);

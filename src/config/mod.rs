@@ -8,6 +8,8 @@ mod alerter;
 mod configuration;
 mod counting;
 mod data;
+mod dependencies;
+mod depends_on;
 mod digest;
 mod document;
 mod endpoint;

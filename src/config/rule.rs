@@ -52,6 +52,7 @@ pub(super) struct Body {
     severity: Option<Severity>,
     labels: Option<SmallMap<Arc<str>, Arc<str>>>,
     runbook: Option<Arc<str>>,
+    depends_on: Option<Vec<Arc<str>>>,
 }
 
 /// What a rule asks of children.
@@ -89,6 +90,7 @@ impl Body {
             description: self.description.or_else(|| defaults.description.clone()),
             runbook: self.runbook.or_else(|| defaults.runbook.clone()),
             receivers: self.receivers.or_else(|| defaults.receivers.clone()).unwrap_or_default(),
+            depends_on: self.depends_on.or_else(|| defaults.depends_on.clone()).unwrap_or_default(),
         }
     }
 }
@@ -160,6 +162,9 @@ impl Validator<'_> {
         if has_own_forget_after && !is_glob(path) {
             self.warn(key, "has `forget_after`, which means something only for a path with a `*`");
         }
+        if !terms.depends_on.is_empty() {
+            self.depends(path, key);
+        }
         if let Some((names, most)) = too_many_names(&terms.specs) {
             self.warn(
                 key,
@@ -212,6 +217,7 @@ impl Validator<'_> {
             severity: map.get("severity").and_then(|at| self.severity(&at)),
             labels: map.get("labels").and_then(|at| self.labels(at)),
             runbook: map.get("runbook").and_then(|at| self.runbook(&at)),
+            depends_on: map.get("depends_on").map(|at| self.depends_on(&at)),
         })
     }
 

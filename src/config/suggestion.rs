@@ -15,6 +15,19 @@ pub(super) fn did_you_mean(word: &str, candidates: &[&str]) -> String {
     }
 }
 
+/// The path that another most likely is a slip of, as the end of a message; empty if there is none.
+pub(super) fn nearest_path<'p>(path: &str, paths: impl Iterator<Item = &'p str>) -> String {
+    /// How many letters may be wrong, how long a path may be, and how many are compared.
+    const SLIPS: usize = 3;
+    const LONGEST: usize = 200;
+    const COMPARED: usize = 1000;
+    let close = paths.filter(|other| other.len().max(path.len()) <= LONGEST);
+    let close = close.filter(|other| other.len().abs_diff(path.len()) <= SLIPS).take(COMPARED);
+    let nearest = close.map(|other| (distance(path, other), other)).min();
+    let nearest = nearest.filter(|(distance, _)| *distance <= SLIPS);
+    nearest.map_or_else(String::new, |(_, other)| format!(" (did you mean {other}?)"))
+}
+
 /// How many letters have to be added, removed, replaced or swapped with their neighbour.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::dependencies::Dependencies;
 use super::digest::Identity;
 use super::document::{self, Position, Value};
 use super::finding::Findings;
@@ -64,6 +65,7 @@ pub(super) struct Validator<'a> {
     pub(super) terms: HashSet<Arc<Terms>>,
     /// Templates that were tried already.
     pub(super) templates: HashMap<(String, Purpose), Checked>,
+    pub(super) dependencies: Dependencies,
 }
 
 impl<'a> Validator<'a> {
@@ -77,6 +79,7 @@ impl<'a> Validator<'a> {
             secrets: HashMap::new(),
             terms: HashSet::new(),
             templates: HashMap::new(),
+            dependencies: Dependencies::default(),
         }
     }
 
@@ -102,6 +105,10 @@ impl<'a> Validator<'a> {
     /// What was found in the file that is judged now.
     pub(super) fn notes(&mut self) -> &mut Notes {
         &mut self.notes[self.file]
+    }
+
+    pub(super) fn notes_of(&mut self, file: usize) -> &mut Notes {
+        &mut self.notes[file]
     }
 
     pub(super) fn error(&mut self, at: &Located<'_, '_>, message: impl Into<String>) {

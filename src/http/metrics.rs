@@ -157,19 +157,31 @@ fn latency(out: &mut Families, histogram: &Histogram) {
     family.suffixed("_count", &[], all);
 }
 
+/// All phases, in the order in which an alert goes through them.
+const PHASES: [AlertPhase; 4] =
+    [AlertPhase::Pending, AlertPhase::Held, AlertPhase::Firing, AlertPhase::Recovering];
+
+fn quiet_word(quiet: &Quiet) -> &'static str {
+    match quiet {
+        Quiet::Silenced(_) => "silenced",
+        Quiet::Nobody => "nobody",
+        Quiet::Held(_) => "held",
+    }
+}
+
 fn alerts(out: &mut Families, alerts: &Alerts) {
     let mut family = out.family("zk_monitor_alerts", "gauge", "Alerts by phase.");
-    for phase in [AlertPhase::Pending, AlertPhase::Firing, AlertPhase::Recovering] {
+    for phase in PHASES {
         let count = alerts.open.values().filter(|alert| alert.phase == phase).count();
         family.sample(&[("phase", phase_word(phase))], count);
     }
     let help = "Alerts that nobody is told of, by phase and reason.";
     let mut family = out.family("zk_monitor_alerts_quiet", "gauge", help);
-    for phase in [AlertPhase::Pending, AlertPhase::Firing, AlertPhase::Recovering] {
+    for phase in PHASES {
         let quiet = alerts.open.values().filter(|alert| alert.phase == phase);
         let quiet: Vec<_> = quiet.filter_map(|alert| alert.quiet.as_ref()).collect();
-        let silenced = quiet.iter().filter(|quiet| matches!(quiet, Quiet::Silenced(_))).count();
-        for (reason, count) in [("silenced", silenced), ("nobody", quiet.len() - silenced)] {
+        for reason in ["silenced", "nobody", "held"] {
+            let count = quiet.iter().filter(|quiet| quiet_word(quiet) == reason).count();
             family.sample(&[("phase", phase_word(phase)), ("reason", reason)], count);
         }
     }
@@ -240,8 +252,11 @@ fn field(status: &str, name: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::fixture;
     use super::*;
+    use crate::model::alert_key::AlertKey;
 
     fn text(view: &View) -> String {
         String::from_utf8(body(view)).unwrap()
@@ -249,7 +264,13 @@ mod tests {
 
     #[test]
     fn what_is_known_has_a_series() {
-        let text = text(&fixture::view());
+        let mut view = fixture::view();
+        let mut alerts = (*view.alerts).clone();
+        let mut held = alerts.open.values().next().unwrap().clone();
+        (held.phase, held.quiet) = (AlertPhase::Held, Some(Quiet::Held("/db".into())));
+        alerts.open.insert(AlertKey::unnamed("/services/held"), held);
+        view.alerts = Arc::new(alerts);
+        let text = text(&view);
         let check = |wanted: &str| assert!(text.lines().any(|line| line == wanted), "{wanted}\n{text}");
         check("zk_monitor_zookeeper_connected 1");
         check("zk_monitor_zookeeper_session_timeout_seconds 3600");
@@ -262,6 +283,9 @@ mod tests {
         check("zk_monitor_path_not_ok_omitted 0");
         check("zk_monitor_glob_matches{glob=\"/void/*\"} 0");
         check("zk_monitor_transitions_total 4");
+        check("zk_monitor_alerts{phase=\"held\"} 1");
+        check("zk_monitor_alerts_quiet{phase=\"held\",reason=\"held\"} 1");
+        check("zk_monitor_alerts_quiet{phase=\"firing\",reason=\"nobody\"} 0");
         check("zk_monitor_watch_latency_seconds_bucket{le=\"0.0025\"} 0");
         check("zk_monitor_watch_latency_seconds_bucket{le=\"0.005\"} 1");
         check("zk_monitor_watch_latency_seconds_bucket{le=\"5\"} 1");

@@ -87,6 +87,7 @@ pub fn state_word(state: &PathState) -> &'static str {
 pub fn phase_word(phase: AlertPhase) -> &'static str {
     match phase {
         AlertPhase::Pending => "pending",
+        AlertPhase::Held => "held",
         AlertPhase::Firing => "firing",
         AlertPhase::Recovering => "recovering",
     }

@@ -3,7 +3,7 @@
 //! Every agent runs the alerts of all its paths, whether it leads or not, so that a takeover goes on with timers
 //! that have been running all the time. What is told to whom is the business of [`super::dispatcher`].
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::rule::Rule;
 use super::status::AlertPhase;
@@ -11,12 +11,28 @@ use super::time::Now;
 
 /// The alert of one path.
 ///
+/// An alert is *held* while something that its rule depends on is out of spec, and until the hold-down has passed anew
+/// once that is back. A held one neither fires nor, if it had fired before, is anybody told of it; it resolves as ever.
+///
 /// An alert is *fresh* from a judgement until the session or the path becomes unreadable. Timers run on while
 /// it is not, but only a fresh alert fires or resolves.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Alert {
     phase: Phase,
     fresh: bool,
+    hold: Hold,
+}
+
+/// Whether something that the rule depends on holds the alert back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Hold {
+    /// Nothing does.
+    #[default]
+    Free,
+    /// It is out of spec.
+    Held,
+    /// It came back then, and the hold-down runs anew.
+    Back(Instant),
 }
 
 /// Where an alert is, with the times that belong to it.
@@ -102,6 +118,15 @@ impl Alert {
         }
     }
 
+    /// Whether something that the rule depends on is out of spec. Returns whether that is news.
+    pub fn set_held(&mut self, held: bool, now: Now) -> bool {
+        if held == (self.hold == Hold::Held) {
+            return false;
+        }
+        self.hold = if held { Hold::Held } else { Hold::Back(now.mono) };
+        true
+    }
+
     /// What was judged may no longer be so.
     pub fn stale(&mut self) {
         self.fresh = false;
@@ -114,24 +139,37 @@ impl Alert {
         }
         match self.phase {
             Phase::Pending { since } => {
-                self.phase = Phase::Firing { since };
+                (self.phase, self.hold) = (Phase::Firing { since }, Hold::Free);
                 Some(Change::Fired)
             }
             Phase::Recovering { since, compliant } => {
                 self.phase = Phase::Inactive;
                 Some(Change::Resolved { since, compliant })
             }
-            Phase::Inactive | Phase::Firing { .. } => None,
+            Phase::Firing { .. } => {
+                self.hold = Hold::Free;
+                None
+            }
+            Phase::Inactive => None,
         }
     }
 
     /// When [`Self::tick`] has something to do. A stale alert waits for a judgement instead.
     pub fn deadline(&self, rule: &Rule) -> Option<Instant> {
-        let after = |from: Now, wait: Duration| from.mono.checked_add(wait);
-        match self.phase {
-            Phase::Pending { since } if self.fresh => after(since, rule.terms.cancel_timeout),
-            Phase::Recovering { compliant, .. } if self.fresh => after(compliant, rule.terms.keep_firing_for),
-            Phase::Inactive | Phase::Pending { .. } | Phase::Firing { .. } | Phase::Recovering { .. } => None,
+        let hold_down = rule.terms.hold_down();
+        match (self.phase, self.hold) {
+            (Phase::Pending { since }, Hold::Free) if self.fresh => since.mono.checked_add(hold_down),
+            (Phase::Pending { since }, Hold::Back(at)) if self.fresh => {
+                since.mono.max(at).checked_add(hold_down)
+            }
+            (Phase::Firing { .. }, Hold::Back(at)) => at.checked_add(hold_down),
+            (Phase::Recovering { compliant, .. }, _) if self.fresh => {
+                compliant.mono.checked_add(rule.terms.keep_firing_for)
+            }
+            (
+                Phase::Inactive | Phase::Pending { .. } | Phase::Firing { .. } | Phase::Recovering { .. },
+                Hold::Free | Hold::Held | Hold::Back(_),
+            ) => None,
         }
     }
 
@@ -145,9 +183,14 @@ impl Alert {
         self.fresh
     }
 
-    /// Whether it is firing, as of a fresh judgement.
+    /// Whether it is firing, as of a fresh judgement, and not held back.
     pub fn is_firing(&self) -> bool {
-        self.fresh && matches!(self.phase, Phase::Firing { .. })
+        self.fresh && self.hold == Hold::Free && matches!(self.phase, Phase::Firing { .. })
+    }
+
+    /// Whether its path was out of spec when it was judged last, be that long ago.
+    pub fn is_violated(&self) -> bool {
+        matches!(self.phase, Phase::Pending { .. } | Phase::Firing { .. })
     }
 
     /// Whether there is nothing to remember of it.
@@ -159,6 +202,7 @@ impl Alert {
     pub fn status(&self) -> Option<(AlertPhase, Now)> {
         match self.phase {
             Phase::Inactive => None,
+            Phase::Pending { since } if self.hold == Hold::Held => Some((AlertPhase::Held, since)),
             Phase::Pending { since } => Some((AlertPhase::Pending, since)),
             Phase::Firing { since } => Some((AlertPhase::Firing, since)),
             Phase::Recovering { since, .. } => Some((AlertPhase::Recovering, since)),
@@ -169,7 +213,7 @@ impl Alert {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::SystemTime;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
     use crate::model::rule::Terms;
@@ -183,8 +227,11 @@ mod tests {
         OkOpen,
         Stale,
         Tick,
+        /// What the rule depends on falls out of spec, and comes back.
+        Held,
+        Back,
     }
-    use Event::{Error, Ok, OkOpen, Stale, Tick};
+    use Event::{Back, Error, Held, Ok, OkOpen, Stale, Tick};
 
     fn rule(cancel_timeout: u64, keep_firing_for: u64) -> Rule {
         let terms = Terms {
@@ -226,6 +273,10 @@ mod tests {
                     None
                 }
                 Tick => alert.tick(&rule, now),
+                Held | Back => {
+                    alert.set_held(matches!(event, Held), now);
+                    None
+                }
             };
             assert_eq!(word(change), *expected, "step {step} of {cancel_timeout}/{keep_firing_for}");
         }
@@ -267,6 +318,67 @@ mod tests {
         check(0, 0, &[(0, OkOpen, "resolved"), (1, Ok, "")]);
         check(10, 5, &[(0, Error, "began"), (1, OkOpen, "recovering"), (6, Tick, "resolved")]);
         check(10, 5, &[(0, OkOpen, "recovering"), (1, Error, "relapsed"), (2, Tick, "")]);
+    }
+
+    #[test]
+    fn a_held_alert_waits_and_its_hold_down_runs_anew() {
+        check(10, 0, &[(0, Error, "began"), (5, Held, ""), (20, Tick, ""), (20, Error, "")]);
+        check(
+            10,
+            0,
+            &[(0, Error, "began"), (5, Held, ""), (20, Back, ""), (29, Tick, ""), (30, Tick, "fired")],
+        );
+        check(10, 0, &[(0, Error, "began"), (5, Held, ""), (20, Ok, "cancelled"), (21, Back, "")]);
+        check(
+            10,
+            0,
+            &[(0, Held, ""), (1, Back, ""), (5, Error, "began"), (14, Tick, ""), (15, Tick, "fired")],
+        );
+        check(
+            10,
+            0,
+            &[
+                (0, Held, ""),
+                (0, Error, "began"),
+                (1, Back, ""),
+                (2, Stale, ""),
+                (20, Tick, ""),
+                (21, Error, "fired"),
+            ],
+        );
+        check(0, 0, &[(0, Error, "fired"), (1, Held, ""), (2, Ok, "resolved")]);
+    }
+
+    #[test]
+    fn one_that_had_fired_before_is_firing_again_after_another_hold_down() {
+        let rule = rule(10, 0);
+        let start = start();
+        let at = |second| start.after(Duration::from_secs(second));
+        let mut alert = Alert::default();
+        alert.violated(&rule, at(0));
+        alert.tick(&rule, at(10));
+        assert!(alert.is_firing());
+        alert.set_held(true, at(20));
+        assert_eq!((alert.is_firing(), alert.deadline(&rule)), (false, None));
+        alert.set_held(false, at(30));
+        assert_eq!((alert.is_firing(), alert.deadline(&rule)), (false, Some(at(40).mono)));
+        assert_eq!(word(alert.tick(&rule, at(40))), "");
+        assert_eq!((alert.is_firing(), alert.deadline(&rule)), (true, None));
+    }
+
+    #[test]
+    fn a_rule_that_depends_on_something_waits_for_ten_seconds_at_least() {
+        let check = |cancel_timeout: u64, depends_on: &[&str], expected: u64| {
+            let terms = Terms {
+                depends_on: depends_on.iter().map(|path| (*path).into()).collect(),
+                cancel_timeout: Duration::from_secs(cancel_timeout),
+                ..Terms::default()
+            };
+            assert_eq!(terms.hold_down().as_secs(), expected, "{cancel_timeout} {depends_on:?}");
+        };
+        check(0, &[], 0);
+        check(0, &["/db"], 10);
+        check(11, &["/db"], 11);
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub struct Terms {
     pub labels: SmallMap<Arc<str>, Arc<str>>,
     /// What must hold, all of it.
     pub specs: Specs,
-    /// How long a path must be out of spec before it alerts.
+    /// How long a path must be out of spec before it alerts, at least ([`Terms::hold_down`]).
     pub cancel_timeout: Duration,
     /// How long a path must be back in spec before the recovery is told.
     pub keep_firing_for: Duration,
@@ -44,12 +44,26 @@ pub struct Terms {
     pub repeat_interval: Option<Duration>,
     /// How long a vanished match of a glob stays in error.
     pub forget_after: Duration,
+    /// Paths and globs whose paths hold this rule's alerts back while one of them is out of spec.
+    pub depends_on: Vec<Arc<str>>,
     /// What the operator wants to read in the alert.
     pub description: Option<Arc<str>>,
     /// Where it is written what to do about it: a URL.
     pub runbook: Option<Arc<str>>,
     /// Who hears of it; empty is nobody.
     pub receivers: Vec<ReceiverId>,
+}
+
+/// How long a rule that depends on others waits at least before it alerts: so long it may take until all that fell at the
+/// same time was read, and it comes back no sooner either.
+pub const LEAST_HOLD_DOWN: Duration = Duration::from_secs(10);
+
+impl Terms {
+    /// How long a path must be out of spec before it alerts, and once more when what it depends on is back.
+    pub fn hold_down(&self) -> Duration {
+        let least = if self.depends_on.is_empty() { Duration::ZERO } else { LEAST_HOLD_DOWN };
+        self.cancel_timeout.max(least)
+    }
 }
 
 impl Rule {
@@ -126,6 +140,29 @@ pub fn glob_matches(pattern: &str, path: &str) -> bool {
         && levels.next().is_none()
 }
 
+/// Whether some path may match both patterns.
+pub fn patterns_overlap(a: &str, b: &str) -> bool {
+    levels(a) == levels(b) && a.split('/').zip(b.split('/')).all(|(a, b)| levels_overlap(a, b))
+}
+
+/// Whether some name may match one level of both. With a star in each, what stands before their first stars and behind
+/// their last ones decides: whatever is between finds room.
+fn levels_overlap(a: &str, b: &str) -> bool {
+    match (a.split_once('*'), b.split_once('*')) {
+        (None, _) => level_matches(b, a),
+        (_, None) => level_matches(a, b),
+        (Some((head, rest)), Some((other_head, other_rest))) => {
+            let (tail, other_tail) = (last_piece(rest), last_piece(other_rest));
+            (head.starts_with(other_head) || other_head.starts_with(head))
+                && (tail.ends_with(other_tail) || other_tail.ends_with(tail))
+        }
+    }
+}
+
+fn last_piece(rest: &str) -> &str {
+    rest.rsplit('*').next().unwrap_or(rest)
+}
+
 /// The fixed levels that a glob begins with: all its matches do. Empty if the first level has a star.
 pub fn beginning(pattern: &str) -> &str {
     let star = pattern.find('*').unwrap_or(pattern.len());
@@ -161,15 +198,38 @@ pub fn level_matches(pattern: &str, name: &str) -> bool {
     false
 }
 
+/// Something for each of many patterns, found by what those begin with and how many levels they have: few can match a path.
+#[derive(Debug)]
+pub struct PatternIndex<T>(HashMap<(Box<str>, usize), Vec<T>>);
+
+impl<T> Default for PatternIndex<T> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<T> PatternIndex<T> {
+    /// Takes one more in.
+    pub fn insert(&mut self, pattern: &str, found: T) {
+        self.0.entry((beginning(pattern).into(), levels(pattern))).or_default().push(found);
+    }
+
+    /// What belongs to the patterns that may match the path, in groups, each in the order in which it was taken in.
+    pub fn near(&self, path: &str) -> impl Iterator<Item = &[T]> {
+        let levels = levels(path);
+        let beginnings = path.match_indices('/').map(|(at, _)| &path[..at]);
+        beginnings.filter_map(move |beginning| Some(&**self.0.get(&(beginning.into(), levels))?))
+    }
+}
+
 /// All rules of one configuration, and which of them a concrete path belongs to.
 #[derive(Debug, Default)]
 pub struct RuleSet {
     exact: HashSet<ByPath>,
     /// The longest first, of those the one with fewer stars, then by name, so that the first match is the one that counts.
     globs: Vec<Rules>,
-    /// The places of globs in that order, by what they begin with and how many levels they have: with a thousand globs
-    /// few can match a path.
-    by_beginning: HashMap<(Box<str>, usize), Vec<usize>>,
+    /// The places of globs in that order.
+    places: PatternIndex<usize>,
     /// What they were called before.
     pub(super) former: FormerNames,
 }
@@ -183,12 +243,9 @@ impl RuleSet {
         let mut globs: Vec<_> = by_path(globs).into_iter().map(|found| found.0).collect();
         let stars = |rules: &Rules| rules.path().matches('*').count();
         globs.sort_by_key(|rules| (Reverse(rules.path().len()), stars(rules), Arc::clone(rules.path())));
-        let mut by_beginning = HashMap::<_, Vec<usize>>::new();
-        for (place, glob) in globs.iter().enumerate() {
-            let key = (beginning(glob.path()).into(), levels(glob.path()));
-            by_beginning.entry(key).or_default().push(place);
-        }
-        Self { exact: by_path(exact), globs, by_beginning, former: FormerNames::default() }
+        let mut places = PatternIndex::default();
+        globs.iter().enumerate().for_each(|(place, glob)| places.insert(glob.path(), place));
+        Self { exact: by_path(exact), globs, places, former: FormerNames::default() }
     }
 
     /// The rules that a concrete path belongs to: those that name it, else those of the longest glob.
@@ -226,13 +283,26 @@ impl RuleSet {
         if self.globs.is_empty() {
             return None;
         }
-        let levels = levels(path);
-        let beginnings = path.match_indices('/').map(|(at, _)| &path[..at]);
-        let places = beginnings.filter_map(|beginning| self.by_beginning.get(&(beginning.into(), levels)));
-        let matching = places.filter_map(|places| {
+        let matching = self.places.near(path).filter_map(|places| {
             places.iter().copied().find(|place| glob_matches(self.globs[*place].path(), path))
         });
         matching.min().map(|place| &self.globs[place])
+    }
+
+    /// The rules of all paths that a path or glob may stand for, whether those are there or not.
+    pub fn for_pattern(&self, pattern: &str) -> Vec<&Rules> {
+        if !is_glob(pattern) {
+            return self.for_path(pattern).into_iter().collect();
+        }
+        let mut found: Vec<_> = self.exact().filter(|rules| glob_matches(pattern, rules.path())).collect();
+        for rules in self.globs.iter().filter(|rules| patterns_overlap(pattern, rules.path())) {
+            found.push(rules);
+            // One that matches whatever the pattern does leaves nothing to those behind it.
+            if glob_matches(rules.path(), pattern) {
+                break;
+            }
+        }
+        found
     }
 
     /// The rules that name one path each, in no order.

@@ -166,6 +166,8 @@ pub enum Quiet {
     Silenced(Arc<str>),
     /// Its rule has no receiver.
     Nobody,
+    /// This path, which its rule depends on, is out of spec.
+    Held(Arc<str>),
 }
 
 impl Quiet {
@@ -174,6 +176,7 @@ impl Quiet {
         match self {
             Self::Silenced(id) => format!("silenced by {id}"),
             Self::Nobody => "told nobody".to_owned(),
+            Self::Held(path) => format!("held by {path}"),
         }
     }
 }
@@ -183,6 +186,8 @@ impl Quiet {
 pub enum AlertPhase {
     /// Out of spec, not for long enough.
     Pending,
+    /// Out of spec, like something that its rule depends on: it waits for that.
+    Held,
     /// Back in spec, not for long enough.
     Recovering,
     /// Out of spec for long enough: told, or to be told.

@@ -10,6 +10,8 @@ pub fn log(event: &Report, elsewhere: Option<&str>) {
     match event {
         Report::Pending(key) => log::info!("{key}: out of spec, pending"),
         Report::Cancelled(key) => log::info!("{key}: back in spec before its cancel_timeout"),
+        Report::Held(key, Some(path)) => log::info!("{key}: held by {path}, which is out of spec too"),
+        Report::Held(key, None) => log::info!("{key}: not held any more, its hold-down runs anew"),
         Report::Firing(key, message) => match elsewhere {
             None => log::warn!("{key}: {message}"),
             Some(agent) => log::info!("{key}: {message}; {agent} sends the alert"),

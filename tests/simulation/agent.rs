@@ -152,7 +152,7 @@ impl Agent {
             Timers { epoch: self.dispatcher.epoch(), firing: BTreeMap::new(), pending: BTreeSet::new() };
         for (key, status) in self.dispatcher.alert_status() {
             match status.phase {
-                AlertPhase::Pending => timers.pending.extend([key.clone()]),
+                AlertPhase::Pending | AlertPhase::Held => timers.pending.extend([key.clone()]),
                 AlertPhase::Firing => timers.firing.extend([(key.clone(), status.since)]),
                 AlertPhase::Recovering => {}
             }

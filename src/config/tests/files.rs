@@ -217,3 +217,33 @@ fn a_file_alone_that_is_wrong_changes_nothing() {
     );
     step(&directory, &mut files, &[("f.yaml", Some("/b: {}\n"))], &["/b"], "");
 }
+
+#[test]
+fn what_another_team_does_to_a_dependency_stops_nobody() {
+    let directory = Directory::of(&[
+        ("a.yaml", "/a: {children: 1, depends_on: [/b, /none]}\n"),
+        ("b.yaml", "/b: {children: 1}\n/c: {children: 1}\n"),
+    ]);
+    let mut files = directory.files();
+    let warning = "a.yaml:1:36: /a/depends_on[1]: no rule watches /none: it holds nothing back";
+    let warnings = |config: &super::Config| {
+        let all = config.warnings.iter().map(|warning| warning.to_string());
+        all.map(|line| line.replace(&format!("{}/", directory.0.display()), "")).collect::<Vec<_>>()
+    };
+    assert_eq!(warnings(&files.load(&none).unwrap()), [warning]);
+    directory.write("b.yaml", "/c: {children: 1}\n");
+    let Reread { config, refused } = files.reload(&none).unwrap();
+    assert_eq!(refused, None);
+    assert_eq!(rules(&config), ["/a", "/c"]);
+    // Who closes a circle is refused, whatever its name.
+    directory.write("a.yaml", "/a: {children: 1}\n");
+    directory.write("b.yaml", "/b: {children: 1, depends_on: /a}\n");
+    files.reload(&none).unwrap();
+    directory.write("a.yaml", "/a: {children: 1, depends_on: /b}\n/d: {children: 1}\n");
+    let Reread { config, refused } = files.reload(&none).unwrap();
+    assert_eq!(
+        directory.short(&refused.unwrap()),
+        "a.yaml:1:1: /a: depends on itself, which would hold it back for ever: /a → /b → /a"
+    );
+    assert_eq!(rules(&config), ["/a", "/b"]);
+}

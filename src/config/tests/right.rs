@@ -741,3 +741,40 @@ fn a_subject_is_one_line() {
     assert_eq!(subject("{{ status }}", body).unwrap(), "a Bcc: x b");
     assert_eq!(subject("{{ status }}", "{}").unwrap_err(), "its template does not serve: it makes nothing");
 }
+
+#[test]
+fn a_rule_may_depend_on_others() {
+    let config = good(
+        "defaults: {depends_on: /network}\n/network: {children: 1, depends_on: []}\n/a: {children: 1}\n\
+         /s/*: {children: 1, depends_on: [/s/db, /s/store-*, /network]}\n\
+         /s/db: {children: 1}\n/s/store-*: {children: 1}\n/s/store-1: {children: 1}\n",
+    );
+    let check = |path: &str, expected: &[&str]| {
+        let rule = config.rules.iter().find(|rule| *rule.path == *path).expect("a rule");
+        assert_eq!(rule.terms.depends_on.iter().map(|on| &**on).collect::<Vec<_>>(), expected, "{path}");
+    };
+    check("/network", &[]);
+    check("/a", &["/network"]);
+    check("/s/*", &["/s/db", "/s/store-*", "/network"]);
+    let digest = |text: &str| good(text).digest;
+    let of_c = |depends_on: &str| digest(&format!("/a:\n/b:\n/c: {{depends_on: {depends_on}}}\n"));
+    assert_eq!(of_c("[]"), digest("/a:\n/b:\n/c:\n"), "the same as for a version without dependencies");
+    assert_eq!(of_c("[/a, /b]"), of_c("[/b, /a]"));
+    assert_ne!(of_c("/a"), of_c("/b"));
+    assert_eq!(of_c("/a"), of_c("[/a]"));
+}
+
+/// Ten thousand rules in a chain, and as many that all depend on one.
+#[test]
+fn chains_of_dependencies_may_be_long() {
+    let chain = |last: &str| {
+        let links = (0..10_000).map(|n| format!("/c/{n}: {{children: 1, depends_on: /c/{}}}\n", n + 1));
+        links.chain([format!("/c/10000: {{children: 1, depends_on: {last}}}\n")]).collect::<String>()
+    };
+    assert_eq!(good(&chain("[]")).rules.len(), 10_001);
+    let circle = parse(&chain("/c/0")).unwrap_err().to_string();
+    assert!(circle.contains("/c/10000 → /c/0 → /c/1 → ") && circle.ends_with(" → …"), "{circle}");
+    assert_eq!(circle.lines().count(), 1);
+    let many = (0..10_000).map(|n| format!("/m/{n}: {{children: 1, depends_on: /c}}\n"));
+    assert_eq!(good(&many.chain(["/c:\n".to_owned()]).collect::<String>()).rules.len(), 10_001);
+}

@@ -44,7 +44,7 @@ fn bytes_that_are_no_text_are_refused() {
     check(b"/a:\r\n  children: x\r\n", "f.yaml:2:13: /a/children: must be a whole number, found \"x\"");
     check("/ä: {ü: 1, children: x}".as_bytes(), &{
         let keys = "`children`, `exists`, `data`, `cancel_timeout`, `keep_firing_for`, `repeat_interval`, \
-                    `forget_after`, `description`, `alerter`, `severity`, `labels`, `runbook` and `name`";
+                    `forget_after`, `description`, `alerter`, `severity`, `labels`, `runbook`, `depends_on` and `name`";
         format!(
             "f.yaml:1:6: /ä/ü: a rule has no such key; it may have {keys}\n\
              f.yaml:1:22: /ä/children: must be a whole number, found \"x\""

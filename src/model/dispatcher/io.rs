@@ -135,6 +135,8 @@ pub enum Report {
     Pending(AlertKey),
     /// It came back in spec before that.
     Cancelled(AlertKey),
+    /// It is out of spec, and its alert waits for this path, which its rule depends on; or for none any more.
+    Held(AlertKey, Option<Arc<str>>),
     /// An alert fired, with these words. Every agent says so, whether it leads or not.
     Firing(AlertKey, Arc<str>),
     /// A firing path is back in spec, and waits for `keep_firing_for`.

@@ -42,6 +42,7 @@
 mod batch;
 mod compliant;
 mod delivery;
+mod dependencies;
 mod entry_sync;
 mod heirs;
 mod incident;
@@ -67,6 +68,7 @@ pub use io::{Attempt, AttemptId, Effect, Input, Profile, Report, Speaker, Takeov
 pub use limits::{DIGEST, DIGEST_BYTES, PATIENCE, REFUSED_ALONE, STORM};
 
 use self::batch::Batch;
+use self::dependencies::Dependencies;
 use self::leadership::Leadership;
 use self::paths::Paths;
 use self::queue::Queue;
@@ -176,6 +178,8 @@ impl Dispatcher {
             None if tracked.handed_over => {}
             None => tracked.abandon(shared),
         });
+        let violated = paths.iter().filter(|tracked| tracked.alert.is_violated()).map(Tracked::key);
+        shared.dependencies = Dependencies::new(&rules, violated);
         for departed in std::mem::take(&mut shared.departed) {
             let mut dropped = Vec::new();
             paths.change_each(shared, |tracked, shared| {

@@ -10,7 +10,7 @@ use super::incident::Incident;
 use super::shared::Shared;
 use super::tracked::Tracked;
 use crate::model::alert_key::AlertKey;
-use crate::model::rule::Rule;
+use crate::model::rule::{Rule, beginning, is_glob};
 use crate::model::time::Now;
 
 #[derive(Debug, Default)]
@@ -91,6 +91,18 @@ impl Paths {
         self.tracked.keys().for_each(|key| shared.touch(key.clone()));
     }
 
+    /// Those of the rules of one path or glob are looked at.
+    fn touch_those_of(&self, pattern: &Arc<str>, shared: &mut Shared) {
+        let below = is_glob(pattern).then(|| format!("{}/", beginning(pattern)));
+        let start = below.as_deref().map_or_else(|| Arc::clone(pattern), Arc::from);
+        let near = self.tracked.range(AlertKey::unnamed(start)..).take_while(|(key, _)| match &below {
+            Some(below) => key.path.starts_with(below),
+            None => key.path == *pattern,
+        });
+        let those = near.filter(|(_, tracked)| tracked.rule.path == *pattern);
+        those.for_each(|(key, _)| shared.touch(key.clone()));
+    }
+
     /// When the next one has something to do.
     pub fn next_alarm(&self) -> Option<Instant> {
         self.alarms.first().map(|(at, _)| *at)
@@ -108,6 +120,7 @@ impl Paths {
         // It may be gone by now, or be that of an orphan.
         let Some(tracked) = self.tracked.get_mut(&key) else { return };
         tracked.settle(shared, now);
+        let dependants = shared.dependencies.note(&key, tracked.alert.is_violated());
         debug_assert!(tracked.incident.as_ref().is_none_or(Incident::is_legal), "{tracked:?}");
         shared.version += 1;
         let alarm = tracked.next_deadline(shared, now);
@@ -131,5 +144,6 @@ impl Paths {
         for key in superseded {
             self.change(&key, shared, |tracked, _| tracked.let_go());
         }
+        dependants.iter().for_each(|pattern| self.touch_those_of(pattern, shared));
     }
 }

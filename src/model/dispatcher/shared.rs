@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::dependencies::Dependencies;
 use super::io::{Effect, Profile, Report, Speaker};
 use super::queue::Queue;
 use super::unreported::Unreported;
@@ -27,6 +28,7 @@ pub(super) struct Shared {
     pub speaker: Speaker,
     pub group_wait: Duration,
     pub rules: Arc<RuleSet>,
+    pub dependencies: Dependencies,
     pub queues: BTreeMap<ReceiverId, Queue>,
     /// Receivers that have left the configuration, until the rules that go with it are here.
     pub departed: Vec<Profile>,
@@ -60,6 +62,7 @@ impl Shared {
             speaker,
             group_wait,
             rules: Arc::default(),
+            dependencies: Dependencies::default(),
             queues: BTreeMap::new(),
             departed: Vec::new(),
             silences: Vec::new(),

@@ -1,6 +1,7 @@
 //! What the dispatcher tells, and when.
 
 mod drop;
+mod held;
 mod labels;
 mod named;
 mod owed;

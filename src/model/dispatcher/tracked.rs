@@ -86,8 +86,10 @@ impl Tracked {
     pub fn status(&self, shared: &Shared) -> Option<AlertStatus> {
         let (phase, since) = self.alert.status()?;
         let incident = self.incident.as_ref().map(|incident| Arc::clone(incident.id()));
-        let nobody = Some(Quiet::Nobody).filter(|_| self.rule.terms.receivers.is_empty());
-        let quiet = nobody.or_else(|| Some(Quiet::Silenced(shared.silence(&self.key)?)));
+        let held = || Some(Quiet::Held(Arc::clone(shared.dependencies.holder(&self.rule.terms)?)));
+        let nobody = || Some(Quiet::Nobody).filter(|_| self.rule.terms.receivers.is_empty());
+        let silenced = || Some(Quiet::Silenced(shared.silence(&self.key)?));
+        let quiet = held().or_else(nobody).or_else(silenced);
         Some(AlertStatus { phase, since: since.wall, incident, quiet })
     }
 
@@ -162,6 +164,10 @@ impl Tracked {
 
     /// Brings everything up to date.
     pub fn settle(&mut self, shared: &mut Shared, now: Now) {
+        let holder = shared.dependencies.holder(&self.rule.terms).cloned();
+        if self.alert.set_held(holder.is_some(), now) && self.alert.is_violated() {
+            shared.log(Report::Held(self.key.clone(), holder));
+        }
         let change = self.alert.tick(&self.rule, now);
         self.on_change(change, shared, now);
         let Some(epoch) = shared.lease else {
@@ -181,7 +187,7 @@ impl Tracked {
     fn open_incident(&mut self, shared: &mut Shared) {
         let Phase::Firing { since } = self.alert.phase() else { return };
         let open = self.incident.as_ref().is_some_and(|incident| !incident.is_over());
-        if open || !self.alert.is_fresh() || self.rule.terms.receivers.is_empty() {
+        if open || !self.alert.is_firing() || self.rule.terms.receivers.is_empty() {
             return;
         }
         self.step_each(shared, |_, _, _| Some(Step::Withdrawn));

@@ -88,3 +88,58 @@ fn a_name_beats_a_glob_and_the_longer_glob_the_shorter() {
     check("/b/db", Some("/*/*"));
     check("/b", None);
 }
+
+#[test]
+fn patterns_overlap_if_some_path_matches_both() {
+    let check = |a: &str, b: &str, expected: bool| {
+        assert_eq!((patterns_overlap(a, b), patterns_overlap(b, a)), (expected, expected), "{a} {b}");
+    };
+    check("/a", "/a", true);
+    check("/a/*", "/a/b", true);
+    check("/a/*", "/a/b/c", false);
+    check("/a/*", "/b/*", false);
+    check("/*/b", "/a/*", true);
+    check("/a/web-*", "/a/*-1", true);
+    check("/a/web-*", "/a/db-*", false);
+    check("/a/*-1", "/a/*-2", false);
+    check("/a/x*y*z", "/a/xx*zz", true);
+    check("/a/a*a", "/a/a", false);
+}
+
+/// Whatever two patterns of two levels are, names that are short tell whether any matches both.
+#[test]
+fn patterns_overlap_as_names_that_are_tried_do() {
+    let words = |alphabet: &[&str], most: usize| {
+        let mut all = vec![String::new()];
+        for length in 0..most {
+            let longer = all.iter().filter(|word| word.len() == length).cloned().collect::<Vec<_>>();
+            all.extend(longer.iter().flat_map(|word| alphabet.iter().map(move |end| format!("{word}{end}"))));
+        }
+        all
+    };
+    let (patterns, names) = (words(&["a", "b", "*"], 4), words(&["a", "b"], 8));
+    for a in &patterns {
+        for b in patterns.iter().filter(|b| *b >= a) {
+            let tried = names.iter().any(|name| level_matches(a, name) && level_matches(b, name));
+            assert_eq!(levels_overlap(a, b), tried, "{a} {b}");
+        }
+    }
+}
+
+#[test]
+fn a_pattern_stands_for_paths_that_have_these_rules() {
+    let rule = |path: &str| Rule { path: path.into(), terms: Arc::default() };
+    let rules = RuleSet::new(["/s/*", "/s/db", "/s/web-*", "/s/web-1", "/t/*"].map(rule).into());
+    let check = |pattern: &str, expected: &[&str]| {
+        let mut found: Vec<_> = rules.for_pattern(pattern).iter().map(|rules| &**rules.path()).collect();
+        found.sort_unstable();
+        assert_eq!(found, expected, "{pattern}");
+    };
+    check("/s/db", &["/s/db"]);
+    check("/s/other", &["/s/*"]);
+    check("/s/d*", &["/s/*", "/s/db"]);
+    check("/s/web-*", &["/s/web-*", "/s/web-1"]);
+    check("/s/*-1", &["/s/*", "/s/web-*", "/s/web-1"]);
+    check("/*/web-2*", &["/s/*", "/s/web-*", "/t/*"]);
+    check("/u/*", &[]);
+}

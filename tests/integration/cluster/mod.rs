@@ -4,6 +4,7 @@ mod chaos;
 mod degraded;
 mod disturbances;
 mod drop;
+mod held;
 mod named;
 mod nobody_leads;
 mod one_sends;

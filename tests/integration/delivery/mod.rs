@@ -2,6 +2,7 @@
 
 mod alertmanager;
 mod blind;
+mod held;
 mod http;
 mod mail;
 mod mail_server_down;
