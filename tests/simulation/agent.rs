@@ -13,7 +13,7 @@ use zk_monitor::model::status::AlertPhase;
 use zk_monitor::model::time::Now;
 use zk_monitor::model::transition::EvaluatorOutput;
 
-use crate::alerts::{ALERTS, FICKLE, receiver_id, rules};
+use crate::alerts::{ALERTS, FICKLE, receiver_id};
 use crate::watching::client::{Client as Watcher, Faults};
 use crate::world::{Millis, RECEIVERS, TIMEOUT};
 use crate::zookeeper::Lock;
@@ -107,7 +107,7 @@ pub fn profiles() -> Vec<Profile> {
 }
 
 impl Agent {
-    pub fn new(number: usize, life: u32, file: usize, fickle: bool, now: Now) -> Self {
+    pub fn new(number: usize, life: u32, rules: Arc<RuleSet>, fickle: bool, now: Now) -> Self {
         let identity = Speaker {
             cluster: "c".into(),
             agent: format!("agent{number}").into(),
@@ -137,7 +137,7 @@ impl Agent {
             barrier: 0,
             flying: Vec::new(),
             ghosts: Vec::new(),
-            rules: Arc::new(rules(file, fickle)),
+            rules,
             fickle,
             tick: None,
             paused_until: 0,

@@ -10,13 +10,16 @@ use zk_monitor::model::rule::{Rule, RuleSet, Terms};
 
 use crate::world::{Millis, RECEIVERS};
 
-pub const PATHS: usize = 4;
+pub const PATHS: usize = 5;
 /// The path whose rule comes and goes; it is found by a glob.
 pub const FICKLE: usize = 2;
 /// The path whose number of children must not fall too far.
 pub const POOL: usize = 3;
+/// The path whose alert waits while another is out of spec.
+const DEPENDANT: usize = 4;
+pub const DEPENDENCY: usize = 1;
 
-pub const ALERTS: usize = 6;
+pub const ALERTS: usize = 7;
 /// How many versions of the file there are: a rule may have another name in each.
 pub const FILES: usize = 3;
 
@@ -26,6 +29,8 @@ const WARN: usize = 3;
 /// Of the pool: one whose falls end by the count alone, and one whose falls end by time too.
 pub const SLOW: usize = 4;
 pub const FAST: usize = 5;
+/// Of the dependant.
+pub const HELD: usize = 6;
 
 /// The path of each alert, and the name of its rule in each version of the file.
 const TABLE: [(usize, [Option<&str>; FILES]); ALERTS] = [
@@ -35,6 +40,7 @@ const TABLE: [(usize, [Option<&str>; FILES]); ALERTS] = [
     (1, [Some("warn"), Some("warn"), Some("chat")]),
     (POOL, [Some("slow"), Some("slow"), Some("long")]),
     (POOL, [Some("fast"), Some("quick"), Some("fast")]),
+    (DEPENDANT, [None, None, Some("only")]),
 ];
 
 pub fn path_name(path: usize) -> Arc<str> {
@@ -75,8 +81,10 @@ pub fn receiver_id(receiver: usize) -> ReceiverId {
     ReceiverId(format!("r{receiver}").into())
 }
 
+/// How long it is out of spec before it alerts. The file does not say so of the dependant: it depends on something.
 pub fn hold(alert: usize) -> Millis {
     match alert {
+        HELD => 10_000,
         PAGE => 3_000,
         WARN => 700,
         FAST => 500,
@@ -98,14 +106,33 @@ fn specs(alert: usize) -> Specs {
     Specs { drop: drop_of(alert), data, ..Specs::default() }
 }
 
+/// On what the dependant depends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dependence {
+    #[default]
+    Right,
+    /// It does not depend on anything, and has the same hold-down: a mutant.
+    Nothing,
+    /// It depends on one path too many: a mutant.
+    Another,
+}
+
 /// The rules by one version of the file, with or without that of the fickle path.
-pub fn rules(file: usize, fickle: bool) -> RuleSet {
+pub fn rules(file: usize, fickle: bool, dependence: Dependence) -> RuleSet {
     let alerts = (0..ALERTS).filter(|alert| fickle || path_of(*alert) != FICKLE);
     let terms = |alert: usize| Terms {
         name: TABLE[alert].1[file].map(Into::into),
-        cancel_timeout: Duration::from_millis(hold(alert)),
+        cancel_timeout: match (alert, dependence) {
+            (HELD, Dependence::Right | Dependence::Another) => Duration::ZERO,
+            _ => Duration::from_millis(hold(alert)),
+        },
+        depends_on: match (alert, dependence) {
+            (HELD, Dependence::Right) => vec![format!("/{DEPENDENCY}*").into()],
+            (HELD, Dependence::Another) => vec![path_name(DEPENDENCY), path_name(0)],
+            _ => Vec::new(),
+        },
         keep_firing_for: Duration::from_secs(if alert == PAGE { 2 } else { 0 }),
-        repeat_interval: (alert == 0).then_some(Duration::from_secs(15)),
+        repeat_interval: [0, HELD].contains(&alert).then_some(Duration::from_secs(15)),
         receivers: (0..RECEIVERS).filter(|one| hears(alert, *one)).map(receiver_id).collect(),
         specs: specs(alert),
         forget_after: Duration::from_secs(86_400),

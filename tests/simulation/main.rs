@@ -21,6 +21,7 @@ mod zookeeper;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use alerts::Dependence;
 use schedule::{Fault, schedule, shrink};
 use world::{Mutant, run};
 
@@ -141,6 +142,13 @@ fn a_ledger_that_does_not_say_how_a_fall_ended_is_found() {
 #[test]
 fn a_fall_that_time_does_not_end_is_found() {
     finds("the evaluator does not hear of the time", Mutant { judge_untimed: true, ..Mutant::default() });
+}
+
+#[test]
+fn alerts_that_wait_for_nothing_or_for_too_much_are_found() {
+    for dependence in [Dependence::Nothing, Dependence::Another] {
+        finds("alerts wait for what they should not", Mutant { dependence, ..Mutant::default() });
+    }
 }
 
 #[test]

@@ -10,7 +10,8 @@ use zk_monitor::model::message::{Item, Kind};
 use zk_monitor::model::receiver::{Outcome, ReceiverId};
 
 use crate::alerts::{
-    self, ALERTS, FICKLE, POOL, SLOW, alert_index, drop_of, hears, path_index, path_of, receiver_id,
+    self, ALERTS, DEPENDENCY, FICKLE, HELD, POOL, SLOW, alert_index, drop_of, hears, hold, path_index,
+    path_of, receiver_id,
 };
 use crate::pool::{Claim, Ending, Pool, Turn, is_fallen, within};
 use crate::world::{Millis, RECEIVERS, TIMEOUT, world_begins};
@@ -283,6 +284,9 @@ impl Oracle {
         if path_of(alert) == POOL {
             self.check_fall(item, now, &what);
         }
+        if alert == HELD {
+            self.check_held(item, now, &what);
+        }
         match item.kind {
             Kind::Firing => {
                 let from = now.saturating_sub(BEHIND);
@@ -336,6 +340,47 @@ impl Oracle {
         };
         let is_back = self.pool.counts(from, to).any(|count| !is_fallen(&spec, count, most));
         is_back || to > gone + within(&spec) || !self.is_exact(alert)
+    }
+
+    fn is_open(&self, path: usize) -> bool {
+        self.violations.iter().any(|v| v.path == path && v.end.is_none())
+    }
+
+    /// For how long, at most and at a stretch, the dependency was in spec between two times. What was out of spec for no
+    /// longer than `least` does not count.
+    fn free(&self, from: Millis, to: Millis, least: Millis) -> Millis {
+        let (mut free_from, mut longest) = (from, 0);
+        for v in self.violations.iter().filter(|v| v.path == DEPENDENCY && v.start < to) {
+            let end = v.end.unwrap_or(Millis::MAX);
+            if end - v.start > least {
+                longest = longest.max(v.start.saturating_sub(free_from));
+                free_from = free_from.max(end);
+            }
+        }
+        longest.max(to.saturating_sub(free_from))
+    }
+
+    /// Nothing but its end is told of an alert while its dependency is out of spec, and no violation that was never out of spec
+    /// alone for long enough.
+    fn check_held(&mut self, item: &Item, now: Millis, what: &str) {
+        let tells = match item.kind {
+            Kind::Firing | Kind::Reminder(_) | Kind::Notice => true,
+            Kind::Late | Kind::Resolved | Kind::Refresh | Kind::Test => false,
+        };
+        let holds = |v: &Violation| v.path == DEPENDENCY && v.end.is_none() && v.start + BEHIND < now;
+        if tells && self.violations.iter().any(holds) {
+            self.fail(format!("held: {what}, while what it depends on is out of spec"));
+        }
+        let Some(violation) =
+            self.violation(item).filter(|_| item.kind.is_firing() || item.kind == Kind::Late)
+        else {
+            return;
+        };
+        let Violation { start, end, .. } = self.violations[violation as usize];
+        let alone = self.free(start, end.unwrap_or(now).min(now), SOON);
+        if start > self.disturbed + BEHIND && alone + SOON < hold(HELD) {
+            self.fail(format!("held: {what}, which was out of spec alone for {alone} ms at most"));
+        }
     }
 
     /// What is told of a fall, and of its end. Agents that were blind meanwhile may have seen less of it.
@@ -522,12 +567,12 @@ impl Oracle {
     }
 
     /// Everything has healed, and what is still out of spec has been so for long.
-    pub fn check_alerts(&mut self, hold: impl Fn(usize) -> Millis, lease: Option<u64>) {
+    pub fn check_alerts(&mut self, lease: Option<u64>) {
         for number in 0..self.violations.len() {
             let violation = self.violations[number].clone();
             let number = u32::try_from(number).expect("few violations");
             for alert in (0..ALERTS).filter(|alert| violation.concerns(*alert)) {
-                self.check_alert(&violation, number, alert, hold(alert), lease);
+                self.check_alert(&violation, number, alert, lease);
             }
         }
     }
@@ -541,15 +586,11 @@ impl Oracle {
     }
 
     /// Whoever hears of an alert was told of a violation, if that is owed.
-    fn check_alert(
-        &mut self,
-        violation: &Violation,
-        number: u32,
-        alert: usize,
-        hold: Millis,
-        lease: Option<u64>,
-    ) {
-        let length = violation.end.map_or(Millis::MAX, |end| end - violation.start);
+    fn check_alert(&mut self, violation: &Violation, number: u32, alert: usize, lease: Option<u64>) {
+        let end = violation.end.unwrap_or(Millis::MAX);
+        let length = if alert == HELD { self.free(violation.start, end, 0) } else { end - violation.start };
+        // What is held still has to wait, also if it had fired before, or was merged with one that had.
+        let is_held = alert == HELD && self.is_open(violation.path) && self.is_open(DEPENDENCY);
         let undisturbed = match drop_of(alert) {
             None => violation.start > self.disturbed + BEHIND,
             Some(spec) => violation.bases.first().is_some_and(|most| {
@@ -558,12 +599,12 @@ impl Oracle {
                 self.all_saw(alert, *most)
                     && gone.is_some_and(|gone| violation.start + SOON < gone + within(&spec))
             }),
-        } && length > hold + SOON;
+        } && length > hold(alert) + SOON;
         for receiver in (0..RECEIVERS).filter(|receiver| hears(alert, *receiver)) {
             let recorded = self.recorded.contains(&(receiver, alert, number));
             // Who did not see from what it fell does not take it for fallen: that is known of the pool.
             let is_open = violation.end.is_none() && path_of(alert) != POOL;
-            let owed = is_open || undisturbed || recorded;
+            let owed = (is_open || undisturbed || recorded) && !is_held;
             // Each lease tries again what was refused, while there is something to tell.
             let lease = lease.filter(|_| violation.end.is_none());
             let excused = violation.excused || self.refused(alert, receiver, lease);

@@ -22,7 +22,7 @@ use zk_monitor::model::watches::Input as WatchInput;
 
 use crate::agent::{Agent, Client, Timers, profiles};
 use crate::alerts::{
-    ALERTS, FICKLE, PATHS, POOL, alert_of, hold, path_index, path_name, path_of, receiver_id, rules,
+    ALERTS, Dependence, FICKLE, PATHS, POOL, alert_of, path_index, path_name, path_of, receiver_id, rules,
 };
 use crate::due::Due;
 use crate::oracle::{Oracle, Tried};
@@ -68,6 +68,8 @@ pub struct Mutant {
     pub judge_untimed: bool,
     /// A reload removes all rules before it brings the new ones.
     pub reload_removes: bool,
+    /// What the dependant's rule depends on is not what the file says.
+    pub dependence: Dependence,
 }
 
 #[derive(Debug)]
@@ -157,6 +159,7 @@ impl World {
     )]
     fn new(seed: u64, mutant: Mutant, trace: bool) -> Self {
         let start = Instant::now();
+        let rules = Arc::new(rules(0, true, mutant.dependence));
         let moment = Now { mono: start, wall: world_begins() };
         let mut world = Self {
             now: 0,
@@ -166,7 +169,9 @@ impl World {
             random: Random::new(seed ^ 0x5EED),
             mutant,
             zk: ZooKeeper::new(),
-            agents: (0..AGENTS).map(|number| Agent::new(number, 0, 0, true, moment)).collect(),
+            agents: (0..AGENTS)
+                .map(|number| Agent::new(number, 0, Arc::clone(&rules), true, moment))
+                .collect(),
             file: 0,
             moods: [(Mood::Accepts, 0); RECEIVERS],
             oracle: Oracle::default(),

@@ -21,7 +21,8 @@ impl World {
         let (life, fickle) = (self.agents[agent].life + 1, self.agents[agent].fickle || self.healed);
         let (cut, isolated) = (self.agents[agent].cut_until, self.agents[agent].isolated);
         let now = self.moment(agent);
-        self.agents[agent] = Agent::new(agent, life, self.file, fickle, now);
+        let rules = Arc::new(rules(self.file, fickle, self.mutant.dependence));
+        self.agents[agent] = Agent::new(agent, life, rules, fickle, now);
         (self.agents[agent].cut_until, self.agents[agent].isolated) = (cut, isolated);
         self.say(|| format!("agent {agent} starts"));
         self.boot(agent);
@@ -147,7 +148,8 @@ impl World {
                 self.oracle.forgetful.insert((agent, found.life));
             }
         }
-        found.rules = Arc::new(in_place_of(rules(self.file, found.fickle), &found.rules));
+        let rules = rules(self.file, found.fickle, self.mutant.dependence);
+        found.rules = Arc::new(in_place_of(rules, &found.rules));
         let rules = Arc::clone(&found.rules);
         let now = self.moment(agent);
         let effects =
@@ -195,7 +197,7 @@ impl World {
     pub(super) fn recover(&mut self) {
         let lease = self.zk.latest().holder().map(|lock| self.epoch(lock));
         self.oracle.pass(self.now);
-        self.oracle.check_alerts(hold, lease);
+        self.oracle.check_alerts(lease);
         for agent in &self.agents {
             agent.timers().firing.keys().for_each(|key| self.oracle.check_open(alert_of(key), self.now));
         }
