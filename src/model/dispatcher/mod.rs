@@ -73,7 +73,7 @@ use self::leadership::Leadership;
 use self::paths::Paths;
 use self::queue::Queue;
 use self::shared::Shared;
-use self::tracked::Tracked;
+use self::tracked::{Remains, Tracked};
 use self::turn::Turn;
 use super::alert_key::AlertKey;
 use super::judge::Course;
@@ -175,7 +175,7 @@ impl Dispatcher {
         paths.change_each(shared, |tracked, shared| match rules.rule(tracked.key()) {
             // Whether a judgement still holds is the evaluator's to say.
             Some(rule) => tracked.rule = Arc::clone(rule),
-            None if tracked.handed_over => {}
+            None if tracked.remains != Remains::Alert => {}
             None => tracked.abandon(shared),
         });
         let violated = paths.iter().filter(|tracked| tracked.alert.is_violated()).map(Tracked::key);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::paths::Paths;
 use super::shared::Shared;
+use super::tracked::Remains;
 use crate::model::alert_key::AlertKey;
 use crate::model::ledger::Stored;
 use crate::model::rule::RuleSet;
@@ -61,10 +62,12 @@ fn of_path(entries: &[&Stored], rules: &RuleSet) -> BTreeMap<AlertKey, Place> {
 pub(super) fn hold(stored: Stored, paths: &mut Paths, shared: &mut Shared, now: Now) {
     let Stored { entry, version, .. } = stored;
     let key = entry.key.clone();
+    let own = shared.rules.rule(&key);
+    let remains = if own.is_some() { Remains::Alert } else { Remains::Nothing };
     let heir = || shared.rules.heir(&key).map(|(_, rule)| rule);
-    let Some(rule) = shared.rules.rule(&key).or_else(heir).cloned() else { return };
+    let Some(rule) = own.or_else(heir).cloned() else { return };
     paths.track(&key, &rule, now);
-    paths.change(&key, shared, |tracked, _| tracked.hold(entry, version, false));
+    paths.change(&key, shared, |tracked, _| tracked.hold(entry, version, remains));
 }
 
 /// The alert `heir` goes on with an entry of another name, which goes once there is one of its own.
@@ -75,5 +78,5 @@ pub(super) fn inherit(heir: &AlertKey, stored: Stored, paths: &mut Paths, shared
     paths.track(heir, &rule, now);
     paths.change(heir, shared, |tracked, shared| tracked.inherit(&entry, shared, now));
     paths.track(&former, &rule, now);
-    paths.change(&former, shared, |tracked, _| tracked.hold(entry, version, true));
+    paths.change(&former, shared, |tracked, _| tracked.hold(entry, version, Remains::Entry));
 }

@@ -35,6 +35,17 @@ struct Seen {
     course: Option<Course>,
 }
 
+/// What is left of an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remains {
+    /// All of it.
+    Alert,
+    /// Its entry, until the one that came in its place has one of its own.
+    Entry,
+    /// Its entry, which goes.
+    Nothing,
+}
+
 #[derive(Debug)]
 pub(super) struct Tracked {
     key: AlertKey,
@@ -53,8 +64,7 @@ pub(super) struct Tracked {
     pub alarm: Option<Instant>,
     /// The alerts in whose place it came. Their entries go once this one has one.
     predecessors: Vec<AlertKey>,
-    /// Whether another came in the place of this one, and only its entry is left.
-    pub handed_over: bool,
+    pub remains: Remains,
 }
 
 impl Tracked {
@@ -70,7 +80,7 @@ impl Tracked {
             forget_at: None,
             alarm: None,
             predecessors: Vec::new(),
-            handed_over: false,
+            remains: Remains::Alert,
         }
     }
 
@@ -558,7 +568,11 @@ impl Tracked {
                 match found {
                     Found::Own => {}
                     Found::Closed => drop(self.drop_incident(shared)),
-                    Found::Other(entry) => self.adopt(&entry, shared, now),
+                    Found::Other(entry) if self.remains == Remains::Alert => {
+                        self.adopt(&entry, shared, now);
+                    }
+                    // Who led before wrote it late. The alert has gone on under another name since.
+                    Found::Other(_) => self.sync.wanted = self.remains == Remains::Nothing,
                 }
             }
         }
@@ -605,9 +619,9 @@ impl Tracked {
     }
 
     /// The ledger holds this entry, which says nothing of this alert, or another goes on with it.
-    pub fn hold(&mut self, entry: Entry, version: i32, handed_over: bool) {
+    pub fn hold(&mut self, entry: Entry, version: i32, remains: Remains) {
         self.sync = EntrySync::as_read(Some(entry), version);
-        (self.handed_over, self.sync.wanted) = (handed_over, !handed_over);
+        (self.remains, self.sync.wanted) = (remains, remains != Remains::Entry);
     }
 
     /// The ledger holds this entry, in whose place that of this alert comes. Should it be gone by now, or another of an
@@ -678,7 +692,7 @@ impl Tracked {
             ..Self::new(key, Arc::clone(rule))
         };
         heir.join_storms(shared);
-        (self.handed_over, self.sync.wanted) = (true, false);
+        (self.remains, self.sync.wanted) = (Remains::Entry, false);
         heir.sync.wanted = shared.lease.is_some();
         heir
     }
@@ -699,7 +713,7 @@ impl Tracked {
 
     /// Nothing needs the entry any more.
     pub fn let_go(&mut self) {
-        (self.handed_over, self.sync.wanted) = (false, true);
+        (self.remains, self.sync.wanted) = (Remains::Nothing, true);
     }
 
     /// Takes the incident out, with what was prepared for it. Attempts under way go on.
