@@ -124,6 +124,13 @@ fn paths(out: &mut Families, compliance: &Compliance) {
         "Paths not in spec that have no series of their own.",
         omitted,
     );
+    let help = "Children of a path when it was read last, the first 1000 paths by name.";
+    let mut family = out.family("zk_monitor_children", "gauge", help);
+    for path in compliance.paths.iter().take(SERIES) {
+        if let Some(children) = path.children {
+            family.sample(&[("path", &path.path), ("rule", &path.rule)], children);
+        }
+    }
     let mut family = out.family("zk_monitor_glob_matches", "gauge", "Paths that a glob matches.");
     for glob in compliance.globs.iter().take(SERIES) {
         if let (PathState::Ok, Some(count)) = (&glob.state, glob.children) {
@@ -281,6 +288,8 @@ mod tests {
         check("zk_monitor_path_not_ok{path=\"/services/foo/min_1\",state=\"error\"} 1");
         check("zk_monitor_path_not_ok{path=\"/services/secret\",state=\"unknown\"} 1");
         check("zk_monitor_path_not_ok_omitted 0");
+        check("zk_monitor_children{path=\"/services/foo/min_0\",rule=\"/services/foo/min_0\"} 1");
+        check("zk_monitor_children{path=\"/services/web/hosts\",rule=\"/services/*/hosts\"} 3");
         check("zk_monitor_glob_matches{glob=\"/void/*\"} 0");
         check("zk_monitor_transitions_total 4");
         check("zk_monitor_alerts{phase=\"held\"} 1");
@@ -307,6 +316,7 @@ mod tests {
         let text = text(&snapshots.view(fixture::now()));
         assert_eq!(text.matches("\nzk_monitor_path_not_ok{").count(), SERIES);
         assert!(text.contains("\nzk_monitor_path_not_ok_omitted 2000\n"));
+        assert_eq!(text.matches("\nzk_monitor_children{").count(), SERIES);
     }
 
     #[test]
