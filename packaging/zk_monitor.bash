@@ -8,6 +8,10 @@ _zk_monitor() {
             _filedir
             return
             ;;
+        --state_dir)
+            _filedir -d
+            return
+            ;;
         --level | -l)
             mapfile -t COMPREPLY < <(compgen -W 'DEBUG INFO WARN ERROR' -- "${cur^^}")
             return
@@ -39,6 +43,7 @@ _zk_monitor() {
         --zookeeper_key
         --session_timeout
         --reread
+        --state_dir
         -c --cluster_name
         --cluster_prefix
         -p --port

@@ -217,7 +217,7 @@ impl Daemon {
         self.wiring.watching.stop();
         drop(self.http_stop);
         late.extend(self.threads.wait_for(&watching::THREADS, began + END));
-        late.extend(self.threads.wait_for(&["zk-election", "zk-ledger", "http"], began + END));
+        late.extend(self.threads.wait_for(&["zk-election", "zk-ledger", "http", "journal"], began + END));
         late.dedup();
         if !late.is_empty() {
             log::warn!("ended without waiting for {}", late.join(", "));

@@ -8,6 +8,7 @@
 //! - [`zk`]: one ZooKeeper session at a time: watches, election, ledger
 //! - [`notify`]: one file a kind of receiver, each of which makes one attempt
 //! - [`http`]: `/status`, metrics and the page, behind a gate that bounds what a client can take
+//! - [`journal`]: what happened, in memory and in files
 //! - [`config`]: YAML to a validated configuration
 //! - [`cli`]: the argument vector to options
 //! - [`daemon`]: what connects all this, and in which order it starts and ends
@@ -31,6 +32,7 @@ pub mod config;
 pub mod credentials;
 pub mod daemon;
 pub mod http;
+pub mod journal;
 pub mod logging;
 pub mod model;
 pub mod net;

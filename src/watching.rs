@@ -13,7 +13,7 @@ use crate::model::rule::RuleSet;
 use crate::model::server_clock::ClockSample;
 use crate::model::status::{Compliance, Connection, WatchStatus};
 use crate::model::transition::EvaluatorOutput;
-use crate::pipeline;
+use crate::pipeline::{self, EventSink};
 use crate::published::{Reader, cell};
 use crate::threads::Threads;
 use crate::zk;
@@ -42,25 +42,35 @@ pub struct Watching {
     stop: Sender<()>,
 }
 
+/// What is watched.
+#[derive(Debug)]
+pub struct Watched {
+    /// In force before there is a session.
+    pub rules: Arc<RuleSet>,
+    /// The znode that holds the alert ledger.
+    pub ledger: Arc<str>,
+    /// Each path is verified once in that time.
+    pub reread: Duration,
+}
+
 impl Watching {
-    /// Starts the threads, with `rules` in force before there is a session. The session's news also go to
-    /// `election`; the pulse writes to `own`. `ledger` is the znode that holds the alert ledger; each path is verified
-    /// once in `reread`.
+    /// Starts the threads. The session's news also go to `election`; the pulse writes to `own`. What happens is told the
+    /// `journal`.
     pub fn start(
         threads: &mut Threads,
         settings: zk::session::Settings,
         election: Sender<Input>,
         own: Reader<Option<OwnNode>>,
-        rules: Arc<RuleSet>,
-        ledger: Arc<str>,
-        reread: Duration,
+        watched: Watched,
+        journal: EventSink,
     ) -> io::Result<Self> {
+        let Watched { rules, ledger, reread } = watched;
         let (inputs, inbox) = unbounded();
         let (observations_sender, observations) = unbounded();
         let (judged_sender, judged) = unbounded();
         let (stop, stopped) = bounded(0);
         let (connection_writer, connection) = cell(Connection::default());
-        let evaluator = Evaluator::new(Arc::clone(&rules), clock::now());
+        let evaluator = Evaluator::new(Arc::clone(&rules), clock::now()).recording();
         let (compliance_writer, compliance) = cell(evaluator.snapshot());
         // Fails only if nobody receives any more, and the receiver is here.
         inputs.send(WatchInput::Rules(rules)).ok();
@@ -70,7 +80,8 @@ impl Watching {
         threads.spawn("evaluator", move || {
             // Fails only while the daemon ends, and for `--once`, which has no election.
             let armed = |generation| drop(election_inbox.send(Input::Armed { generation }));
-            pipeline::evaluate(evaluator, armed, &observations, &judged_sender, &compliance_writer, &pulse);
+            let (judged, compliance) = (&judged_sender, &compliance_writer);
+            pipeline::evaluate(evaluator, armed, &observations, judged, compliance, &pulse, &journal);
         })?;
         let (status_writer, status) = cell(WatchStatus::default());
         let (fence_writer, fence) = cell(None);

@@ -60,6 +60,9 @@ struct Arguments {
     /// period of verification
     #[argh(option, from_str_fn(reread), default = "Duration::from_secs(600)")]
     reread: Duration,
+    /// directory of the journal
+    #[argh(option, from_str_fn(directory))]
+    state_dir: Option<PathBuf>,
     /// name of the cluster
     #[argh(option, from_str_fn(level_of_a_path), default = "String::from(\"zkmonitor\")")]
     cluster_name: String,
@@ -118,6 +121,7 @@ pub(super) fn command(arguments: &[String], env: Env<'_>) -> Result<(Options, Co
     let options = Options {
         zookeeper: ZooKeeper { hosts, chroot, credentials, session_timeout: arguments.session_timeout, tls },
         reread: arguments.reread,
+        state_dir: arguments.state_dir,
         cluster_name: arguments.cluster_name,
         cluster_prefix: arguments.cluster_prefix,
         port: arguments.port,
@@ -264,6 +268,10 @@ fn session_timeout(text: &str) -> Result<Duration, String> {
 fn reread(text: &str) -> Result<Duration, String> {
     let duration = duration::parse(text).map_err(|fault| fault.to_string())?;
     if duration < Duration::from_secs(1) { Err("must be at least 1s".to_owned()) } else { Ok(duration) }
+}
+
+fn directory(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.into()) }
 }
 
 fn level_of_a_path(text: &str) -> Result<String, String> {

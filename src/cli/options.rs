@@ -49,6 +49,8 @@ pub struct Options {
     pub zookeeper: ZooKeeper,
     /// How often each path is verified, whatever its watch says; at least a second.
     pub reread: Duration,
+    /// Where the journal is kept; `None` is in memory alone.
+    pub state_dir: Option<PathBuf>,
     /// The name of the cluster of agents: one level of a znode's path.
     pub cluster_name: String,
     /// The parent of all clusters: an absolute path other than `/`, without a slash at its end.

@@ -29,7 +29,7 @@ const fn short(short: char, entry: Entry) -> Entry {
 }
 
 /// Every option.
-pub(super) const OPTIONS: [Entry; 27] = [
+pub(super) const OPTIONS: [Entry; 28] = [
     short('h', flag("help", "show this help and exit")),
     flag("version", "show the version and exit"),
     short(
@@ -67,6 +67,7 @@ pub(super) const OPTIONS: [Entry; 27] = [
         "DURATION",
         "how often each path is verified, whatever its watch says, such as 90, 10m or 1h [10m]",
     ),
+    value("state_dir", "DIR", "directory in which the journal of what happened is kept [in memory alone]"),
     short('c', value("cluster_name", "NAME", "unique name of this cluster of agents [zkmonitor]")),
     value("cluster_prefix", "PATH", "parent znode of all clusters [/zk_monitor]"),
     short('p', value("port", "PORT", "HTTP port; 0 is any free one [8080]")),

@@ -203,7 +203,10 @@ fn usage_errors_say_what_is_wrong_and_exit_with_2() {
         "--zoo is ambiguous: --zookeeper, --zookeeper_user, --zookeeper_pass, \
         --zookeeper_pass_file, --zookeeper_tls, --zookeeper_ca, --zookeeper_cert, --zookeeper_key",
     );
-    check(&f(&["--s=x"]), "--s is ambiguous: --session_timeout, --syslog, --silence, --silences");
+    check(
+        &f(&["--s=x"]),
+        "--s is ambiguous: --session_timeout, --state_dir, --syslog, --silence, --silences",
+    );
     check(&f(&["--nonsense"]), "there is no option --nonsense");
     check(&f(&["--=x"]), "there is no option --");
     check(&f(&["-x"]), "there is no option -x");

@@ -12,9 +12,10 @@ use crate::clock;
 use crate::model::rule::RuleSet;
 use crate::model::severity::Severity;
 use crate::model::status::{Compliance, PathState, PathStatus};
+use crate::pipeline::EventSink;
 use crate::published::cell;
 use crate::threads::Threads;
-use crate::watching::{self, Watching, session_settings};
+use crate::watching::{self, Watched, Watching, session_settings};
 
 /// How long reading may take. Cron and Nagios allow ten seconds; the whole answer comes within eight.
 const READING: Duration = Duration::from_millis(7000);
@@ -54,7 +55,9 @@ fn read(
     let mut threads = Threads::default();
     let (election, _) = unbounded();
     let (_, own) = cell(None);
-    let watching = Watching::start(&mut threads, settings, election, own, Arc::new(rules), "".into(), NEVER)
+    let journal = EventSink { queue: unbounded().0, lost: Arc::default() };
+    let watched = Watched { rules: Arc::new(rules), ledger: "".into(), reread: NEVER };
+    let watching = Watching::start(&mut threads, settings, election, own, watched, journal)
         .map_err(|e| format!("cannot start the threads that read: {e}"))?;
     watching.trust_own_clock();
     while !watching.compliance.get().ready && clock::mono() < began + READING {

@@ -1,23 +1,31 @@
 //! Which threads there are, and what connects them.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::cli::Options;
+use crate::clock;
 use crate::http::{self, Snapshots};
+use crate::journal;
 use crate::model::dispatcher;
 use crate::model::election_update::ElectionUpdate;
+use crate::model::event::What;
 use crate::model::lease::LeaseStage;
 use crate::model::ledger::{Write, Written};
+use crate::model::recent::Recent;
 use crate::model::rule::RuleSet;
 use crate::model::status::{Alerts, Cluster, Compliance, ConfigStatus};
 use crate::notify;
-use crate::pipeline::{self, AlertInlets, AlertOutlets, BlindSettings, Lease, Ping, Settings, Sights};
+use crate::pipeline::{
+    self, AlertInlets, AlertOutlets, BlindSettings, EventSink, Lease, Ping, Settings, Sights,
+};
 use crate::published::{Reader, Writer, cell};
 use crate::threads::Threads;
-use crate::watching::Watching;
+use crate::watching::{Watched, Watching};
 use crate::zk;
 use crate::zk::election::Input;
 use crate::zk::ledger::{Access, Refusal};
@@ -56,7 +64,9 @@ impl Wiring {
         let (own_writer, own) = cell(None);
         let entries = places.alerts.as_str().into();
         let inbox = election.clone();
-        let watching = Watching::start(threads, session, inbox, own, rules, entries, options.reread)?;
+        let (journal, events) = start_journal(threads, options.state_dir.clone())?;
+        let watched = Watched { rules, ledger: entries, reread: options.reread };
+        let watching = Watching::start(threads, session, inbox, own, watched, journal.clone())?;
         let (cluster_writer, cluster) = cell(Cluster {
             name: options.cluster_name.as_str().into(),
             agent: identity.name.as_str().into(),
@@ -64,7 +74,7 @@ impl Wiring {
         });
         let (access_writer, access) = cell(None);
         let (ledger, refusals) = Ledger::start(threads, &access, &places, identity.credentials)?;
-        let alerting = Alerting::start(threads, &watching, &identity, cluster, receivers, ledger)?;
+        let alerting = Alerting::start(threads, &watching, &identity, cluster, receivers, ledger, journal)?;
         let lease = alerting.lease;
         let outlets = zk::election::Outlets {
             news: alerting.news,
@@ -87,7 +97,7 @@ impl Wiring {
         let (heartbeat_stop, stopped) = bounded(0);
         let ping = start_heartbeat(threads, lease.clone(), watching.compliance.clone(), stopped.clone())?;
         let blind = start_blind(threads, alerting.speaker, &lease, stopped)?;
-        let config = start_http(threads, listener, &watching, alerting.alerts, lease)?;
+        let config = start_http(threads, listener, &watching, alerting.alerts, lease, events)?;
         let (settings, alert_stop) = (alerting.settings, alerting.stop);
         Ok(Self { watching, election, settings, ping, blind, config, alert_stop, heartbeat_stop })
     }
@@ -113,6 +123,7 @@ impl Alerting {
         cluster: Reader<Cluster>,
         receivers: Arc<Settings>,
         ledger: Ledger,
+        journal: EventSink,
     ) -> io::Result<Self> {
         let (news, news_receiver) = unbounded();
         let (settings, settings_receiver) = unbounded();
@@ -145,6 +156,7 @@ impl Alerting {
             stage: stage_writer,
             pulse: threads.pulse("alert"),
             spawner: threads.spawner(),
+            journal,
         };
         let (held, own) = (lease.clone(), speaker.clone());
         threads.spawn("alert", move || pipeline::alert(own, notifiers(), held, &inlets, outlets))?;
@@ -197,6 +209,21 @@ fn start_blind(
     Ok(writer)
 }
 
+/// Starts the journal; gives the way to it, and what it shows. It has no pulse: a disk that hangs is no reason to end the
+/// daemon.
+fn start_journal(
+    threads: &mut Threads,
+    directory: Option<PathBuf>,
+) -> io::Result<(EventSink, Reader<Recent>)> {
+    let (queue, events) = unbounded();
+    let lost = Arc::<AtomicU64>::default();
+    let (writer, recent) = cell(Recent::default());
+    let sink = EventSink { queue, lost: Arc::clone(&lost) };
+    sink.note(clock::wall(), What::Started);
+    threads.spawn("journal", move || journal::run(directory, &events, &lost, &writer))?;
+    Ok((sink, recent))
+}
+
 /// Starts the heartbeat, and gives the cell that says what to ping.
 fn start_heartbeat(
     threads: &mut Threads,
@@ -216,6 +243,7 @@ fn start_http(
     watching: &Watching,
     alerts: Reader<Alerts>,
     lease: Lease,
+    events: Reader<Recent>,
 ) -> io::Result<Writer<ConfigStatus>> {
     let (writer, config) = cell(ConfigStatus::default());
     let snapshots = Snapshots {
@@ -226,6 +254,7 @@ fn start_http(
         stage: lease.stage,
         cluster: lease.cluster,
         config,
+        events,
         pulses: threads.pulses(),
     };
     let spawner = threads.spawner();

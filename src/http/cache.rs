@@ -55,11 +55,17 @@ impl Bodies {
 }
 
 fn make(view: &View, selection: Selection) -> Body {
-    let mut bytes = status::body(view, selection);
-    bytes.shrink_to_fit();
-    let mut hasher = DefaultHasher::new();
-    hasher.write(&bytes);
-    Body { bytes: Arc::new(bytes), tag: format!("\"{:016x}\"", hasher.finish()).into() }
+    Body::new(status::body(view, selection))
+}
+
+impl Body {
+    /// Of this text.
+    pub fn new(mut bytes: Vec<u8>) -> Self {
+        bytes.shrink_to_fit();
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&bytes);
+        Self { bytes: Arc::new(bytes), tag: format!("\"{:016x}\"", hasher.finish()).into() }
+    }
 }
 
 /// What a body was made of. Weak pointers: they keep no old snapshot's content alive, yet no new snapshot can

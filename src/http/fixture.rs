@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::model::alert_key::AlertKey;
 use crate::model::lease::LeaseStage;
 use crate::model::receiver::ReceiverId;
+use crate::model::recent::Recent;
 use crate::model::status::{
     Agent, AlertPhase, AlertStatus, Alerts, Cluster, Compliance, ConfigStatus, Connection, Grant, PathState,
     PathStatus, ReceiverStatus, Session, Silence, WatchStatus, is_alerting,
@@ -25,6 +26,7 @@ fn moment() -> SystemTime {
 pub struct Cells {
     pub connection: Writer<Connection>,
     pub compliance: Writer<Compliance>,
+    pub events: Writer<Recent>,
     pub pulse: Writer<Instant>,
 }
 
@@ -133,6 +135,7 @@ pub fn cells() -> (Cells, Snapshots) {
         digest: "d1".into(),
     };
     let (_, config) = cell(config);
+    let (events, events_reader) = cell(Recent::default());
     let (pulse, last) = cell(now());
     let snapshots = Snapshots {
         connection: connection_reader,
@@ -142,9 +145,10 @@ pub fn cells() -> (Cells, Snapshots) {
         stage,
         cluster,
         config,
+        events: events_reader,
         pulses: vec![Liveness { name: "evaluator", last, limit: Duration::from_secs(3600) }],
     };
-    (Cells { connection, compliance, pulse }, snapshots)
+    (Cells { connection, compliance, events, pulse }, snapshots)
 }
 
 /// `count` paths, every hundredth of them out of spec.

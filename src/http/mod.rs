@@ -8,6 +8,7 @@ mod answers;
 mod backend;
 mod cache;
 mod client;
+mod events;
 #[cfg(test)]
 mod fixture;
 mod gate;

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::cache::{Bodies, Body};
+use super::events;
 use super::json;
 use super::metrics;
 use super::page::Page;
 use super::snapshots::Snapshots;
 use super::status::{self, VERSION};
 use super::target::Target;
+use crate::clock;
 use crate::model::status::{PathState, PathStatus};
 
 const JSON: &str = "application/json";
@@ -85,6 +87,10 @@ impl Router {
                 tagged(body, request.if_none_match)
             }
             Ok(Target::Path(path)) => self.path(&path),
+            Ok(Target::Events(query)) => {
+                let body = events::body(&self.snapshots.events.get(), &query, clock::wall());
+                tagged(Body::new(body), request.if_none_match)
+            }
             Ok(Target::Metrics) => {
                 let body = metrics::body(&self.snapshots.view(now));
                 Answer::new(200, "text/plain; version=0.0.4; charset=utf-8", Arc::new(body))

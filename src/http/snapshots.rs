@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::status::View;
 use crate::model::lease::LeaseStage;
+use crate::model::recent::Recent;
 use crate::model::status::{Alerts, Cluster, Compliance, ConfigStatus, Connection, WatchStatus, is_alerting};
 use crate::published::{Liveness, Reader};
 
@@ -19,6 +20,7 @@ pub struct Snapshots {
     pub stage: Reader<LeaseStage>,
     pub cluster: Reader<Cluster>,
     pub config: Reader<ConfigStatus>,
+    pub events: Reader<Recent>,
     pub pulses: Vec<Liveness>,
 }
 

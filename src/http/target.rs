@@ -1,9 +1,12 @@
 //! What a request asks for: its target, decoded.
 
 use std::borrow::Cow;
+use std::time::{Duration, SystemTime};
 
 use super::request::{Refused, refused};
 use super::status::Selection;
+use crate::model::recent::RECENT;
+use crate::model::{duration, path, rfc3339};
 use crate::percent;
 
 /// A request target that can be answered.
@@ -13,15 +16,46 @@ pub enum Target {
     Status(Selection),
     /// `/status/<path>`: the znode's path.
     Path(String),
+    Events(EventQuery),
     Metrics,
     Healthy,
     Ready,
 }
 
+/// Which events are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventQuery {
+    /// Those of this path, or of all that a pattern matches.
+    pub path: Option<String>,
+    pub since: Option<Since>,
+    /// So many at most.
+    pub limit: usize,
+}
+
+/// From when on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    At(SystemTime),
+    Ago(Duration),
+}
+
+impl Default for EventQuery {
+    fn default() -> Self {
+        Self { path: None, since: None, limit: 200 }
+    }
+}
+
 const NOTHING: Refused =
-    refused(404, "nothing is here; try /status, /status/<path>, /metrics, /-/healthy or /-/ready");
+    refused(404, "nothing is here; try /status, /status/<path>, /events, /metrics, /-/healthy or /-/ready");
 const BAD_STATE: Refused = refused(400, "state must be ok, error or unknown");
 const BAD_DETAIL: Refused = refused(400, "detail must be 0 or 1");
+const BAD_PATH: Refused =
+    refused(400, "path must be a znode's path, or a pattern with * for one level, such as /services/*");
+const BAD_SINCE: Refused = refused(
+    400,
+    "since must be a time such as 2014-05-31T16:20:25Z (write + as %2B), or a duration such as 90, 10m or 1h30m",
+);
+const BAD_LIMIT: Refused = refused(400, "limit must be a number from 1 to 10000");
 const BAD_ESCAPE: Refused = refused(400, "a % must be followed by two hex digits");
 const NO_TEXT: Refused = refused(400, "the decoded target is not UTF-8");
 
@@ -38,6 +72,7 @@ impl Target {
             [] => Ok(Self::Root),
             ["status" | "state"] => Ok(Self::Status(selection(query)?)),
             ["status" | "state", znode @ ..] => Ok(Self::Path(format!("/{}", znode.join("/")))),
+            ["events"] => Ok(Self::Events(event_query(query)?)),
             ["metrics"] => Ok(Self::Metrics),
             ["-", "healthy"] => Ok(Self::Healthy),
             ["-", "ready"] => Ok(Self::Ready),
@@ -76,6 +111,33 @@ fn selection(query: &str) -> Result<Selection, Refused> {
     Ok(Selection { detail, ..if filtered { states } else { Selection::ALL } })
 }
 
+/// Reads the query of `/events`, as strictly.
+fn event_query(query: &str) -> Result<EventQuery, Refused> {
+    let mut found = EventQuery::default();
+    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+        let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let value = decode(value, true)?;
+        match decode(key, true)?.as_str() {
+            "path" => {
+                path::check_pattern(&value).map_err(|_| BAD_PATH)?;
+                found.path = Some(value);
+            }
+            "since" => found.since = Some(since(&value).ok_or(BAD_SINCE)?),
+            "limit" => {
+                let limit = value.parse().ok().filter(|limit| (1..=RECENT).contains(limit));
+                found.limit = limit.ok_or(BAD_LIMIT)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+fn since(text: &str) -> Option<Since> {
+    let ago = || duration::parse(text).ok().map(Since::Ago);
+    rfc3339::parse(text).map(Since::At).or_else(ago)
+}
+
 /// Undoes percent-encoding; in a query `+` is a space.
 fn decode(text: &str, is_query: bool) -> Result<String, Refused> {
     let text = if is_query { Cow::from(text.replace('+', " ")) } else { Cow::from(text) };
@@ -84,6 +146,8 @@ fn decode(text: &str, is_query: bool) -> Result<String, Refused> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
 
     #[test]
@@ -108,6 +172,18 @@ mod tests {
         check("/status/z%C3%BCrich/a%20b%3Fc+d", path("/zürich/a b?c+d"));
         check("/status/status", path("/status"));
         check("/metrics", Target::Metrics);
+        check("/events", Target::Events(EventQuery::default()));
+        let at = UNIX_EPOCH + Duration::from_secs(1_401_553_225);
+        let query = |path: Option<&str>, since, limit| {
+            Target::Events(EventQuery { path: path.map(str::to_owned), since, limit })
+        };
+        check("/events?path=%2Fa%2F*&utm=1", query(Some("/a/*"), None, 200));
+        check("/events?since=2014-05-31T16:20:25Z", query(None, Some(Since::At(at)), 200));
+        check("/events?since=2014-05-31T18:20:25%2B02:00", query(None, Some(Since::At(at)), 200));
+        check(
+            "/events?since=1h30m&limit=10000",
+            query(None, Some(Since::Ago(Duration::from_secs(5400))), 10_000),
+        );
         check("/-/healthy", Target::Healthy);
         check("/-/ready?x=1", Target::Ready);
     }
@@ -126,6 +202,14 @@ mod tests {
         malformed("/status?state=bad", "ok, error or unknown");
         malformed("/status?state=", "ok, error or unknown");
         malformed("/status?detail=maybe", "0 or 1");
+        malformed("/events?path=a", "znode's path");
+        malformed("/events?path=", "znode's path");
+        malformed("/events?since=yesterday", "2014-05-31T16:20:25Z");
+        malformed("/events?since=2014-05-31T18:20:25+02:00", "%2B");
+        malformed("/events?since=", "duration");
+        malformed("/events?limit=0", "from 1 to 10000");
+        malformed("/events?limit=10001", "from 1 to 10000");
+        malformed("/events?limit=", "from 1 to 10000");
         malformed("/status/%", "two hex digits");
         malformed("/status/%4", "two hex digits");
         malformed("/status/%g0", "two hex digits");

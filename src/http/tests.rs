@@ -4,13 +4,14 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
 use super::fixture::{self, Cells, now};
 use super::gate::CLIENTS;
 use super::{Stopper, bind, serve};
+use crate::model::recent::{Recent, RecentEvent};
 use crate::model::status::{Compliance, Connection};
 use crate::threads::Threads;
 
@@ -97,6 +98,25 @@ impl Reply {
     fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
+}
+
+#[test]
+fn events_are_served_newest_first_and_not_again_to_who_has_them() {
+    let server = Server::start();
+    let mut recent = Recent::default();
+    let event = |path: &str| RecentEvent {
+        time: UNIX_EPOCH,
+        path: Some(path.into()),
+        json: format!("{{\"path\":\"{path}\"}}").into(),
+    };
+    recent.extend(["/a", "/b"].map(event));
+    server.cells.events.publish(recent);
+    let reply = server.get("/events");
+    assert_eq!(reply.json(), json!({"events": [{"path": "/b"}, {"path": "/a"}]}));
+    let tag = format!("If-None-Match: {}\r\n", reply.header("ETag").unwrap());
+    assert_eq!(server.ask("GET", "/events", &tag).status, 304);
+    assert_eq!(server.get("/events?path=/a").json(), json!({"events": [{"path": "/a"}]}));
+    assert_eq!(server.get("/events?limit=x").status, 400);
 }
 
 #[test]

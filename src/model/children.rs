@@ -18,6 +18,11 @@ impl Children {
         Self { joined: names.join("/").into_boxed_str(), count }
     }
 
+    /// So many, whose names are not known.
+    pub fn unnamed(count: u32) -> Self {
+        Self { joined: Box::default(), count }
+    }
+
     /// How many there are.
     pub fn count(&self) -> u32 {
         self.count

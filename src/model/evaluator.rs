@@ -1,6 +1,7 @@
 //! All paths: observations in, transitions out.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::mem::discriminant;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use super::message;
 use super::observation::{Adoption, Observation};
 use super::one_or_many::OneOrMany;
 use super::path::LONGEST;
-use super::reading::Reading;
+use super::reading::{EachRead, Reading, Recorded, RecordedRule};
 use super::rule::{Rule, RuleSet, Rules, beginning, is_place};
 use super::server_clock::ServerClock;
 use super::severity::Severity;
@@ -50,6 +51,8 @@ pub struct Evaluator {
     latency: Histogram,
     /// Whether the snapshot may be another than when that was asked for last.
     changed: bool,
+    /// Readings that differ from what was recorded before, if somebody takes them.
+    records: Option<Vec<(Arc<str>, Recorded)>>,
 }
 
 /// What is known of one path: one reading, and what each of its rules makes of that.
@@ -65,6 +68,8 @@ struct Path {
     forget_at: Option<Instant>,
     /// The last reading of this session, for rules by which time alone changes its judgement.
     last: Option<Box<Reading>>,
+    /// A digest of what was recorded of it last; 0 is nothing.
+    recorded: u64,
 }
 
 /// What one rule makes of a path.
@@ -79,6 +84,8 @@ struct Judged {
     since: SystemTime,
     /// What counted of its children when it was judged last, if not each counts.
     counted: Option<Arc<Counted>>,
+    /// Whether the content was as it has to be, if it asks for that and could tell when it judged last.
+    content: Option<bool>,
     /// For a rule that asks how far the number of children may fall.
     numbers: Option<Box<Numbers>>,
     /// When something that was read is too old, or has grown old enough to tell of its age again.
@@ -133,10 +140,23 @@ impl Evaluator {
             transitions: 0,
             latency: Histogram::default(),
             changed: true,
+            records: None,
         };
         // Whoever acts on judgements hears of the rules with the first fact, which tells them again.
         evaluator.change_rules(rules, now, &mut Vec::new());
         evaluator
+    }
+
+    /// Has readings recorded, for [`Self::take_records`].
+    #[must_use]
+    pub fn recording(self) -> Self {
+        Self { records: Some(Vec::new()), ..self }
+    }
+
+    /// The readings since this was asked last that differ from what was recorded of their paths before. Whoever has them
+    /// recorded asks after each observation.
+    pub fn take_records(&mut self) -> Vec<(Arc<str>, Recorded)> {
+        self.records.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Takes one observation; what follows from it is appended to `out`.
@@ -332,6 +352,10 @@ impl Evaluator {
         self.fresh_named = 0;
         for known in self.paths.values_mut() {
             known.last = None;
+            // When it is known again that it is out of spec decides when it alerts.
+            if known.rules.iter().any(|judged| matches!(judged.judgement, Judgement::Error(_))) {
+                known.recorded = 0;
+            }
             known.rules.iter_mut().for_each(|judged| judged.lose_sight(now));
         }
         self.reviews.clear();
@@ -380,6 +404,7 @@ impl Evaluator {
                 judged.lose_sight(now);
             }
             (known.session, known.last) = (session, None);
+            known.record(&path, &Reading::Unreadable(reason), &mut self.records);
             schedule(&mut self.forget, &path, known, now);
             out.extend(known.stale(&path));
         }
@@ -443,6 +468,7 @@ impl Evaluator {
         for judged in known.rules.iter_mut() {
             changed |= judged.observe(seen, out);
         }
+        known.record(&path, &reading, &mut self.records);
         self.transitions += u64::from(changed);
         reschedule(&mut self.reviews, &path, before, known.review_at());
         let may_change = known.rules.iter().any(|judged| judged.rule.terms.specs.ask_for_time());
@@ -523,6 +549,30 @@ impl Path {
             missing: false,
             forget_at: None,
             last: None,
+            recorded: 0,
+        }
+    }
+
+    /// Records a reading that was judged, if that is another than the one before.
+    fn record(
+        &mut self,
+        path: &Arc<str>,
+        reading: &Reading,
+        records: &mut Option<Vec<(Arc<str>, Recorded)>>,
+    ) {
+        let Some(records) = records else { return };
+        let recorded = match reading {
+            Reading::Missing => Recorded::Missing,
+            Reading::Unreadable(reason) => Recorded::Unreadable(Arc::clone(reason)),
+            Reading::Present { children, data, .. } => Recorded::Present {
+                children: children.as_ref().map(Children::count),
+                data: data.as_ref().map(|written| digest(&written.data)),
+                rules: self.rules.iter().filter_map(Judged::recorded).collect(),
+            },
+        };
+        let digest = digest(&recorded);
+        if std::mem::replace(&mut self.recorded, digest) != digest {
+            records.push((Arc::clone(path), recorded));
         }
     }
 
@@ -620,6 +670,7 @@ impl Judged {
             compliant: None,
             since,
             counted: None,
+            content: None,
             numbers: rule.terms.specs.drop.map(|_| Box::default()),
             ages_at: None,
         }
@@ -627,7 +678,8 @@ impl Judged {
 
     /// Judges a reading. Returns whether the path has changed from in spec to out of it, or back.
     fn observe(&mut self, seen: Seen<'_>, out: &mut Vec<EvaluatorOutput>) -> bool {
-        let Assessment { verdict, tally, again } = verdict(&self.rule, seen);
+        let Assessment { verdict, tally, content, again } = verdict(&self.rule, seen);
+        self.content = content;
         self.ages_at = again.map(|again| seen.now.mono + again);
         let mut violations = match verdict {
             Verdict::Ok => Vec::new(),
@@ -716,6 +768,18 @@ impl Judged {
         let fall = self.numbers.as_ref().zip(self.rule.terms.specs.drop.as_ref());
         let fall_ends = fall.and_then(|(numbers, spec)| numbers.history.deadline(spec));
         fall_ends.into_iter().chain(self.ages_at).min()
+    }
+
+    /// What it made of the content of a znode that was read, if it asks for more than numbers.
+    fn recorded(&self) -> Option<RecordedRule> {
+        let specs = &self.rule.terms.specs;
+        let counted = self.counted.as_ref().filter(|_| self.unreadable.is_none());
+        let rule = RecordedRule {
+            name: self.rule.terms.name.clone(),
+            counted: counted.map(|counted| counted.counted),
+            content: self.content,
+        };
+        (specs.ask_content() || !specs.counting.is_plain()).then_some(rule)
     }
 
     fn most(&self) -> Option<u32> {
@@ -818,16 +882,24 @@ fn unschedule(forget: &mut BTreeSet<(Instant, Arc<str>)>, path: &Arc<str>, known
 /// asks for just that: that it was there is why it is watched.
 fn verdict(rule: &Rule, seen: Seen<'_>) -> Assessment {
     let Seen { reading, clock, now, .. } = seen;
-    let Assessment { verdict, tally, again } = rule.terms.specs.judge(reading, clock.time(now.mono));
-    let verdict = match verdict {
-        Verdict::Ok
-            if rule.is_glob() && *reading == Reading::Missing && rule.terms.specs.exists != Some(false) =>
-        {
-            vanished(rule)
-        }
-        verdict @ (Verdict::Ok | Verdict::Violated(_) | Verdict::Unreadable(_)) => verdict,
+    let specs = &rule.terms.specs;
+    let assessment = if let Reading::Present { children, each: EachRead::Recorded(rules), .. } = reading {
+        let own = rules.iter().find(|recorded| recorded.name == rule.terms.name);
+        specs.judge_recorded(children.as_ref(), own)
+    } else {
+        specs.judge(reading, clock.time(now.mono))
     };
-    Assessment { verdict, tally, again }
+    let must_exist = rule.is_glob() && *reading == Reading::Missing && specs.exists != Some(false);
+    if must_exist && assessment.verdict == Verdict::Ok {
+        return Assessment { verdict: vanished(rule), ..assessment };
+    }
+    assessment
+}
+
+fn digest(of: &(impl Hash + ?Sized)) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn vanished(rule: &Rule) -> Verdict {

@@ -168,6 +168,7 @@ pub fn violation(violation: &Violation) -> String {
         Violation::TooOld { age: found, max } => {
             format!("Not written for {}, at most {}", age(*found, *max), duration::words(*max))
         }
+        Violation::Recorded => "Found out of spec what the journal does not hold".to_owned(),
         Violation::NoJson => "Found data that is not JSON".to_owned(),
         Violation::NoValue { pointer, missing } => {
             format!("Found no data{}{}", place(pointer), mark(*missing))

@@ -33,6 +33,52 @@ pub enum EachRead {
     TooMany,
     /// This, of those that were there when they were read; by name.
     Read(Box<[ChildReading]>),
+    /// What the journal holds of it, for a replay: what was made then of all that is no number.
+    Recorded(Box<[RecordedRule]>),
+}
+
+/// What one rule made of the content of a znode that is there. The journal holds this in the place of the content.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RecordedRule {
+    /// The rule's name.
+    pub name: Option<Arc<str>>,
+    /// How many children it counted, unless it counts each or could not tell.
+    pub counted: Option<u32>,
+    /// Whether the names, the data and its age were as they have to be, if it asks for that and could tell.
+    pub content: Option<bool>,
+}
+
+/// A reading as the journal holds it: without content.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Recorded {
+    /// There is no such znode.
+    Missing,
+    /// The server does not show it, for this reason.
+    Unreadable(Arc<str>),
+    /// The znode exists.
+    Present {
+        /// How many children it has, if that was read.
+        children: Option<u32>,
+        /// A digest of its data, if that was read.
+        data: Option<u64>,
+        /// What those of its rules made of it that ask for more than numbers.
+        rules: Box<[RecordedRule]>,
+    },
+}
+
+impl Recorded {
+    /// What was read, as far as that is known: to be judged again.
+    pub fn reading(&self) -> Reading {
+        match self {
+            Self::Missing => Reading::Missing,
+            Self::Unreadable(reason) => Reading::Unreadable(Arc::clone(reason)),
+            Self::Present { children, data: _, rules } => Reading::Present {
+                children: children.map(Children::unnamed),
+                each: EachRead::Recorded(rules.clone()),
+                data: None,
+            },
+        }
+    }
 }
 
 impl EachRead {

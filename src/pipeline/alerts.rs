@@ -1,20 +1,24 @@
 //! The alert loop: what was judged, granted, answered or written goes into the dispatcher; what it wants done is
 //! done here.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, select, tick};
 
 use super::deliver::{Event, Lease, Notifiers, Permit, Receivers};
+use super::event_sink::EventSink;
 use super::pace::{PULSE, Publisher, at};
 use crate::clock::now;
-use crate::model::dispatcher::{Dispatcher, Effect, Input, Profile, Speaker};
+use crate::model::dispatcher::{Attempt, AttemptId, Dispatcher, Effect, Input, Profile, Speaker};
 use crate::model::election_update::ElectionUpdate;
+use crate::model::event::{Delivered, Message, What};
 use crate::model::lease::LeaseStage;
 use crate::model::ledger::{Write, Written};
+use crate::model::message::Item;
 use crate::model::receiver;
-use crate::model::status::Alerts;
+use crate::model::status::{Alerts, Silence};
 use crate::model::time::Now;
 use crate::model::transition::EvaluatorOutput;
 use crate::published::Writer;
@@ -23,9 +27,6 @@ use crate::threads::Spawner;
 /// How long the end of the daemon waits for attempts under way and for what is to be noted of them. The main thread
 /// waits for this one a little longer (`PARK` in `daemon.rs`).
 const PARK: Duration = Duration::from_secs(1);
-
-/// How often an Alertmanager is told again of what is firing, as Prometheus itself does.
-const REFRESH: Duration = Duration::from_secs(60);
 
 /// The part of the configuration that the alert side needs.
 #[derive(Clone, Debug)]
@@ -57,6 +58,7 @@ pub struct Outlets {
     pub stage: Writer<LeaseStage>,
     pub pulse: Writer<Instant>,
     pub spawner: Spawner,
+    pub journal: EventSink,
 }
 
 /// Runs until the daemon ends, and then for as long as it takes to park what is under way.
@@ -72,6 +74,8 @@ pub fn alert(identity: Speaker, notifiers: Notifiers, lease: Lease, inlets: &Inl
         flying: 0,
         stage: LeaseStage::None,
         published: LeaseStage::None,
+        messages: HashMap::new(),
+        silences: Vec::new(),
     };
     let attempts = shell.receivers.events();
     let alive = tick(PULSE);
@@ -120,6 +124,10 @@ struct Shell {
     stage: LeaseStage,
     /// What was published of that last.
     published: LeaseStage,
+    /// What attempts under way tell.
+    messages: HashMap<AttemptId, Vec<Message>>,
+    /// The silences as the journal knows them.
+    silences: Vec<Silence>,
 }
 
 impl Shell {
@@ -129,7 +137,7 @@ impl Shell {
             if let Some(settings) = inlets.settings.try_iter().last() {
                 self.receivers.replace(&settings.receivers);
                 self.page = Some(Arc::clone(&settings.page));
-                let profiles = settings.receivers.iter().map(profile).collect();
+                let profiles = settings.receivers.iter().map(Profile::of).collect();
                 self.handle(Input::Receivers(profiles, settings.group_wait));
                 self.publisher.changed = true;
             }
@@ -141,13 +149,24 @@ impl Shell {
         match news {
             ElectionUpdate::Granted(grant) => {
                 self.stage = LeaseStage::Granted(grant.epoch);
+                self.note_silences(&grant.silences);
                 self.handle(Input::Granted(grant));
             }
             ElectionUpdate::Revoked => {
                 self.stage = LeaseStage::None;
                 self.handle(Input::Revoked);
             }
-            ElectionUpdate::Silences(silences) => self.handle(Input::Silences(silences)),
+            ElectionUpdate::Silences(silences) => {
+                self.note_silences(&silences);
+                self.handle(Input::Silences(silences));
+            }
+        }
+    }
+
+    fn note_silences(&mut self, silences: &[Silence]) {
+        if self.silences != silences {
+            self.silences = silences.to_vec();
+            self.outlets.journal.note(now().wall, What::Silences(silences.to_vec()));
         }
     }
 
@@ -155,6 +174,11 @@ impl Shell {
         let Some((id, outcome)) = self.receivers.heard(event) else { return };
         self.flying -= 1;
         self.outlets.in_flight.publish(self.flying);
+        let (told, result) = (self.messages.remove(&id).unwrap_or_default(), Delivered::from(&outcome));
+        let time = now().wall;
+        for message in told {
+            self.outlets.journal.note(time, What::Message(Message { result, ..message }));
+        }
         self.handle(Input::Outcome(id, outcome));
     }
 
@@ -192,7 +216,8 @@ impl Shell {
 
     /// Tells the dispatcher something, and does what it wants done.
     fn handle(&mut self, input: Input) {
-        for effect in self.dispatcher.handle(input, now()) {
+        let now = now();
+        for effect in self.dispatcher.handle(input, now) {
             match effect {
                 // Fails only while the daemon ends; the write is then not answered, and the attempt not made.
                 Effect::Write(write) => drop(self.outlets.writes.send(write)),
@@ -200,29 +225,31 @@ impl Shell {
                     delivery.notification.page.clone_from(&self.page);
                     self.flying += 1;
                     self.outlets.in_flight.publish(self.flying);
+                    self.messages.insert(delivery.id, messages(&delivery));
                     self.receivers.deliver(delivery);
                 }
-                Effect::Log(event) => super::events::log(&event, self.elsewhere().as_deref()),
+                Effect::Log(event) => {
+                    super::events::log(&event, self.elsewhere().as_deref());
+                    if let Some(what) = super::events::noted(&event) {
+                        self.outlets.journal.note(now.wall, what);
+                    }
+                }
             }
         }
     }
 }
 
-/// What the dispatcher has to know of a receiver.
-pub(super) fn profile(receiver: &receiver::Receiver) -> Profile {
-    let (digest, keyed, refresh) = match &receiver.settings {
-        receiver::Settings::PagerDuty(_) => (false, true, None),
-        receiver::Settings::Alertmanager(_) => (true, true, Some(REFRESH)),
-        receiver::Settings::Email(_) | receiver::Settings::Slack(_) | receiver::Settings::HipChat(_) => {
-            (true, false, None)
-        }
-        receiver::Settings::Webhook(webhook) => {
-            (webhook.template.as_ref().is_none_or(|template| template.digest), false, None)
-        }
+/// What an attempt is to tell of each of its alerts. Nothing was told yet.
+fn messages(attempt: &Attempt) -> Vec<Message> {
+    let items = attempt.notification.items.iter();
+    let message = |item: &Item| Message {
+        key: item.alert(),
+        incident: Arc::clone(&item.incident),
+        receiver: attempt.receiver.clone(),
+        kind: item.kind,
+        result: Delivered::NotTried,
     };
-    let (id, name, kind) = (receiver.id.clone(), Arc::clone(&receiver.name), receiver.settings.kind());
-    let public_name = receiver.public_name();
-    Profile { id, name, public_name, kind, digest, keyed, refresh }
+    items.map(message).collect()
 }
 
 fn snapshot(dispatcher: &Dispatcher, now: Now) -> Alerts {

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, select, tick};
 
-use super::alerts::profile;
 use super::deliver::{Notifiers, Permit, Receivers};
 use super::pace::at;
 use crate::clock::now;
 use crate::model::blind::{Blind, Effect, Terms};
-use crate::model::dispatcher::Speaker;
+use crate::model::dispatcher::{Profile, Speaker};
 use crate::model::receiver;
 use crate::model::status::{Cluster, Connection};
 use crate::published::Reader;
@@ -76,7 +75,7 @@ impl Shell {
             self.receivers.replace(&receivers);
             let terms = settings.as_ref().as_ref().map(|settings| Terms {
                 after: settings.after,
-                receivers: settings.receivers.iter().map(profile).collect(),
+                receivers: settings.receivers.iter().map(Profile::of).collect(),
             });
             self.settings = settings;
             let effects = self.blind.on_terms(terms, now);

@@ -1,15 +1,20 @@
 //! The evaluator's loop.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, select, tick};
 
+use super::event_sink::EventSink;
 use super::pace::{PULSE, Publisher, at};
 use crate::clock::now;
 use crate::model::alert_key::AlertKey;
 use crate::model::evaluator::Evaluator;
+use crate::model::event::What;
 use crate::model::observation::Observation;
 use crate::model::status::Compliance;
+use crate::model::time::Now;
 use crate::model::transition::{EvaluatorOutput, Forgetting, State, Transition};
 use crate::published::Writer;
 
@@ -22,9 +27,11 @@ pub fn evaluate(
     judged: &Sender<EvaluatorOutput>,
     compliance: &Writer<Compliance>,
     pulse: &Writer<Instant>,
+    journal: &EventSink,
 ) {
     let mut publisher = Publisher::new(now().mono);
     let mut out = Vec::new();
+    let mut told = Noted::default();
     let alive = tick(PULSE);
     loop {
         pulse.publish(now().mono);
@@ -34,21 +41,80 @@ pub fn evaluate(
                     if let Observation::Armed(session) = &observation {
                         armed(*session);
                     }
-                    evaluator.observe(observation, now(), &mut out);
+                    let now = now();
+                    let noted = noted(&observation);
+                    evaluator.observe(observation, now, &mut out);
+                    note_records(&mut evaluator, journal, now);
+                    noted.into_iter().for_each(|what| journal.note(now.wall, what));
                 }
                 Err(_) => return,
             },
             recv(at([evaluator.next_deadline(), publisher.due()])) -> _ => {}
             recv(alive) -> _ => {}
         }
-        evaluator.tick(now(), &mut out);
+        let now = now();
+        evaluator.tick(now, &mut out);
+        note_records(&mut evaluator, journal, now);
         publisher.changed |= evaluator.take_changed();
         for message in out.drain(..) {
             log_output(&message);
+            told.of(&message).into_iter().for_each(|what| journal.note(now.wall, what));
             // Fails only while the daemon ends.
             judged.send(message).ok();
         }
         publisher.publish_if_due(|| compliance.publish(evaluator.snapshot()));
+    }
+}
+
+fn note_records(evaluator: &mut Evaluator, journal: &EventSink, now: Now) {
+    for (path, recorded) in evaluator.take_records() {
+        journal.note(now.wall, What::Reading(path, recorded));
+    }
+}
+
+/// What the journal has to know of an observation, beside what is read.
+fn noted(observation: &Observation) -> Option<What> {
+    match observation {
+        Observation::Rules(rules) => Some(What::Rules(rules.len())),
+        Observation::Up => Some(What::Session),
+        Observation::Down(reason) => Some(What::Outage(Arc::clone(reason))),
+        Observation::Armed(_) => Some(What::Armed),
+        Observation::Read { .. } | Observation::Adopted(_) | Observation::Expanded { .. } => None,
+        Observation::Unlisted { .. } | Observation::Listed { .. } | Observation::Clock(_) => None,
+        Observation::LedgerChanged | Observation::Barrier(_) => None,
+    }
+}
+
+/// What is out of spec, and in which words the journal was told so: it hears of changes alone.
+#[derive(Default)]
+struct Noted(HashMap<AlertKey, Arc<str>>);
+
+impl Noted {
+    /// What the journal has to know of what was made of a reading.
+    fn of(&mut self, judged: &EvaluatorOutput) -> Option<What> {
+        let Self(wrong) = self;
+        match judged {
+            EvaluatorOutput::Transition(Transition { key, rule, state, .. }) => match state {
+                State::Ok => wrong.remove(key).map(|_| What::Transition(key.clone(), None)),
+                State::Error { message, .. } => {
+                    // Words about data may quote it.
+                    let quotes = rule.terms.specs.data.is_some();
+                    let words = if quotes { "Out of spec".into() } else { Arc::clone(message) };
+                    let before = wrong.insert(key.clone(), Arc::clone(&words));
+                    (before.as_ref() != Some(&words)).then(|| What::Transition(key.clone(), Some(words)))
+                }
+            },
+            EvaluatorOutput::Forgotten(key, _) => {
+                wrong.remove(key);
+                Some(What::Forgotten(Arc::clone(&key.path)))
+            }
+            EvaluatorOutput::Rules(rules) => {
+                wrong.retain(|key, _| rules.rule(key).is_some());
+                None
+            }
+            EvaluatorOutput::Stale | EvaluatorOutput::StaleAlert(_) => None,
+            EvaluatorOutput::LedgerChanged | EvaluatorOutput::Barrier(_) => None,
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the dispatcher has to say, in log lines.
 
+use crate::model::alert_key::AlertKey;
 use crate::model::dispatcher::{Report, Tale};
+use crate::model::event::{AlertStep, What};
 use crate::model::message::Kind;
 
 /// Logs one event. What needs an operator is a warning or an error; the rest is there for those who look. Every agent
@@ -63,6 +65,27 @@ pub fn log(event: &Report, elsewhere: Option<&str>) {
     }
 }
 
+/// What the journal has to know of it. Messages are noted by what became of each.
+pub fn noted(event: &Report) -> Option<What> {
+    let alert = |key: &AlertKey, step| Some(What::Alert(key.clone(), step));
+    match event {
+        Report::Pending(key) => alert(key, AlertStep::Pending),
+        Report::Cancelled(key) => alert(key, AlertStep::Cancelled),
+        Report::Firing(key, _) => alert(key, AlertStep::Firing),
+        Report::Recovering(key) => alert(key, AlertStep::Recovering),
+        Report::Relapsed(key) => alert(key, AlertStep::Relapsed),
+        Report::Resolved(key) => alert(key, AlertStep::Resolved),
+        Report::Held(key, Some(_)) => alert(key, AlertStep::Held),
+        Report::Held(key, None) => alert(key, AlertStep::Released),
+        Report::ToldLate(key) => alert(key, AlertStep::ToldLate),
+        Report::Leading(epoch, _) => Some(What::Leading(*epoch)),
+        Report::Following(epoch) => Some(What::Following(*epoch)),
+        Report::Unreadable(_) | Report::Conflict(_) | Report::NotWritten(..) | Report::Collected(_) => None,
+        Report::Down(..) | Report::Up(..) | Report::Refused(..) | Report::Halved(..) => None,
+        Report::GaveUp(..) | Report::Dropped(..) | Report::Told(..) => None,
+    }
+}
+
 /// What a message told, in words.
 fn told(tale: &Tale) -> String {
     let (key, kind, incident) = &tale.first;
@@ -89,7 +112,6 @@ fn told(tale: &Tale) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::alert_key::AlertKey;
 
     #[test]
     fn a_message_is_told_by_what_it_told() {

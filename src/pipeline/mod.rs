@@ -5,6 +5,7 @@ mod alerts;
 mod blind;
 mod deliver;
 mod evaluate;
+mod event_sink;
 mod events;
 mod heartbeat;
 mod pace;
@@ -13,4 +14,5 @@ pub use alerts::{Inlets as AlertInlets, Outlets as AlertOutlets, Settings, alert
 pub use blind::{BlindSettings, Sights, blind};
 pub use deliver::{Lease, Notifiers};
 pub use evaluate::evaluate;
+pub use event_sink::EventSink;
 pub use heartbeat::{Ping, heartbeat};

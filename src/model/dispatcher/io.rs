@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::model::alert_key::AlertKey;
 use crate::model::ledger::{Stored, Write, Written};
 use crate::model::message::{Kind, Notification};
-use crate::model::receiver::{Outcome, ReceiverId};
+use crate::model::receiver::{self, Outcome, ReceiverId};
 use crate::model::status::Silence;
 use crate::model::transition::EvaluatorOutput;
 
@@ -69,7 +69,27 @@ pub struct Profile {
     pub refresh: Option<Duration>,
 }
 
+/// How often an Alertmanager is told again of what is firing, as Prometheus itself does.
+const REFRESH: Duration = Duration::from_secs(60);
+
 impl Profile {
+    /// Of a receiver of the configuration.
+    pub fn of(receiver: &receiver::Receiver) -> Self {
+        let (digest, keyed, refresh) = match &receiver.settings {
+            receiver::Settings::PagerDuty(_) => (false, true, None),
+            receiver::Settings::Alertmanager(_) => (true, true, Some(REFRESH)),
+            receiver::Settings::Email(_) | receiver::Settings::Slack(_) | receiver::Settings::HipChat(_) => {
+                (true, false, None)
+            }
+            receiver::Settings::Webhook(webhook) => {
+                (webhook.template.as_ref().is_none_or(|template| template.digest), false, None)
+            }
+        };
+        let (id, name, kind) = (receiver.id.clone(), Arc::clone(&receiver.name), receiver.settings.kind());
+        let public_name = receiver.public_name();
+        Self { id, name, public_name, kind, digest, keyed, refresh }
+    }
+
     /// What the log calls it: by its name, and by its id, which stands in `/status` and metrics too.
     pub fn label(&self) -> Arc<str> {
         format!("{} ({})", self.name, self.id.0).into()

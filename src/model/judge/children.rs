@@ -101,7 +101,7 @@ impl Counting {
                     count.take(name, self.check(name, Some(znode), &mut values, ages));
                 }
             }
-            EachRead::Unasked | EachRead::TooMany => {
+            EachRead::Unasked | EachRead::TooMany | EachRead::Recorded(_) => {
                 for name in children.names() {
                     count.take(name, self.check(name, None, &mut values, ages));
                 }

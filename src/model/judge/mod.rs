@@ -27,7 +27,7 @@ pub use self::matcher::Matcher;
 pub use self::needs::{EachChild, Needs};
 pub use self::violation::Violation;
 use super::children::Children;
-use super::reading::{EachRead, Reading, Written};
+use super::reading::{EachRead, Reading, RecordedRule, Written};
 
 /// What must hold of one path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -56,6 +56,8 @@ pub struct Assessment {
     pub verdict: Verdict,
     /// What was counted, if not each child is.
     pub tally: Option<Tally>,
+    /// Whether what is no number (names, data, its age) is as it has to be, if that is asked and could be told.
+    pub content: Option<bool>,
     /// After what time the same reading is to be judged again, if time alone can change anything.
     pub again: Option<Duration>,
 }
@@ -98,14 +100,18 @@ impl Specs {
         self.drop.is_some() || self.ask_ages()
     }
 
+    /// Whether more than numbers is asked: names, data, its age.
+    pub fn ask_content(&self) -> bool {
+        self.include.is_some() || self.data.is_some() || self.max_age.is_some()
+    }
+
     fn ask_ages(&self) -> bool {
         self.max_age.is_some() || self.counting.only.max_age.is_some()
     }
 
     /// Judges one reading, by all that a reading alone can tell. `time` is by ZooKeeper's clock, if that is known.
     pub fn judge(&self, reading: &Reading, time: Option<SystemTime>) -> Assessment {
-        let unreadable =
-            |reason| Assessment { verdict: Verdict::Unreadable(reason), tally: None, again: None };
+        let unreadable = Assessment::unreadable;
         match reading {
             Reading::Unreadable(reason) => unreadable(Arc::clone(reason)),
             Reading::Missing => self.judge_parts(None, None, None, Ages::unasked()),
@@ -128,6 +134,28 @@ impl Specs {
         }
     }
 
+    /// Judges what the journal holds of a znode that is there: numbers again, and content as this rule judged it then.
+    pub fn judge_recorded(&self, children: Option<&Children>, own: Option<&RecordedRule>) -> Assessment {
+        let counts = self.needs().children;
+        let tally = children.zip(own.and_then(|own| own.counted)).map(|(children, counted)| Tally {
+            counted,
+            of: children.count(),
+            ignored: Vec::new(),
+        });
+        let tally = tally.filter(|_| !self.counting.is_plain());
+        let content = own.and_then(|own| own.content).filter(|_| self.ask_content());
+        let is_known = (!counts || children.is_some())
+            && (!counts || self.counting.is_plain() || tally.is_some())
+            && (!self.ask_content() || content.is_some());
+        if !is_known {
+            return Assessment::unreadable("the journal does not hold what this rule asks for".into());
+        }
+        let none = Children::default();
+        let mut violations = self.judge_numbers(Some(children.unwrap_or(&none)), tally.as_ref());
+        violations.extend((content == Some(false)).then_some(Violation::Recorded));
+        Assessment { verdict: Verdict::of(violations), tally, content, again: None }
+    }
+
     /// Judges what is there: `children` is `None` if nothing is.
     fn judge_parts(
         &self,
@@ -136,6 +164,14 @@ impl Specs {
         data: Option<&Written>,
         mut ages: Ages,
     ) -> Assessment {
+        let mut violations = self.judge_numbers(children, tally.as_ref());
+        let wrong = self.judge_content(children, data, &mut ages);
+        let content = self.ask_content().then_some(wrong.is_empty());
+        violations.extend(wrong);
+        Assessment { verdict: Verdict::of(violations), tally, content, again: ages.again() }
+    }
+
+    fn judge_numbers(&self, children: Option<&Children>, tally: Option<&Tally>) -> Vec<Violation> {
         let missing = children.is_none();
         let mut violations = Vec::new();
         match self.exists {
@@ -143,23 +179,44 @@ impl Specs {
             Some(false) if !missing => violations.push(Violation::Exists),
             Some(_) | None => {}
         }
-        let (found, of) = match &tally {
+        let (found, of) = match tally {
             Some(tally) => (tally.counted, Some(tally.of)),
             None => (children.map_or(0, Children::count), None),
         };
         violations.extend(self.children.and_then(|bounds| bounds.judge(found, of, missing)));
+        violations
+    }
+
+    fn judge_content(
+        &self,
+        children: Option<&Children>,
+        data: Option<&Written>,
+        ages: &mut Ages,
+    ) -> Vec<Violation> {
+        let mut violations = Vec::new();
         violations.extend(self.include.as_ref().and_then(|include| include.judge(children)));
         let bytes = data.map(|written| &*written.data);
         violations.extend(self.data.as_ref().and_then(|spec| spec.judge(bytes)));
         match (self.max_age, data) {
             (Some(max), Some(written)) => violations.extend(ages.check(written.at, max)),
             (Some(_), None) if self.data.is_none() => {
-                violations.push(Violation::NoValue { pointer: "".into(), missing });
+                violations.push(Violation::NoValue { pointer: "".into(), missing: children.is_none() });
             }
             (Some(_) | None, _) => {}
         }
-        let verdict = if violations.is_empty() { Verdict::Ok } else { Verdict::Violated(violations) };
-        Assessment { verdict, tally, again: ages.again() }
+        violations
+    }
+}
+
+impl Assessment {
+    fn unreadable(reason: Arc<str>) -> Self {
+        Self { verdict: Verdict::Unreadable(reason), tally: None, content: None, again: None }
+    }
+}
+
+impl Verdict {
+    fn of(violations: Vec<Violation>) -> Self {
+        if violations.is_empty() { Self::Ok } else { Self::Violated(violations) }
     }
 }
 

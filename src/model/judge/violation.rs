@@ -84,6 +84,8 @@ pub enum Violation {
         /// How long ago it may have been.
         max: Duration,
     },
+    /// Its content was not what it has to be when it was read, which is all that the journal holds.
+    Recorded,
     /// The data has to be JSON.
     NoJson,
     /// The data has no such value.
