@@ -25,7 +25,7 @@ _zk_monitor() {
             return
             ;;
         --zookeeper_user | --zookeeper_pass | --session_timeout | --reread | --cluster_name | -c | --cluster_prefix | \
-            --port | -p | --bind | --test-alert | --silence | --for | --comment | --unsilence)
+            --port | -p | --bind | --test-alert | --silence | --since | --for | --comment | --unsilence)
             return
             ;;
     esac
@@ -52,6 +52,8 @@ _zk_monitor() {
         -s --syslog
         --check-config
         --once
+        --replay
+        --since
         --test-alert
         --silence
         --for

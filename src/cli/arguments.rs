@@ -87,6 +87,12 @@ struct Arguments {
     /// read once
     #[argh(switch)]
     once: bool,
+    /// judge the journal
+    #[argh(switch)]
+    replay: bool,
+    /// how far to look back
+    #[argh(option, from_str_fn(more_than_nothing))]
+    since: Option<Duration>,
     /// test the receivers of a path
     #[argh(option, from_str_fn(znode_path))]
     test_alert: Option<String>,
@@ -94,7 +100,7 @@ struct Arguments {
     #[argh(option, from_str_fn(pattern))]
     silence: Option<String>,
     /// duration of the silence
-    #[argh(option, long = "for", from_str_fn(silence_duration))]
+    #[argh(option, long = "for", from_str_fn(more_than_nothing))]
     duration: Option<Duration>,
     /// comment on the silence
     #[argh(option, from_str_fn(comment))]
@@ -113,7 +119,7 @@ pub(super) fn command(arguments: &[String], env: Env<'_>) -> Result<(Options, Co
     let arguments = Arguments::from_args(&["zk_monitor"], &arguments);
     let arguments = arguments.map_err(|exit| exit.output.trim_end().to_owned())?;
     arguments.refuse_two_commands()?;
-    arguments.refuse_silence_details()?;
+    arguments.refuse_stray_details()?;
     let credentials = arguments.credentials(env)?;
     let tls = arguments.tls(env)?;
     let command = arguments.command(env)?;
@@ -149,6 +155,10 @@ impl Arguments {
         if file.as_os_str().is_empty() {
             return Err("--file must not be empty".to_owned());
         }
+        if self.replay {
+            let directory = self.state_dir.clone().ok_or("--replay needs --state_dir DIR")?;
+            return Ok(Command::Replay { file, directory, since: self.since });
+        }
         Ok(match (self.test_alert.clone(), self.check_config, self.once) {
             (Some(path), _, _) => Command::TestAlert { file, path },
             (None, true, _) => Command::CheckConfig { file },
@@ -161,6 +171,7 @@ impl Arguments {
         let commands = [
             ("--check-config", self.check_config),
             ("--once", self.once),
+            ("--replay", self.replay),
             ("--test-alert", self.test_alert.is_some()),
             ("--silence", self.silence.is_some()),
             ("--unsilence", self.unsilence.is_some()),
@@ -170,7 +181,10 @@ impl Arguments {
         if given.len() > 1 { Err(format!("{} exclude each other", given.join(" and "))) } else { Ok(()) }
     }
 
-    fn refuse_silence_details(&self) -> Result<(), String> {
+    fn refuse_stray_details(&self) -> Result<(), String> {
+        if self.since.is_some() && !self.replay {
+            return Err("--since needs --replay".to_owned());
+        }
         match (&self.silence, &self.duration, &self.comment) {
             (None, Some(_), _) => Err("--for needs --silence".to_owned()),
             (None, None, Some(_)) => Err("--comment needs --silence".to_owned()),
@@ -318,7 +332,7 @@ fn facility(text: &str) -> Result<Facility, String> {
     text.parse().map_err(|()| "must be a syslog facility, such as daemon or local0".to_owned())
 }
 
-fn silence_duration(text: &str) -> Result<Duration, String> {
+fn more_than_nothing(text: &str) -> Result<Duration, String> {
     let duration = duration::parse(text).map_err(|fault| fault.to_string())?;
     if duration.is_zero() { Err("must be more than nothing".to_owned()) } else { Ok(duration) }
 }

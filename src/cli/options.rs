@@ -21,6 +21,13 @@ pub enum Command {
     Once {
         file: PathBuf,
     },
+    Replay {
+        file: PathBuf,
+        /// Where the journal is.
+        directory: PathBuf,
+        /// How far to look back; `None` is to its beginning.
+        since: Option<Duration>,
+    },
     TestAlert {
         file: PathBuf,
         /// The path whose rule's receivers get it.

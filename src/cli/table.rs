@@ -29,7 +29,7 @@ const fn short(short: char, entry: Entry) -> Entry {
 }
 
 /// Every option.
-pub(super) const OPTIONS: [Entry; 28] = [
+pub(super) const OPTIONS: [Entry; 30] = [
     short('h', flag("help", "show this help and exit")),
     flag("version", "show the version and exit"),
     short(
@@ -76,6 +76,11 @@ pub(super) const OPTIONS: [Entry; 28] = [
     short('s', value("syslog", "FACILITY", "log to syslog under that facility, such as local0")),
     flag("check-config", "judge the configuration, print what is wrong or a summary, and exit"),
     flag("once", "read every path once, print a line each, and exit with the worst state (Nagios codes)"),
+    flag(
+        "replay",
+        "judge the journal in --state_dir by the configuration, print what would have been sent, and exit",
+    ),
+    value("since", "DURATION", "how far --replay looks back, such as 12h or 7d [to the beginning]"),
     value(
         "test-alert",
         "PATH",

@@ -205,7 +205,7 @@ fn usage_errors_say_what_is_wrong_and_exit_with_2() {
     );
     check(
         &f(&["--s=x"]),
-        "--s is ambiguous: --session_timeout, --state_dir, --syslog, --silence, --silences",
+        "--s is ambiguous: --session_timeout, --state_dir, --syslog, --since, --silence, --silences",
     );
     check(&f(&["--nonsense"]), "there is no option --nonsense");
     check(&f(&["--=x"]), "there is no option --");
@@ -243,6 +243,11 @@ fn usage_errors_say_what_is_wrong_and_exit_with_2() {
         &parsing("--zookeeper", "::1", "an IPv6 address must stand in brackets: [::1]"),
     );
     check(&f(&["--once", "--check-config"]), "--check-config and --once exclude each other");
+    check(&f(&["--replay"]), "--replay needs --state_dir DIR");
+    check(&["--replay", "--state_dir", "d"], "--file FILE is required");
+    check(&f(&["--since", "1h"]), "--since needs --replay");
+    check(&f(&["--replay", "--once", "--state_dir", "d"]), "--once and --replay exclude each other");
+    check(&f(&["--state_dir="]), &parsing("--state-dir", "", "must not be empty"));
     check(&["--silence", "/a"], "--silence needs --for DURATION");
     check(&["--silence", "/a", "--for", "0"], &parsing("--for", "0", "must be more than nothing"));
     check(&["--silence", "/a", "--for", "-1h"], &parsing("--for", "-1h", "must not be negative"));

@@ -3,11 +3,13 @@
 mod check;
 mod load;
 mod once;
+mod replay;
 mod silence;
 mod test_alert;
 mod watched;
 
 pub use check::check_config;
 pub use once::once;
+pub use replay::replay;
 pub use silence::{silence, silences, unsilence};
 pub use test_alert::test_alert;

@@ -41,6 +41,8 @@ struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     incident: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     receiver: Option<Arc<str>>,
     /// What a receiver was to be told.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,8 +117,9 @@ fn line(what: What) -> Line {
             Line { state: Some(state.into()), message, ..about("transition", key) }
         }
         What::Alert(key, step) => Line { alert: Some(word(&STEPS, step).into()), ..about("alert", key) },
-        What::Message(Message { key, incident, receiver, kind, result }) => Line {
+        What::Message(Message { key, incident, since, receiver, kind, result }) => Line {
             incident: Some(incident),
+            since: Some(rfc3339::rfc3339_micros(since)),
             receiver: Some(receiver.0),
             told: Some(word(&KINDS, numberless(kind)).into()),
             outcome: Some(word(&RESULTS, result).into()),
@@ -147,6 +150,7 @@ fn what(line: Line) -> Option<What> {
         "message" => What::Message(Message {
             key: key(line.path, line.rule)?,
             incident: line.incident?,
+            since: rfc3339::parse(&line.since?)?,
             receiver: ReceiverId(line.receiver?),
             kind: meaning(&KINDS, &line.told?)?,
             result: meaning(&RESULTS, &line.outcome?)?,

@@ -28,7 +28,7 @@ use disk::Disk;
 const BATCH: usize = 1000;
 
 /// How long to wait for an event before a directory that failed may be tried again.
-const PAUSE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Keeps the journal until nobody can tell it anything any more. `lost` counts what was not told.
 pub fn run(directory: Option<PathBuf>, events: &Receiver<Event>, lost: &AtomicU64, recent: &Writer<Recent>) {

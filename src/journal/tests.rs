@@ -57,7 +57,7 @@ fn every_kind_of_event_is_read_as_it_was_written() {
     let key = AlertKey { path: "/a \"é\"".into(), name: Some("n".into()) };
     let message = |kind, result| {
         let (incident, receiver) = ("i-1".into(), ReceiverId("r".into()));
-        What::Message(Message { key: key.clone(), incident, receiver, kind, result })
+        What::Message(Message { key: key.clone(), incident, since: UNIX_EPOCH, receiver, kind, result })
     };
     let own = RecordedRule { name: Some("n".into()), counted: Some(2), content: Some(false) };
     let none = RecordedRule { name: None, counted: None, content: None };

@@ -352,8 +352,7 @@ impl Evaluator {
         self.fresh_named = 0;
         for known in self.paths.values_mut() {
             known.last = None;
-            // When it is known again that it is out of spec decides when it alerts.
-            if known.rules.iter().any(|judged| matches!(judged.judgement, Judgement::Error(_))) {
+            if known.rules.iter().any(|judged| judged.may_be_told(now)) {
                 known.recorded = 0;
             }
             known.rules.iter_mut().for_each(|judged| judged.lose_sight(now));
@@ -761,6 +760,13 @@ impl Judged {
         if let (Some(spec), Some(numbers)) = (&self.rule.terms.specs.drop, &mut self.numbers) {
             numbers.history.lose_sight(spec, now);
         }
+    }
+
+    /// Whether something of its alert may still have to be told, so that it matters when the path is seen again.
+    fn may_be_told(&self, now: Now) -> bool {
+        let recovers =
+            || now.wall.duration_since(self.since).is_ok_and(|ago| ago < self.rule.terms.keep_firing_for);
+        matches!(self.judgement, Judgement::Error(_)) || recovers()
     }
 
     /// When time alone can change the judgement of the last reading.

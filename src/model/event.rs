@@ -82,6 +82,8 @@ pub struct Message {
     pub key: AlertKey,
     /// The incident.
     pub incident: Arc<str>,
+    /// When its path fell out of spec.
+    pub since: SystemTime,
     /// Who was to be told.
     pub receiver: ReceiverId,
     /// What.

@@ -30,6 +30,7 @@ pub mod reading;
 pub mod receiver;
 pub mod recent;
 pub mod render;
+pub mod replay;
 pub mod rfc3339;
 pub mod rule;
 pub mod server_clock;

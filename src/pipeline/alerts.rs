@@ -245,6 +245,7 @@ fn messages(attempt: &Attempt) -> Vec<Message> {
     let message = |item: &Item| Message {
         key: item.alert(),
         incident: Arc::clone(&item.incident),
+        since: item.since,
         receiver: attempt.receiver.clone(),
         kind: item.kind,
         result: Delivered::NotTried,

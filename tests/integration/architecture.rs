@@ -37,6 +37,7 @@ const ARROWS: [(&str, &[&str]); 22] = [
             "config",
             "daemon",
             "env",
+            "journal",
             "model",
             "notify",
             "pipeline",

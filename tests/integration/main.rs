@@ -16,6 +16,7 @@ mod delivery;
 mod faults;
 mod harness;
 mod http;
+mod journal;
 mod packaging;
 mod page;
 mod recipes;

@@ -29,6 +29,9 @@ pub use self::violation::Violation;
 use super::children::Children;
 use super::reading::{EachRead, Reading, RecordedRule, Written};
 
+/// Why a replay cannot judge a path by a rule that asks for what the daemon did not read then.
+pub const NOT_RECORDED: &str = "the journal does not hold what this rule asks for";
+
 /// What must hold of one path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Specs {
@@ -148,7 +151,7 @@ impl Specs {
             && (!counts || self.counting.is_plain() || tally.is_some())
             && (!self.ask_content() || content.is_some());
         if !is_known {
-            return Assessment::unreadable("the journal does not hold what this rule asks for".into());
+            return Assessment::unreadable(NOT_RECORDED.into());
         }
         let none = Children::default();
         let mut violations = self.judge_numbers(Some(children.unwrap_or(&none)), tally.as_ref());

@@ -333,6 +333,17 @@ impl Builder {
         self.by(command)
     }
 
+    /// With its journal in a small file system in memory that has these mount options, at `state` in its directory.
+    pub fn mount(self, options: &str) -> Self {
+        let state = self.folder.path().join("state");
+        std::fs::create_dir(&state).unwrap();
+        let script = "mount -t tmpfs -o \"$1\" tmpfs \"$2\" && shift 2 && exec \"$@\"";
+        let mut command = bound_to_us("unshare");
+        command.args(["--mount", "--map-root-user", "sh", "-c", script, "sh", options]).arg(&state);
+        command.arg(EXECUTABLE).args(self.own_args()).arg("--state_dir").arg(&state);
+        self.by(command)
+    }
+
     /// As the first process of its own PID namespace, as in a container: its process id is 1 there.
     pub fn contained(self) -> Self {
         let mut command = bound_to_us("unshare");

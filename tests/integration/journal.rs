@@ -1,0 +1,209 @@
+//! What happened, kept in files that are full, read-only, torn or somebody else's, and judged again.
+
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::common::{Daemon, Folder, HttpSink, SOON, Space, eventually, run, shared};
+
+fn yaml(sink: &HttpSink, cancel: &str) -> String {
+    let url = sink.url("/hook");
+    let terms = format!("cancel_timeout: {cancel}, alerter: {{webhook: {{url: '{url}'}}}}");
+    format!(
+        "group_wait: 100ms\n\
+         /a: {{children: 1, {terms}}}\n\
+         /b: {{children: {{where: {{name: '^x'}}, min: 1}}, {terms}}}\n\
+         /data: {{data: {{equals: s3cret-word}}, {terms}}}\n"
+    )
+}
+
+fn keep(space: &Space, yaml: &str, directory: &Path) -> Daemon {
+    let daemon =
+        Daemon::with(space.address(), yaml).args(["--state_dir", &directory.display().to_string()]).start();
+    daemon.wait_until_it_leads();
+    daemon
+}
+
+/// All events, the newest first.
+fn events(daemon: &Daemon, query: &str) -> Vec<Value> {
+    let response = daemon.get(&format!("/events?limit=10000{query}"));
+    assert_eq!(response.status, 200, "{}", response.body);
+    response.json()["events"].as_array().unwrap().clone()
+}
+
+/// Waits for an event with these fields.
+#[track_caller]
+fn wait_for(daemon: &Daemon, fields: &[(&str, Value)]) {
+    eventually(SOON, &format!("event {fields:?}"), || {
+        let has = |event: &Value| fields.iter().all(|(key, value)| event[key] == *value);
+        let all = events(daemon, "");
+        if all.iter().any(has) { Ok(()) } else { Err(all) }
+    });
+}
+
+/// Waits until `path` was told `times` times of an alert's beginning.
+#[track_caller]
+fn wait_for_alerts(daemon: &Daemon, path: &str, times: usize) {
+    eventually(SOON, &format!("{times} alerts of {path}"), || {
+        let told = events(daemon, &format!("&path={path}"));
+        told.iter().filter(|event| event["told"] == "firing" && event["outcome"] == "accepted").count()
+            == times
+    });
+}
+
+fn files(directory: &Path) -> String {
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|end| end == "jsonl"));
+    files.sort();
+    files.iter().map(|path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned()).collect()
+}
+
+/// What `--replay` prints, and of each path how many alerts it gives and how many were sent.
+fn replay(file: &Path, directory: &Path) -> (String, Vec<(String, u64, u64)>) {
+    let (file, directory) = (file.display().to_string(), directory.display().to_string());
+    let output = run(["--replay", "-f", &file, "--state_dir", &directory]);
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{}", output.stdout);
+    let rows = output.stdout.lines().skip(1).take_while(|line| !line.is_empty());
+    let rows = rows.map(|line| {
+        let cells: Vec<&str> = line.split_whitespace().collect();
+        (cells[0].to_owned(), cells[1].parse().unwrap(), cells[5].parse().unwrap())
+    });
+    let rows = rows.collect();
+    (output.stdout, rows)
+}
+
+#[test]
+fn a_journal_tells_what_happened_and_gives_by_a_replay_what_was_sent() {
+    let (space, sink, folder) = (shared(), HttpSink::start(), Folder::new("journal"));
+    let mut client = space.client();
+    client.create("/a", "");
+    client.create("/a/child", "");
+    client.create("/b", "");
+    client.create("/b/x1", "");
+    client.create("/data", "s3cret-word");
+    let yaml = yaml(&sink, "0");
+    let mut daemon = keep(&space, &yaml, folder.path());
+    for time in 1..=2 {
+        client.delete("/a/child");
+        client.delete("/b/x1");
+        client.set("/data", "0ther-word");
+        ["/a", "/b", "/data"].iter().for_each(|path| wait_for_alerts(&daemon, path, time));
+        client.create("/a/child", "");
+        client.create("/b/x1", "");
+        client.set("/data", "s3cret-word");
+        ["/a", "/b", "/data"].iter().for_each(|path| daemon.wait_for(path, true));
+    }
+    // It is killed while something is out of spec, and another goes on: nobody is told twice.
+    client.delete("/a/child");
+    wait_for_alerts(&daemon, "/a", 3);
+    daemon.kill();
+    drop(daemon);
+    let lines = files(folder.path());
+    OpenOptions::new()
+        .append(true)
+        .open(folder.path().join("events-0000000001.jsonl"))
+        .unwrap()
+        .write_all(b"{\"time\":\"20")
+        .unwrap();
+    let mut daemon = keep(&space, &yaml, folder.path());
+    assert!(files(folder.path()).starts_with(&lines), "nothing but the torn line is gone");
+    client.create("/a/child", "");
+    daemon.wait_for("/a", true);
+    wait_for(&daemon, &[("kind", "message".into()), ("told", "resolved".into()), ("path", "/a".into())]);
+    let kinds: BTreeSet<String> =
+        events(&daemon, "").iter().map(|event| event["kind"].as_str().unwrap().to_owned()).collect();
+    for kind in ["start", "session", "armed", "reading", "transition", "alert", "message", "lease"] {
+        assert!(kinds.contains(kind), "{kind}: {kinds:?}");
+    }
+    let of_a = events(&daemon, "&path=/a&since=1h");
+    assert!(of_a.len() > 10 && of_a.iter().all(|event| event["path"] == "/a"), "{of_a:?}");
+    assert_eq!(daemon.get("/events?since=yesterday").status, 400);
+
+    let (text, rows) = replay(&daemon.folder().join("zk_monitor.yaml"), folder.path());
+    let expected = [("/a", 3), ("/b", 2), ("/data", 2)].map(|(path, n)| (path.to_owned(), n, n));
+    assert_eq!(rows, expected, "{text}");
+    assert!(text.contains("but for numbers of children: /b, /data."), "{text}");
+    let slower = folder.write("slower.yaml", &self::yaml(&sink, "1h"));
+    let (text, rows) = replay(&slower, folder.path());
+    let expected = [("/a", 3), ("/b", 2), ("/data", 2)].map(|(path, n)| (path.to_owned(), 0, n));
+    assert_eq!(rows, expected, "{text}");
+
+    let lines = files(folder.path()) + &daemon.get("/events?limit=10000").body;
+    for secret in ["s3cret", "0ther", "hook"] {
+        assert!(!lines.contains(secret), "{secret} in the journal");
+    }
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn the_second_daemon_of_a_directory_says_so_and_goes_on_in_memory() {
+    let (space, folder) = (shared(), Folder::new("two"));
+    let yaml = "/a: {children: 0}\n";
+    let first = keep(&space, yaml, folder.path());
+    let directory = folder.path().display().to_string();
+    let mut second = Daemon::with(space.address(), yaml).args(["--state_dir", &directory]).start();
+    second.wait_until_ready();
+    second.wait_for_log("another daemon keeps its journal there");
+    wait_for(&second, &[("kind", "armed".into())]);
+    drop(first);
+    second.wait_for_log("again; ");
+    assert_eq!(second.stop(), Some(0));
+    assert!(files(folder.path()).contains("\"kind\":\"lost\""));
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_ends_nothing() {
+    let space = shared();
+    let daemon =
+        Daemon::with(space.address(), "/a: {children: 0}\n").args(["--state_dir", "/proc/1/none"]).start();
+    daemon.wait_until_ready();
+    daemon.wait_for_log("cannot write the journal to /proc/1/none, and keep it in memory");
+    wait_for(&daemon, &[("kind", "armed".into())]);
+    let said = daemon.log().iter().filter(|line| line.contains("cannot write the journal")).count();
+    assert_eq!(said, 1);
+}
+
+/// A file system of 64 KiB, or one that is read-only, stands where the daemon keeps its journal.
+fn mounted(space: &Space, options: &str) -> Daemon {
+    let daemon =
+        Daemon::with(space.address(), "/a: {children: 0}\n/b: {children: 1}\n").mount(options).start();
+    daemon.wait_until_ready();
+    daemon
+}
+
+#[test]
+fn a_read_only_directory_is_said_once() {
+    let space = shared();
+    let mut daemon = mounted(&space, "ro");
+    daemon.wait_for_log("Read-only file system");
+    wait_for(&daemon, &[("kind", "armed".into())]);
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn a_full_disk_is_said_and_so_is_that_there_is_room_again() {
+    let space = shared();
+    let mut client = space.client();
+    client.create("/b", "");
+    let mut daemon = mounted(&space, "size=64k");
+    // What stands in its root is reached through the process.
+    let filler = PathBuf::from(format!("/proc/{}/root", daemon.pid()))
+        .join(daemon.folder().strip_prefix("/").unwrap())
+        .join("state/filler");
+    assert!(fs::write(&filler, vec![0; 64 << 10]).is_err(), "there is more room than that");
+    eventually(SOON, "full disk", || {
+        client.create("/b/x", "");
+        client.delete("/b/x");
+        daemon.log_contains("No space left on device")
+    });
+    fs::remove_file(&filler).unwrap();
+    daemon.wait_for_log("again; ");
+    assert_eq!(daemon.compliance("/a"), true);
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait(SOON), Some(0));
+}
