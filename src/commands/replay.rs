@@ -66,7 +66,7 @@ fn report(
     let Summary { files, events, skipped } = summary;
     let others = account.paths.saturating_sub(account.rows.len());
     text += &format!(
-        "\n{alerts} alerts would have been sent, and this agent sent {sent}; {others} more paths were in spec.\n\
+        "\n{alerts} alerts would have been sent, and this agent sent {sent}; {others} more paths have nothing to tell.\n\
          {events} events in {files} files, from {} to {}; {skipped} lines are none, and were skipped.\n",
         rfc3339(span.0),
         rfc3339(span.1)

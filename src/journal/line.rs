@@ -27,6 +27,9 @@ struct Line {
     exists: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     children: Option<u32>,
+    /// Whether a reading is no change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<bool>,
     /// A digest of the data.
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<Arc<str>>,
@@ -81,7 +84,7 @@ struct SilenceLine {
 /// An event as it is written and served. Data is told by a digest under the process's own keys: it shows that the data
 /// changed, and not what it is to whoever has a guess.
 pub(super) fn recent(mut event: Event, keys: &RandomState) -> RecentEvent {
-    if let What::Reading(_, Recorded::Present { data: Some(digest), .. }) = &mut event.what {
+    if let What::Reading { recorded: Recorded::Present { data: Some(digest), .. }, .. } = &mut event.what {
         *digest = keys.hash_one(*digest);
     }
     let (time, path) = (event.time, event.what.path().cloned());
@@ -110,7 +113,9 @@ fn line(what: What) -> Line {
         What::Session => of("session"),
         What::Outage(reason) => Line { reason: Some(reason), ..of("outage") },
         What::Armed => of("armed"),
-        What::Reading(path, recorded) => Line { path: Some(path), ..reading(recorded) },
+        What::Reading { path, recorded, first } => {
+            Line { path: Some(path), first: first.then_some(true), ..reading(recorded) }
+        }
         What::Forgotten(path) => Line { path: Some(path), ..of("forgotten") },
         What::Transition(key, message) => {
             let state = if message.is_some() { "error" } else { "ok" };
@@ -143,7 +148,11 @@ fn what(line: Line) -> Option<What> {
         "session" => What::Session,
         "outage" => What::Outage(line.reason?),
         "armed" => What::Armed,
-        "reading" => What::Reading(line.path.clone()?, recorded(line)?),
+        "reading" => What::Reading {
+            path: line.path.clone()?,
+            first: line.first == Some(true),
+            recorded: recorded(line)?,
+        },
         "forgotten" => What::Forgotten(line.path?),
         "transition" => What::Transition(key(line.path, line.rule)?, line.message),
         "alert" => What::Alert(key(line.path, line.rule)?, meaning(&STEPS, &line.alert?)?),
@@ -248,8 +257,13 @@ fn meaning<T: Copy>(table: &[(&str, T)], said: &str) -> Option<T> {
     table.iter().find(|(word, _)| *word == said).map(|(_, meaning)| *meaning)
 }
 
-/// A line of a file as it is served, if it is an event.
+/// Whether an event is one of those that are served, and not only there to be judged again.
+pub(super) fn is_served(what: &What) -> bool {
+    !matches!(what, What::Reading { first: true, .. })
+}
+
+/// A line of a file as it is served, if it is such an event.
 pub(super) fn stored(json: &str) -> Option<RecentEvent> {
-    let event = parse(json)?;
+    let event = parse(json).filter(|event| is_served(&event.what))?;
     Some(RecentEvent { time: event.time, path: event.what.path().cloned(), json: json.into() })
 }

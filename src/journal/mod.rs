@@ -51,12 +51,13 @@ pub fn run(directory: Option<PathBuf>, events: &Receiver<Event>, lost: &AtomicU6
             );
             batch.push(Event { time: clock::wall(), what: What::Lost(dropped) });
         }
+        let served: Vec<bool> = batch.iter().map(|event| line::is_served(&event.what)).collect();
         let batch: Vec<_> = batch.into_iter().map(|event| line::recent(event, &keys)).collect();
         if let Some(disk) = &mut disk {
             disk.write(&batch, clock::now());
         }
-        if !batch.is_empty() {
-            last.extend(batch);
+        if served.contains(&true) {
+            last.extend(batch.into_iter().zip(served).filter_map(|(event, served)| served.then_some(event)));
             recent.publish(last.clone());
         }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::children::{Children, Counted, Left};
+use super::event::What;
 use super::judge::{Assessment, Course, History, Verdict, Violation};
 use super::message;
 use super::observation::{Adoption, Observation};
@@ -52,7 +53,7 @@ pub struct Evaluator {
     /// Whether the snapshot may be another than when that was asked for last.
     changed: bool,
     /// Readings that differ from what was recorded before, if somebody takes them.
-    records: Option<Vec<(Arc<str>, Recorded)>>,
+    records: Option<Vec<What>>,
 }
 
 /// What is known of one path: one reading, and what each of its rules makes of that.
@@ -155,7 +156,7 @@ impl Evaluator {
 
     /// The readings since this was asked last that differ from what was recorded of their paths before. Whoever has them
     /// recorded asks after each observation.
-    pub fn take_records(&mut self) -> Vec<(Arc<str>, Recorded)> {
+    pub fn take_records(&mut self) -> Vec<What> {
         self.records.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
@@ -553,12 +554,7 @@ impl Path {
     }
 
     /// Records a reading that was judged, if that is another than the one before.
-    fn record(
-        &mut self,
-        path: &Arc<str>,
-        reading: &Reading,
-        records: &mut Option<Vec<(Arc<str>, Recorded)>>,
-    ) {
+    fn record(&mut self, path: &Arc<str>, reading: &Reading, records: &mut Option<Vec<What>>) {
         let Some(records) = records else { return };
         let recorded = match reading {
             Reading::Missing => Recorded::Missing,
@@ -570,8 +566,9 @@ impl Path {
             },
         };
         let digest = digest(&recorded);
-        if std::mem::replace(&mut self.recorded, digest) != digest {
-            records.push((Arc::clone(path), recorded));
+        let before = std::mem::replace(&mut self.recorded, digest);
+        if before != digest {
+            records.push(What::Reading { path: Arc::clone(path), recorded, first: before == 0 });
         }
     }
 

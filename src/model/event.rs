@@ -32,8 +32,16 @@ pub enum What {
     Outage(Arc<str>),
     /// Each path has been read on the session; those of which no reading was told are as they were.
     Armed,
-    /// A reading of a path differs from the one before.
-    Reading(Arc<str>, Recorded),
+    /// A reading of a path differs from the one before, or may matter though it does not.
+    Reading {
+        /// The path.
+        path: Arc<str>,
+        /// What was read.
+        recorded: Recorded,
+        /// Whether it is no change: nothing was known of the path since the start, or since the session was lost. Who
+        /// judges it again needs that; who looks for what happened does not.
+        first: bool,
+    },
     /// A vanished match of a glob is not watched for any more.
     Forgotten(Arc<str>),
     /// A path was judged otherwise than before: out of spec in these words, or in spec.
@@ -123,7 +131,7 @@ impl What {
     /// The path that it is about.
     pub fn path(&self) -> Option<&Arc<str>> {
         match self {
-            Self::Reading(path, _) | Self::Forgotten(path) => Some(path),
+            Self::Reading { path, .. } | Self::Forgotten(path) => Some(path),
             Self::Transition(key, _) | Self::Alert(key, _) | Self::Message(Message { key, .. }) => {
                 Some(&key.path)
             }

@@ -121,7 +121,7 @@ impl Replay {
             }
             What::Outage(reason) => self.observe(Observation::Down(reason)),
             What::Armed => self.confirm(),
-            What::Reading(path, recorded) => self.read(path, recorded),
+            What::Reading { path, recorded, first: _ } => self.read(path, recorded),
             What::Forgotten(path) => {
                 if self.last.remove(&path).is_some_and(|(recorded, _)| recorded != Recorded::Missing) {
                     self.observe(Observation::Read { path, reading: Reading::Missing, delay: None });

@@ -67,8 +67,8 @@ pub fn evaluate(
 }
 
 fn note_records(evaluator: &mut Evaluator, journal: &EventSink, now: Now) {
-    for (path, recorded) in evaluator.take_records() {
-        journal.note(now.wall, What::Reading(path, recorded));
+    for record in evaluator.take_records() {
+        journal.note(now.wall, record);
     }
 }
 

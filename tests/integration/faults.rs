@@ -27,6 +27,7 @@ fn a_panic_in_any_thread_ends_the_daemon_and_names_it() {
         "blind",
         "http",
         "http-answers",
+        "journal",
     ];
     for thread in lasting {
         ends_by(thread, Daemon::with("127.0.0.1:1", "/services/foo: {children: 1}\n"));

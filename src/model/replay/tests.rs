@@ -101,8 +101,8 @@ impl Run {
 
     fn observe(&mut self, observation: Observation) {
         self.live.observe(observation);
-        for (path, recorded) in self.live.evaluator.take_records() {
-            self.note(What::Reading(path, recorded));
+        for record in self.live.evaluator.take_records() {
+            self.note(record);
         }
     }
 
@@ -221,7 +221,7 @@ fn script(readings: &[(u64, u32)]) -> Vec<Event> {
     let event = |second: u64, what| Event { time: SystemTime::UNIX_EPOCH + seconds(second), what };
     let read = |(second, count): &(u64, u32)| {
         let recorded = Recorded::Present { children: Some(*count), data: None, rules: Box::default() };
-        event(*second, What::Reading("/now".into(), recorded))
+        event(*second, What::Reading { path: "/now".into(), recorded, first: false })
     };
     let mut events = vec![event(0, What::Started), event(0, What::Session)];
     events.extend(readings.iter().map(read));
