@@ -841,3 +841,43 @@ fn a_clock_that_is_right_changes_nothing_that_is_shown() {
     assert_eq!(story.pass(600 * second).len(), 1);
     assert!(story.evaluator.take_changed());
 }
+
+/// What was recorded since, as the journal tells it: the path, whether its content is in spec, and whether it is no change.
+fn recorded(story: &mut Story) -> Vec<(String, Option<bool>, bool)> {
+    let records = story.evaluator.take_records().into_iter();
+    let words = records.filter_map(|what| {
+        let What::Reading { path, recorded, first } = what else { return None };
+        let Recorded::Present { rules, .. } = recorded else { return None };
+        Some((path.to_string(), rules.first().and_then(|rule| rule.content), first))
+    });
+    words.collect()
+}
+
+#[test]
+fn a_reading_is_recorded_when_it_or_by_time_alone_what_it_means_is_another() {
+    let second = Duration::from_secs(1);
+    let mut story = Story::of(vec![written_within("/cron", 600), at_least("/a", 1)]);
+    story.evaluator = story.evaluator.recording();
+    story.tell(Observation::Up);
+    story.write(0);
+    let record = |path: &str, content, first| vec![(path.to_owned(), content, first)];
+    story.read_written("/cron", 0, 0);
+    assert_eq!(recorded(&mut story), record("/cron", Some(true), true));
+    story.pass(601 * second);
+    assert_eq!(recorded(&mut story), record("/cron", Some(false), false));
+    story.read("/a", present(&["x"]));
+    assert_eq!(recorded(&mut story), record("/a", None, true));
+    story.read("/a", present(&["y"]));
+    assert_eq!(recorded(&mut story), [], "as many children");
+    story.read("/a", present(&[]));
+    assert_eq!(recorded(&mut story), record("/a", None, false));
+    // What is out of spec is recorded again on the next session, and what is in spec is not.
+    story.read_written("/cron", 0, 0);
+    assert_eq!(recorded(&mut story), record("/cron", Some(true), false));
+    story.tell(Observation::Up);
+    story.write(0);
+    story.read("/a", present(&[]));
+    assert_eq!(recorded(&mut story), record("/a", None, true));
+    story.read_written("/cron", 0, 0);
+    assert_eq!(recorded(&mut story), []);
+}
