@@ -110,3 +110,26 @@ fn versions_agree() {
         assert!(head.contains(&wanted), "{file} does not begin with {wanted}: {head}");
     }
 }
+
+#[test]
+fn the_unit_of_an_instance_is_the_plain_one_with_files_of_its_own() {
+    let plain = read("packaging/zk-monitor.service");
+    let expected = [
+        // What tells two units apart.
+        ("alerts when one falls out of spec\n", "alerts when one falls out of spec (%i)\n"),
+        // Without it systemd would give all instances one user, by the name before the @.
+        ("DynamicUser=yes\n", "DynamicUser=yes\nUser=zk-monitor-%i\n"),
+        ("/etc/default/zk-monitor\n", "/etc/zk_monitor/%i/environment\n"),
+        ("/etc/zk_monitor/zk_monitor.yaml", "/etc/zk_monitor/%i/zk_monitor.yaml"),
+        ("/etc/zk_monitor/credentials", "/etc/zk_monitor/%i/credentials"),
+        ("=zk_monitor/credentials\n", "=zk_monitor/%i/credentials\n"),
+        // Not below that of the plain unit, which systemd replaces by a link.
+        ("StateDirectory=zk_monitor\n", "StateDirectory=zk_monitor-%i\n"),
+        ("/var/lib/zk_monitor", "/var/lib/zk_monitor-%i"),
+    ];
+    let expected = expected.iter().fold(plain, |unit, (plain, instance)| unit.replace(plain, instance));
+    assert_eq!(read("packaging/zk-monitor@.service"), expected);
+    let lines = expected.lines().filter(|line| line.contains("zk_monitor/"));
+    let shared: Vec<&str> = lines.filter(|line| !line.contains("%i")).collect();
+    assert!(shared.is_empty(), "{shared:?}");
+}
