@@ -57,6 +57,7 @@ _zk_monitor() {
         --test-alert
         --silence
         --for
+        --until-recovery
         --comment
         --unsilence
         --silences

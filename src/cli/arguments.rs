@@ -102,6 +102,9 @@ struct Arguments {
     /// duration of the silence
     #[argh(option, long = "for", from_str_fn(more_than_nothing))]
     duration: Option<Duration>,
+    /// the silence is an acknowledgement
+    #[argh(switch)]
+    until_recovery: bool,
     /// comment on the silence
     #[argh(option, from_str_fn(comment))]
     comment: Option<String>,
@@ -141,7 +144,11 @@ pub(super) fn command(arguments: &[String], env: Env<'_>) -> Result<(Options, Co
 impl Arguments {
     fn command(&self, env: Env<'_>) -> Result<Command, String> {
         if let Some(path) = self.silence.clone() {
-            let duration = self.duration.ok_or("--silence needs --for DURATION")?;
+            let duration = match (self.duration, self.until_recovery) {
+                (None, false) => return Err("--silence needs --for DURATION or --until-recovery".to_owned()),
+                (Some(_), true) => return Err("--for and --until-recovery exclude each other".to_owned()),
+                (duration, _) => duration,
+            };
             let comment = self.comment.clone().unwrap_or_default();
             return Ok(Command::Silence { path, duration, comment, by: user(env) });
         }
@@ -185,10 +192,14 @@ impl Arguments {
         if self.since.is_some() && !self.replay {
             return Err("--since needs --replay".to_owned());
         }
-        match (&self.silence, &self.duration, &self.comment) {
-            (None, Some(_), _) => Err("--for needs --silence".to_owned()),
-            (None, None, Some(_)) => Err("--comment needs --silence".to_owned()),
-            (None, None, None) | (Some(_), _, _) => Ok(()),
+        let details = [
+            ("--for", self.duration.is_some()),
+            ("--until-recovery", self.until_recovery),
+            ("--comment", self.comment.is_some()),
+        ];
+        match details.iter().find(|(_, given)| *given && self.silence.is_none()) {
+            Some((name, _)) => Err(format!("{name} needs --silence")),
+            None => Ok(()),
         }
     }
 

@@ -36,8 +36,8 @@ pub enum Command {
     Silence {
         /// A path or a pattern.
         path: String,
-        /// For how long; more than nothing.
-        duration: Duration,
+        /// For how long; more than nothing. If nothing is said: until what is open now is over.
+        duration: Option<Duration>,
         /// Why; may be empty.
         comment: String,
         /// Who asks, by the environment.

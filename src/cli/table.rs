@@ -29,7 +29,7 @@ const fn short(short: char, entry: Entry) -> Entry {
 }
 
 /// Every option.
-pub(super) const OPTIONS: [Entry; 30] = [
+pub(super) const OPTIONS: [Entry; 31] = [
     short('h', flag("help", "show this help and exit")),
     flag("version", "show the version and exit"),
     short(
@@ -89,9 +89,10 @@ pub(super) const OPTIONS: [Entry; 30] = [
     value(
         "silence",
         "PATH_OR_GLOB",
-        "silence the alerts of a path, or of all that a pattern matches, and exit; needs --for",
+        "silence the alerts of a path, or of all that a pattern matches, and exit; needs --for or --until-recovery",
     ),
     value("for", "DURATION", "how long the silence lasts, such as 90, 30m or 2h"),
+    flag("until-recovery", "acknowledge: the silence is of what is open now, and ends when that is over"),
     value("comment", "TEXT", "why the silence is made"),
     value("unsilence", "ID", "end a silence, and exit"),
     flag("silences", "list the silences of the cluster, and exit"),

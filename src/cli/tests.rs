@@ -155,12 +155,14 @@ fn silences_need_no_file() {
     let env = [("SUDO_USER", ""), ("USER", "ada\n")];
     let made = parse_with(&["--silence", "/a/*", "--for", "1h30m", "--comment", "-x"], &env);
     let Ok((_, Command::Silence { path, duration, comment, by })) = made else { panic!("{made:?}") };
-    assert_eq!((path.as_str(), duration), ("/a/*", Duration::from_secs(5400)));
+    assert_eq!((path.as_str(), duration), ("/a/*", Some(Duration::from_secs(5400))));
     assert_eq!((comment.as_str(), by.as_str()), ("-x", "ada"));
     let Ok((_, Command::Silence { by, .. })) = parse(&["--silence", "/a", "--for", "1h"]) else {
         panic!("refused")
     };
     assert!(!by.is_empty() && by != "unknown", "the process's user: {by}");
+    let made = parse(&["--silence", "/a", "--until-recovery"]);
+    assert!(matches!(&made, Ok((_, Command::Silence { duration: None, .. }))), "{made:?}");
     let ended = parse(&["--unsilence=x1"]);
     assert!(matches!(&ended, Ok((_, Command::Unsilence { id })) if id == "x1"), "{ended:?}");
     assert!(matches!(parse(&["--silences"]), Ok((_, Command::Silences))));
@@ -248,7 +250,12 @@ fn usage_errors_say_what_is_wrong_and_exit_with_2() {
     check(&f(&["--since", "1h"]), "--since needs --replay");
     check(&f(&["--replay", "--once", "--state_dir", "d"]), "--once and --replay exclude each other");
     check(&f(&["--state_dir="]), &parsing("--state-dir", "", "must not be empty"));
-    check(&["--silence", "/a"], "--silence needs --for DURATION");
+    check(&["--silence", "/a"], "--silence needs --for DURATION or --until-recovery");
+    check(
+        &["--silence", "/a", "--for", "1h", "--until-recovery"],
+        "--for and --until-recovery exclude each other",
+    );
+    check(&f(&["--until-recovery"]), "--until-recovery needs --silence");
     check(&["--silence", "/a", "--for", "0"], &parsing("--for", "0", "must be more than nothing"));
     check(&["--silence", "/a", "--for", "-1h"], &parsing("--for", "-1h", "must not be negative"));
     check(&f(&["--for", "1h"]), "--for needs --silence");

@@ -1,20 +1,28 @@
 //! `--silence`, `--unsilence`, `--silences`
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::watched;
 use crate::cli::{Answer, Options};
 use crate::clock;
 use crate::daemon::EX_FAILURE;
+use crate::model::alert_key::AlertKey;
+use crate::model::ledger::ENTRY_MAX;
 use crate::model::rfc3339::rfc3339;
-use crate::model::status::Silence;
+use crate::model::status::{Silence, Until};
 use crate::watching::session_settings;
 use crate::zk::agents;
 use crate::zk::client::{Client, describe};
+use crate::zk::ledger;
 use crate::zk::names::{Places, own_acl};
 use crate::zk::once::with_client;
 use crate::zk::silences as stored;
 
+/// How many incidents one acknowledgement may be of: the agent that leads looks for each of them whether it is over, and
+/// with paths of usual length they fit one znode.
+const ACKNOWLEDGED: usize = 1000;
 /// How long an errand at ZooKeeper may take.
 const ERRAND: Duration = Duration::from_secs(10);
 
@@ -22,24 +30,31 @@ const ERRAND: Duration = Duration::from_secs(10);
 pub fn silence(
     options: &Options,
     path: &str,
-    duration: Duration,
+    duration: Option<Duration>,
     comment: &str,
     by: &str,
 ) -> Result<Answer, Answer> {
-    let until = clock::wall() + duration;
+    let until =
+        duration.map_or_else(|| Until::Recovery(BTreeMap::new()), |long| Until::Time(clock::wall() + long));
     let silence = Silence { id: "".into(), path: path.into(), until, comment: comment.into(), by: by.into() };
     let credentials = options.zookeeper.credentials.is_some();
-    let told = format!("{path} is silenced until {} by {by}", rfc3339(until));
-    let made = silence.clone();
+    let mut made = silence.clone();
     let (stdout, agents) = errand(options, move |client, places| {
         is_there(client, places)?;
         places
             .prepare(client, credentials)
             .map_err(|(path, e)| format!("cannot create {path}: {}", describe(e)))?;
+        acknowledge(client, places, &mut made)?;
         let id = stored::add(client, places, &own_acl(credentials), &made)
             .map_err(|e| format!("cannot make the silence: {}", describe(e)))?;
-        Ok((format!("{id}: {told}\n"), agents::addresses(client, places).unwrap_or_default()))
+        let Silence { path, by, until, .. } = &made;
+        let told = format!("{id}: {path} is silenced until {} by {by}{}\n", end(until), incidents(until));
+        Ok((told, agents::addresses(client, places).unwrap_or_default()))
     })?;
+    if duration.is_none() {
+        // What is acknowledged is watched.
+        return Ok(printed(stdout));
+    }
     let stderr = match watched::is_of_something(&silence, &agents) {
         Ok(true) => String::new(),
         Ok(false) => {
@@ -48,6 +63,49 @@ pub fn silence(
         Err(reason) => format!("zk_monitor: cannot tell whether anything watches {path}: {reason}\n"),
     };
     Ok(Answer { stdout, stderr, ..Answer::default() })
+}
+
+/// If the silence is to end with the incidents that are open, finds which these are.
+fn acknowledge(client: &Client, places: &Places, silence: &mut Silence) -> Result<(), String> {
+    if let Until::Time(_) = silence.until {
+        return Ok(());
+    }
+    let mut open = ledger::open_incidents(client, places)
+        .map_err(|e| format!("cannot read the open incidents: {}", describe(e)))?;
+    open.retain(|key, _| silence.is_of(key));
+    let path = &silence.path;
+    let bytes = |(key, id): (&AlertKey, &Arc<str>)| key.path.len() + id.len() + 100;
+    let fits = open.iter().map(bytes).sum::<usize>() <= ENTRY_MAX;
+    match open.len() {
+        0 => Err(format!(
+            "{path} has no open incident, so there is nothing to acknowledge: nobody was told that it is out of spec; \
+             --silence {path} --for DURATION holds back what is to come"
+        )),
+        1..=ACKNOWLEDGED if fits => {
+            silence.until = Until::Recovery(open);
+            Ok(())
+        }
+        many => Err(format!(
+            "{path} has {many} open incidents, too many for one acknowledgement (at most {ACKNOWLEDGED}, less with long paths); --silence {path} --for \
+             DURATION silences any number"
+        )),
+    }
+}
+
+/// When it ends, in words.
+fn end(until: &Until) -> String {
+    match until {
+        Until::Time(end) => rfc3339(*end),
+        Until::Recovery(_) => "recovery".to_owned(),
+    }
+}
+
+/// How many incidents are acknowledged, in words.
+fn incidents(until: &Until) -> String {
+    match until {
+        Until::Recovery(incidents) if incidents.len() > 1 => format!(", {} incidents", incidents.len()),
+        Until::Time(_) | Until::Recovery(_) => String::new(),
+    }
 }
 
 /// A silence of a cluster that is not there would silence nothing, and be there for the next who misspells its name.
@@ -86,9 +144,9 @@ pub fn silences(options: &Options) -> Result<Answer, Answer> {
             stored::all(client, places).map_err(|e| format!("cannot read the silences: {}", describe(e)))?;
         let line = |silence: &Silence| {
             let Silence { id, path, until, comment, by } = silence;
-            format!("{id}\t{}\t{path}\t{by}\t{comment}\n", rfc3339(*until))
+            format!("{id}\t{}\t{path}\t{by}\t{comment}\n", end(until))
         };
-        let lines: String = all.iter().filter(|silence| silence.until > now).map(line).collect();
+        let lines: String = all.iter().filter(|silence| silence.is_in_force(now)).map(line).collect();
         Ok(format!("ID\tUNTIL\tPATH\tBY\tCOMMENT\n{lines}"))
     })
     .map(printed)

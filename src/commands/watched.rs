@@ -50,7 +50,7 @@ fn covers_any(silence: &Silence, monitor: &Value) -> bool {
         let names =
             shown["rules"].as_object().into_iter().flatten().map(|(name, _)| Some(name.as_str().into()));
         let mut all = names.chain([None]).map(|name| AlertKey { path: path.as_str().into(), name });
-        all.any(|key| silence.covers(&key))
+        all.any(|key| silence.is_of(&key))
     });
     let path = silence.path.split_once('@').map_or(&*silence.path, |(path, _)| path);
     of_a_path || keys("globs").any(|(glob, _)| glob_matches(&glob, path) || glob == path)
@@ -63,6 +63,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::status::Until;
 
     #[test]
     fn a_silence_is_of_paths_rules_and_globs() {
@@ -74,7 +75,7 @@ mod tests {
             let silence = Silence {
                 id: "s".into(),
                 path: path.into(),
-                until: UNIX_EPOCH,
+                until: Until::Time(UNIX_EPOCH),
                 comment: "".into(),
                 by: "".into(),
             };

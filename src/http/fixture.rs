@@ -9,7 +9,7 @@ use crate::model::receiver::ReceiverId;
 use crate::model::recent::Recent;
 use crate::model::status::{
     Agent, AlertPhase, AlertStatus, Alerts, Cluster, Compliance, ConfigStatus, Connection, Grant, PathState,
-    PathStatus, ReceiverStatus, Session, Silence, WatchStatus, is_alerting,
+    PathStatus, ReceiverStatus, Session, Silence, Until, WatchStatus, is_alerting,
 };
 use crate::published::{Liveness, Writer, cell};
 
@@ -98,7 +98,7 @@ fn alerts() -> Alerts {
     alerts.silences.push(Silence {
         id: "s1".into(),
         path: "/quiet/*".into(),
-        until: moment(),
+        until: Until::Time(moment()),
         comment: "moving".into(),
         by: "root".into(),
     });

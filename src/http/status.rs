@@ -6,7 +6,7 @@ use crate::model::alert_key::AlertKey;
 use crate::model::children::Counted;
 use crate::model::status::{
     AlertPhase, Alerts, Cluster, Compliance, ConfigStatus, Connection, Particulars, PathState, PathStatus,
-    Quiet, ReceiverStatus, RuleStatus, Silence, WatchStatus,
+    Quiet, ReceiverStatus, RuleStatus, Silence, Until, WatchStatus,
 };
 
 use super::json::{self, Object};
@@ -269,7 +269,10 @@ fn silence(object: &mut Object, silence: &Silence) {
     object.string("comment", &silence.comment);
     object.string("id", &silence.id);
     object.string("path", &silence.path);
-    object.time("until", silence.until);
+    match silence.until {
+        Until::Time(end) => object.time("until", end),
+        Until::Recovery(_) => object.null("until"),
+    }
 }
 
 fn zookeeper(object: &mut Object, view: &View) {

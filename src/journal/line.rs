@@ -1,5 +1,6 @@
 //! One event as a line of JSON: in the files and over HTTP.
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::model::reading::{Recorded, RecordedRule};
 use crate::model::receiver::ReceiverId;
 use crate::model::recent::RecentEvent;
 use crate::model::rfc3339;
-use crate::model::status::Silence;
+use crate::model::status::{Silence, Until};
 
 /// The fields of all kinds; each kind has some of them.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -78,7 +79,8 @@ struct RuleLine {
 struct SilenceLine {
     id: Arc<str>,
     path: Arc<str>,
-    until: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
 }
 
 /// An event as it is written and served. Data is told by a digest under the process's own keys: it shows that the data
@@ -205,12 +207,21 @@ fn recorded(line: Line) -> Option<Recorded> {
 
 fn silence_line(silence: Silence) -> SilenceLine {
     let Silence { id, path, until, comment: _, by: _ } = silence;
-    SilenceLine { id, path, until: rfc3339::rfc3339_micros(until) }
+    let until = match until {
+        Until::Time(end) => Some(rfc3339::rfc3339_micros(end)),
+        // Which incidents it acknowledges says nothing where they have other ids.
+        Until::Recovery(_) => None,
+    };
+    SilenceLine { id, path, until }
 }
 
 fn silence(line: SilenceLine) -> Option<Silence> {
     let SilenceLine { id, path, until } = line;
-    Some(Silence { id, path, until: rfc3339::parse(&until)?, comment: "".into(), by: "".into() })
+    let until = match until {
+        Some(end) => Until::Time(rfc3339::parse(&end)?),
+        None => Until::Recovery(BTreeMap::new()),
+    };
+    Some(Silence { id, path, until, comment: "".into(), by: "".into() })
 }
 
 /// Reminders are one kind, whatever their number.

@@ -1,5 +1,6 @@
 //! Files that are torn, foreign, full, locked, many.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
@@ -12,7 +13,7 @@ use crate::model::message::Kind;
 use crate::model::reading::{Recorded, RecordedRule};
 use crate::model::receiver::ReceiverId;
 use crate::model::recent::RecentEvent;
-use crate::model::status::Silence;
+use crate::model::status::{Silence, Until};
 use crate::model::time::Now;
 
 /// A directory that goes with its value.
@@ -70,10 +71,11 @@ fn every_kind_of_event_is_read_as_it_was_written() {
     let silence = Silence {
         id: "s".into(),
         path: "/*".into(),
-        until: UNIX_EPOCH + Duration::from_secs(9),
+        until: Until::Time(UNIX_EPOCH + Duration::from_secs(9)),
         comment: "".into(),
         by: "".into(),
     };
+    let acknowledged = Silence { until: Until::Recovery(BTreeMap::new()), ..silence.clone() };
     for what in [
         What::Started,
         What::Rules(3),
@@ -93,7 +95,7 @@ fn every_kind_of_event_is_read_as_it_was_written() {
         message(Kind::Resolved, Delivered::NotTried),
         What::Leading(7),
         What::Following(7),
-        What::Silences(vec![silence]),
+        What::Silences(vec![silence, acknowledged]),
         What::Silences(Vec::new()),
         What::Lost(5),
     ] {

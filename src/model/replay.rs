@@ -251,11 +251,11 @@ impl Replay {
         let Write { id, epoch: _, key, change } = write;
         let version = match change {
             Change::Create(entry) => {
-                self.ledger.insert(key, Stored { entry, version: 0 });
+                self.ledger.insert(key, Stored { entry, version: 0, modified: 0 });
                 0
             }
             Change::Set(entry, version) => {
-                self.ledger.insert(key, Stored { entry, version: version + 1 });
+                self.ledger.insert(key, Stored { entry, version: version + 1, modified: 0 });
                 version + 1
             }
             Change::Delete(_) => {

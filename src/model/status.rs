@@ -223,17 +223,47 @@ pub struct Silence {
     /// A path or glob: all alerts of the paths that it matches. With `@` and a name behind it, those of rules with that
     /// name alone.
     pub path: Arc<str>,
-    /// When it ends, by the wall clock.
-    pub until: SystemTime,
+    /// When it ends.
+    pub until: Until,
     /// Why.
     pub comment: Arc<str>,
     /// Who made it.
     pub by: Arc<str>,
 }
 
+/// When a silence ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Then, by the wall clock.
+    Time(SystemTime),
+    /// It acknowledges these incidents, by their ids, and is of no other: when all of them are over, the agent that leads
+    /// removes it. What falls out of spec after that is a new incident, which nobody has acknowledged, be it removed or
+    /// not yet.
+    Recovery(BTreeMap<AlertKey, Arc<str>>),
+}
+
 impl Silence {
-    /// Whether an alert is silenced by it, while it is in force.
-    pub fn covers(&self, key: &AlertKey) -> bool {
+    /// Whether it has not ended by this time.
+    pub fn is_in_force(&self, now: SystemTime) -> bool {
+        match self.until {
+            Until::Time(end) => end > now,
+            Until::Recovery(_) => true,
+        }
+    }
+
+    /// Whether an alert is silenced by it, while it is in force. `incident` is the one that is open, if that is known,
+    /// which it is where alerts are sent.
+    pub fn covers(&self, key: &AlertKey, incident: Option<&Arc<str>>) -> bool {
+        match &self.until {
+            Until::Time(_) => self.is_of(key),
+            Until::Recovery(incidents) => {
+                incidents.get(key).is_some_and(|known| incident.is_none_or(|open| open == known))
+            }
+        }
+    }
+
+    /// Whether its path or glob means this alert.
+    pub fn is_of(&self, key: &AlertKey) -> bool {
         let of_this_name = || {
             let (path, name) = self.path.rsplit_once('@')?;
             (key.name.as_deref() == Some(name)).then(|| glob_matches(path, &key.path))

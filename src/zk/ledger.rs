@@ -320,6 +320,29 @@ pub(super) fn load(client: &Client, places: &Places) -> Answer<Loaded> {
     Ok(all)
 }
 
+/// The incidents that are open, by their ids.
+pub fn open_incidents(client: &Client, places: &Places) -> Answer<BTreeMap<AlertKey, Arc<str>>> {
+    let entries = load(client, places)?.entries.into_iter().map(|stored| stored.entry);
+    Ok(entries.filter(|entry| entry.until.is_none()).map(|entry| (entry.key, entry.incident)).collect())
+}
+
+/// Whether one of these incidents is open. What cannot be read as an entry is none.
+pub(super) fn is_any_open(
+    client: &Client,
+    places: &Places,
+    incidents: &BTreeMap<AlertKey, Arc<str>>,
+) -> Answer<bool> {
+    for (key, incident) in incidents {
+        if let Found::Entry(stored) = read(client, &place(places, key), key)?
+            && stored.entry.until.is_none()
+            && stored.entry.incident == *incident
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn load_part(client: &Client, places: &Places, names: &[String]) -> Answer<Loaded> {
     let mut part = Loaded::default();
     for name in names {

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use zookeeper::{Acl, CreateMode, ZkError};
 
 use super::client::{Answer, Client, describe};
-use super::ledger::{millis, time};
+use super::ledger::{self, millis, time};
 use super::names::Places;
 use super::skipped::{Reasons, Skipped};
-use crate::model::status::Silence;
+use crate::model::alert_key::AlertKey;
+use crate::model::status::{Silence, Until};
 
 /// How long a silence stays after its end. Clocks differ between hosts, and an end that one host saw is not yet
 /// one on another.
@@ -20,12 +21,59 @@ const KEEP: Duration = Duration::from_secs(300);
 struct Json {
     v: u32,
     path: Arc<str>,
-    /// Milliseconds since 1970.
-    until: u64,
+    /// Milliseconds since 1970. An acknowledgement has no such end, so that an older agent, which would take it for a
+    /// silence of all that is to come, says that it is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<u64>,
+    /// What is acknowledged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    incidents: Vec<JsonIncident>,
     #[serde(default)]
     comment: Arc<str>,
     #[serde(default)]
     by: Arc<str>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct JsonIncident {
+    id: Arc<str>,
+    path: Arc<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<Arc<str>>,
+}
+
+/// The silence that a znode's bytes hold; an error is why they hold none.
+fn decode(id: String, bytes: &[u8]) -> Result<Silence, String> {
+    let json: Json = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+    let until = match json.until {
+        Some(until) => Until::Time(time(until)),
+        None if json.incidents.is_empty() => return Err("it says no end".to_owned()),
+        None => {
+            let incidents = json.incidents.into_iter();
+            Until::Recovery(
+                incidents.map(|one| (AlertKey { path: one.path, name: one.name }, one.id)).collect(),
+            )
+        }
+    };
+    Ok(Silence { id: id.into(), path: json.path, until, comment: json.comment, by: json.by })
+}
+
+fn encode(silence: &Silence) -> Answer<Vec<u8>> {
+    let (until, incidents) = match &silence.until {
+        Until::Time(end) => (Some(millis(*end)), Vec::new()),
+        Until::Recovery(incidents) => {
+            let one = |(key, id): (&AlertKey, &Arc<str>)| JsonIncident {
+                id: Arc::clone(id),
+                path: Arc::clone(&key.path),
+                name: key.name.clone(),
+            };
+            (None, incidents.iter().map(one).collect())
+        }
+    };
+    let (path, comment, by) =
+        (Arc::clone(&silence.path), Arc::clone(&silence.comment), Arc::clone(&silence.by));
+    let json = Json { v: 1, path, until, incidents, comment, by };
+    serde_json::to_vec(&json).map_err(|_| ZkError::MarshallingError)
 }
 
 /// All silences, those that ended included; `watch` leaves a watch on the list. Those that may not be read or cannot
@@ -43,11 +91,9 @@ pub fn list(client: &Client, places: &Places, watch: bool) -> Answer<(Vec<Silenc
             }
             Err(e) => return Err(e),
         };
-        match serde_json::from_slice::<Json>(&bytes) {
-            Ok(Json { path, until, comment, by, .. }) => {
-                all.push(Silence { id: id.into(), path, until: time(until), comment, by });
-            }
-            Err(e) => drop(skipped.insert(znode, format!("no silence: {e}"))),
+        match decode(id, &bytes) {
+            Ok(silence) => all.push(silence),
+            Err(reason) => drop(skipped.insert(znode, format!("no silence: {reason}"))),
         }
     }
     all.sort_by(|a, b| a.id.cmp(&b.id));
@@ -68,14 +114,7 @@ pub fn all(client: &Client, places: &Places) -> Answer<Vec<Silence>> {
 
 /// Makes a silence and gives its id; the `id` of the argument is not used.
 pub fn add(client: &Client, places: &Places, acl: &[Acl], silence: &Silence) -> Answer<String> {
-    let json = Json {
-        v: 1,
-        path: Arc::clone(&silence.path),
-        until: millis(silence.until),
-        comment: Arc::clone(&silence.comment),
-        by: Arc::clone(&silence.by),
-    };
-    let bytes = serde_json::to_vec(&json).map_err(|_| ZkError::MarshallingError)?;
+    let bytes = encode(silence)?;
     let prefix = format!("{}/s", places.silences);
     let made = client.create(&prefix, &bytes, acl, CreateMode::PersistentSequential)?;
     Ok(made.rsplit('/').next().unwrap_or_default().to_owned())
@@ -90,10 +129,16 @@ pub fn remove(client: &Client, places: &Places, id: &str) -> Answer<bool> {
     }
 }
 
-/// Removes those that ended a while ago.
+/// Removes those that ended a while ago, and acknowledgements of which no incident is open any more.
 pub fn sweep(client: &Client, places: &Places, all: &[Silence], now: SystemTime) -> Answer<()> {
-    for silence in all.iter().filter(|silence| silence.until + KEEP < now) {
-        remove(client, places, &silence.id)?;
+    for silence in all {
+        let is_over = match &silence.until {
+            Until::Time(end) => *end + KEEP < now,
+            Until::Recovery(incidents) => !ledger::is_any_open(client, places, incidents)?,
+        };
+        if is_over {
+            remove(client, places, &silence.id)?;
+        }
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use zk_monitor::model::alert_key::AlertKey;
 use zk_monitor::model::dispatcher::{Attempt, AttemptId, Effect, Input, Takeover};
 use zk_monitor::model::ledger::{Change, Entry, Stored, Written};
 use zk_monitor::model::receiver::Outcome;
-use zk_monitor::model::status::Silence;
+use zk_monitor::model::status::{Silence, Until};
 use zk_monitor::model::succession::in_place_of;
 use zk_monitor::model::time::Now;
 use zk_monitor::model::transition::{EvaluatorOutput, State as Judgement};

@@ -141,9 +141,9 @@ impl Leadership {
 /// Opens an incident for what fired and was over while nobody led.
 fn report_late(key: &AlertKey, episode: &Episode, paths: &mut Paths, shared: &mut Shared, now: Now) {
     let rule: Option<Arc<Rule>> = shared.rules.rule(key).cloned();
-    let told = rule.filter(|rule| !rule.terms.receivers.is_empty() && !shared.is_silenced(key, now));
-    let Some(rule) = told else { return };
     let id = shared.incident_id();
+    let silenced = shared.is_silenced(key, Some(&id), now);
+    let Some(rule) = rule.filter(|rule| !rule.terms.receivers.is_empty() && !silenced) else { return };
     let incident = Incident::unreported(key, id, episode, &rule, now.mono);
     paths.track(key, &rule, now);
     paths.change(key, shared, |tracked, _| tracked.incident = Some(incident));

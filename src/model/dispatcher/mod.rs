@@ -301,6 +301,6 @@ impl Dispatcher {
 
     /// The silences in force.
     pub fn silences(&self, now: Now) -> impl Iterator<Item = &Silence> {
-        self.shared.silences.iter().filter(move |silence| silence.until > now.wall)
+        self.shared.silences.iter().filter(move |silence| silence.is_in_force(now.wall))
     }
 }

@@ -13,7 +13,7 @@ use crate::model::jitter::Jitter;
 use crate::model::ledger::{Change, Write};
 use crate::model::receiver::ReceiverId;
 use crate::model::rule::RuleSet;
-use crate::model::status::Silence;
+use crate::model::status::{Silence, Until};
 use crate::model::time::Now;
 
 /// What became of attempts is noted while fewer writes than this are under way. In a storm the intents go first,
@@ -159,22 +159,27 @@ impl Shared {
         id
     }
 
-    pub fn is_silenced(&self, key: &AlertKey, now: Now) -> bool {
-        self.silences.iter().any(|silence| silence.until > now.wall && silence.covers(key))
+    /// Whether the alert's incident is silenced: the one of this id, or one that is known by its alert alone.
+    pub fn is_silenced(&self, key: &AlertKey, incident: Option<&Arc<str>>, now: Now) -> bool {
+        self.silences.iter().any(|silence| silence.is_in_force(now.wall) && silence.covers(key, incident))
     }
 
     /// The id of a silence that covers an alert, if one does. One that has just ended may still do so.
-    pub fn silence(&self, key: &AlertKey) -> Option<Arc<str>> {
-        self.silences.iter().find(|silence| silence.covers(key)).map(|silence| Arc::clone(&silence.id))
+    pub fn silence(&self, key: &AlertKey, incident: Option<&Arc<str>>) -> Option<Arc<str>> {
+        let silence = self.silences.iter().find(|silence| silence.covers(key, incident));
+        silence.map(|silence| Arc::clone(&silence.id))
     }
 
     /// Drops the silences that have ended, and finds when the next will. Returns whether any was dropped: by its
     /// time, or because the wall clock stepped over its end.
     pub fn arm_silences(&mut self, now: Now) -> bool {
         let before = self.silences.len();
-        self.silences.retain(|silence| silence.until > now.wall);
-        let remaining =
-            self.silences.iter().filter_map(|silence| silence.until.duration_since(now.wall).ok()).min();
+        self.silences.retain(|silence| silence.is_in_force(now.wall));
+        let remaining = self.silences.iter().filter_map(|silence| match silence.until {
+            Until::Time(end) => end.duration_since(now.wall).ok(),
+            Until::Recovery(_) => None,
+        });
+        let remaining = remaining.min();
         self.silence_ends = remaining.and_then(|left| now.mono.checked_add(left.min(CLOCK_STEPS)));
         let ended = self.silences.len() != before;
         self.version += u64::from(ended);

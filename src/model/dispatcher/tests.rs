@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::model::ledger::{Change, Entry, Mark, Stored};
 use crate::model::message::{Kind, Notification};
+use crate::model::status::Until;
 
 #[test]
 fn an_alert_and_its_recovery_reach_every_receiver_once() {

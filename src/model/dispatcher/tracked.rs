@@ -98,7 +98,7 @@ impl Tracked {
         let incident = self.incident.as_ref().map(|incident| Arc::clone(incident.id()));
         let held = || Some(Quiet::Held(Arc::clone(shared.dependencies.holder(&self.rule.terms)?)));
         let nobody = || Some(Quiet::Nobody).filter(|_| self.rule.terms.receivers.is_empty());
-        let silenced = || Some(Quiet::Silenced(shared.silence(&self.key)?));
+        let silenced = || Some(Quiet::Silenced(shared.silence(&self.key, incident.as_ref())?));
         let quiet = held().or_else(nobody).or_else(silenced);
         Some(AlertStatus { phase, since: since.wall, incident, quiet })
     }
@@ -152,7 +152,8 @@ impl Tracked {
                 self.close_incident(compliant, shared, now);
             }
             Change::Resolved { since, compliant } => {
-                let ledger_revision = self.ledger_revision.filter(|_| !shared.is_silenced(&self.key, now));
+                let ledger_revision =
+                    self.ledger_revision.filter(|_| !shared.is_silenced(&self.key, None, now));
                 let message = Arc::clone(&self.seen.message);
                 let ending = self.seen.course.as_ref().and_then(Course::ending).cloned();
                 let episode =
@@ -232,7 +233,7 @@ impl Tracked {
             incident: Arc::clone(incident.id()),
             firing: self.alert.is_firing(),
             over: incident.is_over(),
-            silenced: shared.is_silenced(&self.key, now),
+            silenced: shared.is_silenced(&self.key, Some(incident.id()), now),
             reminder: incident.reminder(self.rule.terms.repeat_interval, now.mono),
             notices: incident.notices.len(),
             now: now.mono,

@@ -1,5 +1,6 @@
 //! Several agents and one ZooKeeper.
 
+mod acknowledged;
 mod chaos;
 mod degraded;
 mod disturbances;

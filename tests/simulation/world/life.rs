@@ -165,7 +165,7 @@ impl World {
     pub(super) fn silence(&mut self, path: usize, length: Millis) {
         self.oracle.excuse(path, self.now);
         self.reconfigured.insert(path);
-        let until = world_begins() + Duration::from_millis(self.now + length);
+        let until = Until::Time(world_begins() + Duration::from_millis(self.now + length));
         let silence =
             Silence { id: "s".into(), path: path_name(path), until, comment: "".into(), by: "".into() };
         let before = self.zk.len();

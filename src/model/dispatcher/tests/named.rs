@@ -63,7 +63,7 @@ fn a_silence_of_a_path_is_of_all_its_rules_and_one_of_a_rule_of_that_alone() {
         let silence = Silence {
             id: "s".into(),
             path: silenced.into(),
-            until: world.now.wall + secs(60),
+            until: Until::Time(world.now.wall + secs(60)),
             comment: "".into(),
             by: "".into(),
         };

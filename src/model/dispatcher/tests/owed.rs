@@ -120,7 +120,7 @@ fn reminders_go_by_the_time_that_passed_and_not_by_the_clock_on_the_wall() {
 #[test]
 fn a_clock_that_steps_over_the_end_of_a_silence_ends_it() {
     let mut world = World::new(1, &["a"]);
-    let until = world.now.wall + secs(7_200);
+    let until = Until::Time(world.now.wall + secs(7_200));
     let silence = Silence { id: "s".into(), path: "/0".into(), until, comment: "".into(), by: "".into() };
     let effects = world.dispatcher.handle(Input::Silences(vec![silence]), world.now);
     world.perform(effects);

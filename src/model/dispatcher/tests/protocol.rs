@@ -102,7 +102,7 @@ fn what_a_receiver_waited_for_once_does_not_make_a_silenced_violation_due() {
     assert_eq!(words(&world.answer(secs(400), |_| Outcome::Accepted)), ["a Firing /0"]);
     world.ok("/0");
     world.answer(secs(0), |_| failed());
-    let until = world.now.wall + secs(1000);
+    let until = Until::Time(world.now.wall + secs(1000));
     let silence = Silence { id: "s".into(), path: "/0".into(), until, comment: "".into(), by: "".into() };
     let effects = world.dispatcher.handle(Input::Silences(vec![silence]), world.now);
     world.perform(effects);
@@ -118,7 +118,7 @@ fn silences_hold_alerts_back_and_never_a_recovery() {
     let mut world = World::new(2, &["a"]);
     world.error("/0");
     assert_eq!(world.told(), ["a Firing /0"]);
-    let until = world.now.wall + secs(100);
+    let until = Until::Time(world.now.wall + secs(100));
     let silence = Silence { id: "s".into(), path: "/*".into(), until, comment: "".into(), by: "".into() };
     let effects = world.dispatcher.handle(Input::Silences(vec![silence]), world.now);
     world.perform(effects);
@@ -126,6 +126,39 @@ fn silences_hold_alerts_back_and_never_a_recovery() {
     world.error("/1");
     assert_eq!(world.told(), ["a Resolved /0"]);
     assert_eq!(words(&world.answer(secs(100), |_| Outcome::Accepted)), ["a Firing /1"], "the silence ended");
+}
+
+/// It is still there when its incident is over: nobody led meanwhile who would have removed it.
+#[test]
+fn an_acknowledgement_is_of_its_incident_alone() {
+    let mut reminding = rule("/0", &["a"]);
+    Arc::make_mut(&mut reminding.terms).repeat_interval = Some(secs(600));
+    let mut world = World::with(vec![reminding, rule("/1", &["a"])], &["a"], BTreeMap::new());
+    world.error("/0");
+    assert_eq!(world.told(), ["a Firing /0"]);
+    let quiet = |world: &World| world.dispatcher.alert_status().next().and_then(|(_, alert)| alert.quiet);
+    assert_eq!(quiet(&world), None);
+    world.acknowledge();
+    assert_eq!(quiet(&world).map(|quiet| quiet.words()), Some("silenced by s".to_owned()));
+    assert_eq!(words(&world.answer(secs(1500), |_| Outcome::Accepted)), [""; 0], "no reminder");
+    world.error("/1");
+    assert_eq!(world.told(), ["a Firing /1"], "it was not open then");
+    let effects = world.dispatcher.handle(Input::Revoked, world.now);
+    world.perform(effects);
+    assert_eq!(
+        quiet(&world).map(|quiet| quiet.words()),
+        Some("silenced by s".to_owned()),
+        "a follower says so too"
+    );
+    world.lead(2);
+    assert_eq!(words(&world.answer(secs(1500), |_| Outcome::Accepted)), [""; 0], "nor after a takeover");
+    world.ok("/0");
+    assert_eq!(world.told(), ["a Resolved /0"]);
+    world.error("/0");
+    assert_eq!(world.told(), ["a Firing /0"], "nobody has acknowledged that");
+    assert_eq!(quiet(&world), None);
+    assert_eq!(words(&world.answer(secs(700), |_| Outcome::Accepted)), ["a Reminder(1) /0"]);
+    assert_eq!(world.dispatcher.silences(world.now).count(), 1);
 }
 
 #[test]

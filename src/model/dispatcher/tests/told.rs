@@ -17,7 +17,7 @@ fn who_is_not_told_is_known_with_the_reason() {
     let silence = Silence {
         id: "s1".into(),
         path: "/*".into(),
-        until: world.now.wall + secs(60),
+        until: Until::Time(world.now.wall + secs(60)),
         comment: "".into(),
         by: "".into(),
     };

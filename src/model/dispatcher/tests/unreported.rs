@@ -70,7 +70,7 @@ fn what_may_have_been_told_is_not_told_again() {
         world.wait(VACANCY);
     });
     check("it was silenced", |world| {
-        let until = world.now.wall + secs(2);
+        let until = Until::Time(world.now.wall + secs(2));
         let silence = Silence { id: "s".into(), path: "/0".into(), until, comment: "".into(), by: "".into() };
         world.dispatcher.handle(Input::Silences(vec![silence]), world.now);
         blink(world);

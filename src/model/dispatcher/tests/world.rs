@@ -8,6 +8,7 @@ use crate::model::children::Left;
 use crate::model::ledger::{Change, Mark, Stored, Write, Written};
 use crate::model::message::Notification;
 use crate::model::rule::{Rule, Terms};
+use crate::model::status::Until;
 
 /// For how long nobody led before, as far as a new leader knows.
 pub const VACANCY: Duration = Duration::from_secs(10);
@@ -25,6 +26,7 @@ pub struct World {
     pub events: Vec<Report>,
     pub writes: usize,
     pub barrier: u64,
+    pub silences: Vec<Silence>,
     pub rules: Arc<RuleSet>,
 }
 
@@ -90,6 +92,7 @@ impl World {
             events: Vec::new(),
             writes: 0,
             barrier: 0,
+            silences: Vec::new(),
             rules: Arc::clone(&rules),
         };
         let profiles = receivers.iter().map(|name| profile(name)).collect();
@@ -106,11 +109,33 @@ impl World {
             epoch,
             entries: self.ledger.values().cloned().collect(),
             vacancy: VACANCY,
+            silences: self.silences.clone(),
             ..Takeover::default()
         };
         let effects = self.dispatcher.handle(Input::Granted(grant), self.now);
         self.perform(effects);
         self.judged(EvaluatorOutput::Barrier(self.barrier));
+    }
+
+    /// The silences are these from now on, for this leader and those after it.
+    pub fn silence(&mut self, silences: Vec<Silence>) {
+        self.silences.clone_from(&silences);
+        let effects = self.dispatcher.handle(Input::Silences(silences), self.now);
+        self.perform(effects);
+    }
+
+    /// An acknowledgement of what is open.
+    pub fn acknowledge(&mut self) {
+        let open = self.ledger.values().map(|stored| &stored.entry).filter(|entry| entry.until.is_none());
+        let open = open.map(|entry| (entry.key.clone(), Arc::clone(&entry.incident))).collect();
+        let until = Until::Recovery(open);
+        self.silence(vec![Silence {
+            id: "s".into(),
+            path: "/*".into(),
+            until,
+            comment: "".into(),
+            by: "".into(),
+        }]);
     }
 
     pub fn judged(&mut self, judged: EvaluatorOutput) {
