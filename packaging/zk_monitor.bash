@@ -25,7 +25,7 @@ _zk_monitor() {
             return
             ;;
         --zookeeper_user | --zookeeper_pass | --session_timeout | --reread | --cluster_name | -c | --cluster_prefix | \
-            --port | -p | --bind | --test-alert | --silence | --since | --for | --comment | --unsilence)
+            --port | -p | --bind | --explain | --test-alert | --silence | --since | --for | --comment | --unsilence)
             return
             ;;
     esac
@@ -55,6 +55,7 @@ _zk_monitor() {
         --replay
         --since
         --test-alert
+        --explain
         --silence
         --for
         --until-recovery

@@ -28,6 +28,7 @@ fn run() -> Result<Answer, Answer> {
         Command::CheckConfig { file } => commands::check_config(&file),
         Command::Once { file } => commands::once(&options.zookeeper, &file),
         Command::Replay { file, directory, since } => commands::replay(&file, &directory, since),
+        Command::Explain { file, path } => commands::explain(&options, &file, &path),
         Command::TestAlert { file, path } => commands::test_alert(&options, &file, &path),
         Command::Silence { path, duration, comment, by } => {
             commands::silence(&options, &path, duration, &comment, &by)

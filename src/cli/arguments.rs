@@ -93,6 +93,9 @@ struct Arguments {
     /// how far to look back
     #[argh(option, from_str_fn(more_than_nothing))]
     since: Option<Duration>,
+    /// explain a path
+    #[argh(option, from_str_fn(pattern))]
+    explain: Option<String>,
     /// test the receivers of a path
     #[argh(option, from_str_fn(znode_path))]
     test_alert: Option<String>,
@@ -166,6 +169,9 @@ impl Arguments {
             let directory = self.state_dir.clone().ok_or("--replay needs --state_dir DIR")?;
             return Ok(Command::Replay { file, directory, since: self.since });
         }
+        if let Some(path) = self.explain.clone() {
+            return Ok(Command::Explain { file, path });
+        }
         Ok(match (self.test_alert.clone(), self.check_config, self.once) {
             (Some(path), _, _) => Command::TestAlert { file, path },
             (None, true, _) => Command::CheckConfig { file },
@@ -180,6 +186,7 @@ impl Arguments {
             ("--once", self.once),
             ("--replay", self.replay),
             ("--test-alert", self.test_alert.is_some()),
+            ("--explain", self.explain.is_some()),
             ("--silence", self.silence.is_some()),
             ("--unsilence", self.unsilence.is_some()),
             ("--silences", self.silences),

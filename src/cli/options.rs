@@ -28,6 +28,11 @@ pub enum Command {
         /// How far to look back; `None` is to its beginning.
         since: Option<Duration>,
     },
+    Explain {
+        file: PathBuf,
+        /// A path, or a path or glob of the configuration; with `@` and a name behind it, one rule of it.
+        path: String,
+    },
     TestAlert {
         file: PathBuf,
         /// The path whose rule's receivers get it.

@@ -29,7 +29,7 @@ const fn short(short: char, entry: Entry) -> Entry {
 }
 
 /// Every option.
-pub(super) const OPTIONS: [Entry; 31] = [
+pub(super) const OPTIONS: [Entry; 32] = [
     short('h', flag("help", "show this help and exit")),
     flag("version", "show the version and exit"),
     short(
@@ -85,6 +85,11 @@ pub(super) const OPTIONS: [Entry; 31] = [
         "test-alert",
         "PATH",
         "send a test alert to the receivers of that path's rule, print their answers, and exit",
+    ),
+    value(
+        "explain",
+        "PATH",
+        "tell by which rules a path is judged, how it stands, who hears of it and what holds that back, and exit",
     ),
     value(
         "silence",

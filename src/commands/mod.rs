@@ -1,6 +1,8 @@
 //! What the program does besides running as a daemon: one question or errand, and an exit code.
 
+mod asks;
 mod check;
+mod explain;
 mod load;
 mod once;
 mod replay;
@@ -9,6 +11,7 @@ mod test_alert;
 mod watched;
 
 pub use check::check_config;
+pub use explain::explain;
 pub use once::once;
 pub use replay::replay;
 pub use silence::{silence, silences, unsilence};

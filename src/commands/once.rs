@@ -46,7 +46,7 @@ pub fn once(zookeeper: &ZooKeeper, file: &Path) -> Result<Answer, Answer> {
 }
 
 /// What was read, and why there is no session if there is none.
-fn read(
+pub(super) fn read(
     zookeeper: &ZooKeeper,
     rules: RuleSet,
     began: Instant,

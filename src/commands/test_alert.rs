@@ -57,7 +57,7 @@ pub fn test_alert(options: &Options, file: &Path, path: &str) -> Result<Answer, 
 }
 
 /// The path and the rules that an operator means: those of the path, or of `path@name` the one of that name.
-fn meant<'a>(rules: &RuleSet, text: &'a str) -> Option<(&'a str, Vec<Arc<Rule>>)> {
+pub(super) fn meant<'a>(rules: &RuleSet, text: &'a str) -> Option<(&'a str, Vec<Arc<Rule>>)> {
     let of = |path: &str| {
         let written = rules.exact().chain(rules.globs()).find(|rules| **rules.path() == *path);
         written.or_else(|| rules.for_path(path))

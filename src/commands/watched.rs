@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::model::alert_key::AlertKey;
 use crate::model::rule::glob_matches;
 use crate::model::status::Silence;
+use crate::percent;
 
 /// How many agents are asked at most: each may be out of reach from here.
 const ASKED: usize = 3;
@@ -31,13 +32,33 @@ pub(super) fn is_of_something(silence: &Silence, agents: &[String]) -> Result<bo
 }
 
 fn status(agent: &str) -> Result<Value, String> {
-    // It is asked on the network that it is on, whatever proxies there are.
-    let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).proxy(None).build();
-    let client = ureq::Agent::from(config);
-    let answer = client.get(format!("http://{agent}/status?detail=1")).call();
+    get(&format!("http://{agent}/status?detail=1"))
+}
+
+fn get(url: &str) -> Result<Value, String> {
+    // It is asked on the network that it is on, whatever proxies there are. A path that is out of spec is answered with 503.
+    let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).proxy(None);
+    let client = ureq::Agent::from(config.http_status_as_error(false).build());
+    let answer = client.get(url).call();
     let body = answer.and_then(|mut answer| answer.body_mut().with_config().limit(LONGEST).read_to_vec());
     let body = body.map_err(|e| e.to_string())?;
     serde_json::from_slice(&body).map_err(|_| "this is no status of an agent".to_owned())
+}
+
+/// What the first of these agents (`host:port`) that answers says of a path, as JSON.
+///
+/// # Errors
+/// If none can be asked.
+pub(super) fn path_status(path: &str, agents: &[String]) -> Result<(String, Value), String> {
+    let path: String = path.split('/').skip(1).map(|level| format!("/{}", percent::encode(level))).collect();
+    let mut last = "no agent runs".to_owned();
+    for agent in agents.iter().take(ASKED) {
+        match get(&format!("http://{agent}/status{path}")) {
+            Ok(status) => return Ok((agent.clone(), status)),
+            Err(reason) => last = format!("{agent} does not answer: {reason}"),
+        }
+    }
+    Err(last)
 }
 
 /// Whether it is of a path, of a rule of one, or of paths that a glob may match.

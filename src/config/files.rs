@@ -107,6 +107,16 @@ impl Files {
         Err(Errors::of_all(bad.into_values()))
     }
 
+    /// The name and the text of each that can be read.
+    pub(super) fn texts(&self) -> Vec<(String, String)> {
+        let good = self.read().map(|sorted| sorted.good).unwrap_or_default().into_iter();
+        let text = |bytes: Vec<u8>| {
+            let text = String::from_utf8(bytes).ok()?;
+            Some(text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned())
+        };
+        good.filter_map(|(path, content)| Some((path.display().to_string(), text(content.bytes)?))).collect()
+    }
+
     /// What is to be judged: what stands in force already before what is new, each by name. Of the files that are bad it is
     /// what they said when they were good last.
     fn in_order<'f>(

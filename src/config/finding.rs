@@ -25,6 +25,14 @@ pub struct Problem {
     message: String,
 }
 
+impl Problem {
+    /// Whether it is about this rule's path, or something within that.
+    pub fn is_of(&self, rule: &str) -> bool {
+        let rest = self.path.strip_prefix(rule);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '[']))
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.file)?;

@@ -20,6 +20,7 @@ mod judge;
 mod labels;
 mod located;
 mod map;
+mod places;
 mod receivers;
 mod rule;
 mod secrets;
@@ -37,6 +38,7 @@ use std::path::Path;
 pub use configuration::{Blind, Config, Heartbeat};
 pub use files::{Files, Reread};
 pub use finding::{Errors, Problem};
+pub use places::{RulePlace, places};
 pub use validator::Env;
 
 /// Reads and judges a configuration: a file, or a directory of them. Names of files within one start from its directory.

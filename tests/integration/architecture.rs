@@ -40,6 +40,7 @@ const ARROWS: [(&str, &[&str]); 22] = [
             "journal",
             "model",
             "notify",
+            "percent",
             "pipeline",
             "published",
             "threads",

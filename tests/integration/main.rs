@@ -13,6 +13,7 @@ mod common;
 mod config;
 mod delivery;
 #[cfg(debug_assertions)]
+mod explain;
 mod faults;
 mod harness;
 mod http;
