@@ -22,6 +22,7 @@ mod packaging;
 mod page;
 mod recipes;
 mod reload;
+mod schema;
 mod shutdown;
 mod systemd;
 mod watching;

@@ -16,10 +16,19 @@ pub fn kazoo(address: &str, script: &str) -> String {
         "import sys\nfrom kazoo.client import KazooClient\nfrom kazoo.security import *\n\
          zk = KazooClient(hosts=sys.argv[1], timeout=10)\nzk.start(15)\n{script}\nzk.stop()\nzk.close()\n"
     );
+    python(&whole, &[address])
+}
+
+/// Runs a Python script with these arguments, and tells what it printed.
+///
+/// # Panics
+/// If it fails, with what it said.
+#[track_caller]
+pub fn python(script: &str, arguments: &[&str]) -> String {
     // Debian's own interpreter: another one on the search path does not know Debian's packages.
     let mut command = bound_to_us("/usr/bin/python3");
-    command.args(["-c", &whole, address]).stdin(Stdio::null());
+    command.args(["-c", script]).args(arguments).stdin(Stdio::null());
     let output = finish(command, Duration::from_secs(60));
-    assert_eq!(output.code, Some(0), "kazoo failed (tests/run installs python3-kazoo): {}", output.stderr);
+    assert_eq!(output.code, Some(0), "failed (tests/run installs what it imports): {}", output.stderr);
     output.stdout
 }

@@ -36,7 +36,7 @@ pub use daemon::{Builder, Daemon};
 pub use ensemble::Ensemble;
 pub use folder::Folder;
 pub use http_sink::{Answer, HttpSink, Request};
-pub use kazoo::kazoo;
+pub use kazoo::{kazoo, python};
 pub use mail::Mail;
 pub use port::free_port;
 pub use postfix::{PASSWORD, Postfix, USER};
