@@ -20,7 +20,7 @@ use crate::model::duration;
 use crate::model::receiver::Receiver;
 use crate::model::rfc3339::rfc3339;
 use crate::model::rule::{Rule, RuleSet, glob_matches, level_matches};
-use crate::model::status::{Compliance, PathState, PathStatus, Silence, Until};
+use crate::model::status::{Compliance, OpenIncident, PathState, PathStatus, Silence, Until};
 use crate::watching::session_settings;
 use crate::zk::agents;
 use crate::zk::client::describe;
@@ -245,7 +245,7 @@ impl Scene {
         let (key, now): (AlertKey, _) = (rule.key(&self.path), clock::wall());
         let silences = cluster.silences.iter();
         let held: Vec<String> = silences
-            .filter(|silence| silence.is_in_force(now) && silence.covers(&key, None))
+            .filter(|silence| silence.is_in_force(now) && silence.covers(&key, OpenIncident::Unknown))
             .map(|Silence { id, path, until, comment, by }| {
                 let until = match until {
                     Until::Time(end) => rfc3339(*end),

@@ -242,6 +242,17 @@ pub enum Until {
     Recovery(BTreeMap<AlertKey, Arc<str>>),
 }
 
+/// What is known of an alert's incident: who sends alerts knows it, and nobody else.
+#[derive(Clone, Copy, Debug)]
+pub enum OpenIncident<'a> {
+    /// Nothing.
+    Unknown,
+    /// None is open: there was none yet, or it is over.
+    None,
+    /// The one of this id is.
+    Of(&'a Arc<str>),
+}
+
 impl Silence {
     /// Whether it has not ended by this time.
     pub fn is_in_force(&self, now: SystemTime) -> bool {
@@ -251,14 +262,15 @@ impl Silence {
         }
     }
 
-    /// Whether an alert is silenced by it, while it is in force. `incident` is the one that is open, if that is known,
-    /// which it is where alerts are sent.
-    pub fn covers(&self, key: &AlertKey, incident: Option<&Arc<str>>) -> bool {
+    /// Whether an alert is silenced by it, while it is in force.
+    pub fn covers(&self, key: &AlertKey, incident: OpenIncident<'_>) -> bool {
         match &self.until {
             Until::Time(_) => self.is_of(key),
-            Until::Recovery(incidents) => {
-                incidents.get(key).is_some_and(|known| incident.is_none_or(|open| open == known))
-            }
+            Until::Recovery(incidents) => incidents.get(key).is_some_and(|acknowledged| match incident {
+                OpenIncident::Unknown => true,
+                OpenIncident::None => false,
+                OpenIncident::Of(id) => id == acknowledged,
+            }),
         }
     }
 

@@ -15,6 +15,7 @@ use super::unreported::Episode;
 use crate::model::alert_key::AlertKey;
 use crate::model::ledger::{Change, Entry, Stored};
 use crate::model::rule::Rule;
+use crate::model::status::OpenIncident;
 use crate::model::time::Now;
 
 /// The way to the lease, and what was found in the ledger that no rule knows. Whether this agent leads says
@@ -141,9 +142,9 @@ impl Leadership {
 /// Opens an incident for what fired and was over while nobody led.
 fn report_late(key: &AlertKey, episode: &Episode, paths: &mut Paths, shared: &mut Shared, now: Now) {
     let rule: Option<Arc<Rule>> = shared.rules.rule(key).cloned();
-    let id = shared.incident_id();
-    let silenced = shared.is_silenced(key, Some(&id), now);
+    let silenced = shared.is_silenced(key, OpenIncident::None, now);
     let Some(rule) = rule.filter(|rule| !rule.terms.receivers.is_empty() && !silenced) else { return };
+    let id = shared.incident_id();
     let incident = Incident::unreported(key, id, episode, &rule, now.mono);
     paths.track(key, &rule, now);
     paths.change(key, shared, |tracked, _| tracked.incident = Some(incident));

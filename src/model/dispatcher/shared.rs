@@ -13,7 +13,7 @@ use crate::model::jitter::Jitter;
 use crate::model::ledger::{Change, Write};
 use crate::model::receiver::ReceiverId;
 use crate::model::rule::RuleSet;
-use crate::model::status::{Silence, Until};
+use crate::model::status::{OpenIncident, Silence, Until};
 use crate::model::time::Now;
 
 /// What became of attempts is noted while fewer writes than this are under way. In a storm the intents go first,
@@ -159,13 +159,12 @@ impl Shared {
         id
     }
 
-    /// Whether the alert's incident is silenced: the one of this id, or one that is known by its alert alone.
-    pub fn is_silenced(&self, key: &AlertKey, incident: Option<&Arc<str>>, now: Now) -> bool {
+    pub fn is_silenced(&self, key: &AlertKey, incident: OpenIncident<'_>, now: Now) -> bool {
         self.silences.iter().any(|silence| silence.is_in_force(now.wall) && silence.covers(key, incident))
     }
 
     /// The id of a silence that covers an alert, if one does. One that has just ended may still do so.
-    pub fn silence(&self, key: &AlertKey, incident: Option<&Arc<str>>) -> Option<Arc<str>> {
+    pub fn silence(&self, key: &AlertKey, incident: OpenIncident<'_>) -> Option<Arc<str>> {
         let silence = self.silences.iter().find(|silence| silence.covers(key, incident));
         silence.map(|silence| Arc::clone(&silence.id))
     }

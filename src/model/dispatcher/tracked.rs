@@ -19,7 +19,7 @@ use crate::model::ledger::{Entry, Mark, Written};
 use crate::model::message::{About, Item, Kind};
 use crate::model::receiver::{Outcome, ReceiverId};
 use crate::model::rule::Rule;
-use crate::model::status::{AlertStatus, Quiet};
+use crate::model::status::{AlertStatus, OpenIncident, Quiet};
 use crate::model::time::Now;
 use crate::model::transition::{State, Transition};
 
@@ -98,7 +98,7 @@ impl Tracked {
         let incident = self.incident.as_ref().map(|incident| Arc::clone(incident.id()));
         let held = || Some(Quiet::Held(Arc::clone(shared.dependencies.holder(&self.rule.terms)?)));
         let nobody = || Some(Quiet::Nobody).filter(|_| self.rule.terms.receivers.is_empty());
-        let silenced = || Some(Quiet::Silenced(shared.silence(&self.key, incident.as_ref())?));
+        let silenced = || Some(Quiet::Silenced(shared.silence(&self.key, self.known_incident(shared))?));
         let quiet = held().or_else(nobody).or_else(silenced);
         Some(AlertStatus { phase, since: since.wall, incident, quiet })
     }
@@ -129,6 +129,15 @@ impl Tracked {
         self.sync.wanted |= incident.is_some_and(|incident| incident.note_course(self.seen.course.as_ref()));
     }
 
+    /// The open incident, as far as this agent knows.
+    fn known_incident(&self, shared: &Shared) -> OpenIncident<'_> {
+        match &self.incident {
+            _ if shared.lease.is_none() => OpenIncident::Unknown,
+            Some(incident) if !incident.is_over() => OpenIncident::Of(incident.id()),
+            Some(_) | None => OpenIncident::None,
+        }
+    }
+
     /// When the open incident began, if one is open and this agent leads.
     fn open_since(&self, shared: &Shared) -> Option<Now> {
         let open = self.incident.as_ref().filter(|incident| shared.lease.is_some() && !incident.is_over());
@@ -152,8 +161,9 @@ impl Tracked {
                 self.close_incident(compliant, shared, now);
             }
             Change::Resolved { since, compliant } => {
-                let ledger_revision =
-                    self.ledger_revision.filter(|_| !shared.is_silenced(&self.key, None, now));
+                let ledger_revision = self
+                    .ledger_revision
+                    .filter(|_| !shared.is_silenced(&self.key, OpenIncident::Unknown, now));
                 let message = Arc::clone(&self.seen.message);
                 let ending = self.seen.course.as_ref().and_then(Course::ending).cloned();
                 let episode =
@@ -233,7 +243,7 @@ impl Tracked {
             incident: Arc::clone(incident.id()),
             firing: self.alert.is_firing(),
             over: incident.is_over(),
-            silenced: shared.is_silenced(&self.key, Some(incident.id()), now),
+            silenced: shared.is_silenced(&self.key, self.known_incident(shared), now),
             reminder: incident.reminder(self.rule.terms.repeat_interval, now.mono),
             notices: incident.notices.len(),
             now: now.mono,

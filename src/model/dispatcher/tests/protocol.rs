@@ -161,6 +161,21 @@ fn an_acknowledgement_is_of_its_incident_alone() {
     assert_eq!(world.dispatcher.silences(world.now).count(), 1);
 }
 
+/// What was noted was not told yet: its end, and with it that of the acknowledgement, does not wait for the latter.
+#[test]
+fn an_acknowledged_incident_that_nobody_heard_of_ends() {
+    let mut world = World::new(1, &["a"]);
+    world.error("/0");
+    world.wait(secs(3));
+    world.land("a", failed());
+    world.acknowledge();
+    assert_eq!(world.mark("/0", "a"), Some((Mark::Pending, Mark::Pending)));
+    assert_eq!(words(&world.answer(secs(600), |_| Outcome::Accepted)), [""; 0]);
+    world.ok("/0");
+    assert_eq!(words(&world.answer(secs(600), |_| Outcome::Accepted)), ["a Late /0"]);
+    assert!(world.ledger.is_empty());
+}
+
 #[test]
 fn a_removed_rule_closes_its_incident_and_nobody_is_told() {
     let mut world = World::new(1, &["a"]);
