@@ -86,11 +86,31 @@ pub struct Oracle {
     pub forgetful: BTreeSet<Process>,
     /// Paths that were silenced: until when differs by each agent's wall clock.
     silenced: BTreeSet<usize>,
+    /// Incidents that were acknowledged.
+    acknowledged: BTreeMap<Arc<str>, Acknowledged>,
     /// When somebody removed the locks.
     pub unlocked: Vec<Millis>,
     /// When a lease ended, or its holder died.
     pub disturbed: Millis,
     pub broken: Option<String>,
+}
+
+#[derive(Debug)]
+struct Acknowledged {
+    key: AlertKey,
+    at: Millis,
+    /// When the ledger ceased to say that it is open. What fell before that may have been merged into it.
+    closed: Option<Millis>,
+}
+
+impl Acknowledged {
+    /// Whether it may be this violation that was acknowledged, as far as the cluster knew: it was open lately, or came
+    /// after the one that the incident was opened for.
+    fn excuses(&self, alert: usize, violation: &Violation, is_merged: bool) -> bool {
+        alerts::alert_of(&self.key) == alert
+            && (is_merged || violation.end.is_none_or(|end| end + BEHIND > self.at))
+            && self.closed.is_none_or(|closed| violation.start <= closed)
+    }
 }
 
 impl Violation {
@@ -179,6 +199,12 @@ impl Oracle {
         }
     }
 
+    /// Nobody is to be told again of this incident, which is open.
+    pub fn acknowledge(&mut self, key: &AlertKey, incident: &Arc<str>, now: Millis) {
+        let acknowledged = Acknowledged { key: key.clone(), at: now, closed: None };
+        self.acknowledged.entry(Arc::clone(incident)).or_insert(acknowledged);
+    }
+
     /// Nothing is owed for any violation of this path so far: its rule was removed, which closes an incident
     /// silently.
     pub fn excuse_all(&mut self, path: usize) {
@@ -203,6 +229,13 @@ impl Oracle {
         let Some(entry) = entry else { return };
         self.pass(now);
         let alert = alerts::alert_of(&entry.key);
+        let is_open = |incident: &Arc<str>| {
+            !matches!(change, Change::Delete(_)) && entry.until.is_none() && entry.incident == *incident
+        };
+        let others = self.acknowledged.iter_mut().filter(|(_, one)| one.key == entry.key);
+        for (incident, one) in others.filter(|(_, one)| one.closed.is_none()) {
+            one.closed = (!is_open(incident)).then_some(now);
+        }
         let violation = self.violation_of(alert, &entry.message);
         if let Some(violation) = violation {
             self.opened_for.entry(Arc::clone(&entry.incident)).or_insert(violation);
@@ -286,6 +319,12 @@ impl Oracle {
         }
         if alert == HELD {
             self.check_held(item, now, &what);
+        }
+        let acknowledged = self.acknowledged.get(&item.incident);
+        // A rule that got another name is told of anew.
+        let acknowledged = acknowledged.filter(|one| one.key.name == item.rule && one.at + BEHIND < now);
+        if acknowledged.is_some() && matches!(item.kind, Kind::Firing | Kind::Reminder(_)) {
+            self.fail(format!("acknowledged: {what}"));
         }
         match item.kind {
             Kind::Firing => {
@@ -607,7 +646,11 @@ impl Oracle {
             let owed = (is_open || undisturbed || recorded) && !is_held;
             // Each lease tries again what was refused, while there is something to tell.
             let lease = lease.filter(|_| violation.end.is_none());
-            let excused = violation.excused || self.refused(alert, receiver, lease);
+            let acknowledged = self.acknowledged.iter().any(|(incident, one)| {
+                let is_merged = self.opened_for.get(incident).is_some_and(|first| *first <= number);
+                one.excuses(alert, violation, is_merged)
+            });
+            let excused = violation.excused || acknowledged || self.refused(alert, receiver, lease);
             if owed && !excused && !self.covers(number, alert, receiver) {
                 self.fail(format!(
                     "at_least_once: {violation:?} (number {number}) was not told to {receiver} by alert {alert}"

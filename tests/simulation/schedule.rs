@@ -46,6 +46,8 @@ pub enum What {
     Clock(usize, i64),
     /// A silence on the path.
     Silence(usize, Millis),
+    /// What is open of the path is acknowledged.
+    Acknowledge(usize),
     /// Somebody removes the lock nodes and their parent.
     RemoveLocks,
 }
@@ -59,7 +61,7 @@ impl What {
             Self::Lag(..) | Self::Delay(..) => HORIZON,
             Self::Children(_) | Self::Rename(_) => 0,
             Self::Toggle(_) | Self::Receiver(..) | Self::Reload(..) | Self::Silence(..) => 0,
-            Self::Clock(..) | Self::RemoveLocks => 0,
+            Self::Clock(..) | Self::RemoveLocks | Self::Acknowledge(_) => 0,
         }
     }
 }
@@ -132,6 +134,7 @@ fn fault(random: &mut Random) -> What {
         14 => What::RemoveLocks,
         15 => What::Rename(random.below(FILES)),
         12 => What::Clock(agent, random.between(0, 7_200_000) as i64 - 3_600_000),
+        _ if long % 2 == 0 => What::Acknowledge(random.below(PATHS)),
         _ => What::Silence(random.below(PATHS), long),
     }
 }

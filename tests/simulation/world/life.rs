@@ -85,6 +85,7 @@ impl World {
             What::Clock(agent, skew) => self.set_clock(agent, skew),
             What::Receiver(receiver, mood, length) => self.moods[receiver] = (mood, now + length),
             What::Silence(path, length) => self.silence(path, length),
+            What::Acknowledge(path) => self.acknowledge(path),
             What::RemoveLocks => {
                 let before = self.zk.len();
                 self.zk.remove_locks(now);
@@ -168,6 +169,24 @@ impl World {
         let until = Until::Time(world_begins() + Duration::from_millis(self.now + length));
         let silence =
             Silence { id: "s".into(), path: path_name(path), until, comment: "".into(), by: "".into() };
+        let before = self.zk.len();
+        self.zk.commit(self.now, |state| state.silences.push(silence));
+        self.changed(before);
+    }
+
+    /// Nobody removes it: what comes after its incidents must be told all the same.
+    pub(super) fn acknowledge(&mut self, path: usize) {
+        let path = path_name(path);
+        let entries = self.zk.latest().ledger.values().map(|stored| &stored.entry);
+        let open = entries.filter(|entry| entry.key.path == path && entry.until.is_none());
+        let open: BTreeMap<_, _> =
+            open.map(|entry| (entry.key.clone(), Arc::clone(&entry.incident))).collect();
+        if open.is_empty() {
+            return;
+        }
+        open.iter().for_each(|(key, incident)| self.oracle.acknowledge(key, incident, self.now));
+        let until = Until::Recovery(open);
+        let silence = Silence { id: "a".into(), path, until, comment: "".into(), by: "".into() };
         let before = self.zk.len();
         self.zk.commit(self.now, |state| state.silences.push(silence));
         self.changed(before);
