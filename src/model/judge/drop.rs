@@ -146,7 +146,10 @@ impl History {
         let over = self.fall.take_if(|fall| is_old(fall.at.mono) || !spec.by.is_exceeded(found, fall.most));
         if let Some(Fall { most, .. }) = over {
             let by_count = !spec.by.is_exceeded(found, most);
-            self.ended_from = self.ended_from.max(Some(most));
+            // Who has just got sight of it again may have missed other falls since.
+            if self.sighted.is_some_and(|at| at < now.mono) {
+                self.ended_from = self.ended_from.max(Some(most));
+            }
             self.ended = Some(if by_count {
                 format!("The count is back within {} of {most}", spec.by).into()
             } else {
@@ -321,6 +324,15 @@ mod tests {
         // Who did not see all that was since cannot know that it is the same fall.
         blind.lose_sight(&spec, now);
         blind.see(6, &spec, now);
+        blind.adopt(Base { most: 10, fell: now.wall }, now);
+        assert_eq!(words(&blind), "below 10");
+        // Nor who was blind while it ended.
+        let mut blind = History::default();
+        blind.see(20, &spec, start);
+        blind.see(2, &spec, start.after(HOUR / 60));
+        blind.lose_sight(&spec, start.after(HOUR / 2));
+        blind.see(6, &spec, now);
+        assert_eq!(words(&blind), "1h has passed since the fall from 20");
         blind.adopt(Base { most: 10, fell: now.wall }, now);
         assert_eq!(words(&blind), "below 10");
     }
