@@ -125,7 +125,7 @@ fn the_unit_of_an_instance_is_the_plain_one_with_files_of_its_own() {
         ("=zk_monitor/credentials\n", "=zk_monitor/%i/credentials\n"),
         // Not below that of the plain unit, which systemd replaces by a link.
         ("StateDirectory=zk_monitor\n", "StateDirectory=zk_monitor-%i\n"),
-        ("/var/lib/zk_monitor", "/var/lib/zk_monitor-%i"),
+        ("%S/zk_monitor ", "%S/zk_monitor-%i "),
     ];
     let expected = expected.iter().fold(plain, |unit, (plain, instance)| unit.replace(plain, instance));
     assert_eq!(read("packaging/zk-monitor@.service"), expected);

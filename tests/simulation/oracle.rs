@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use zk_monitor::model::alert_key::AlertKey;
-use zk_monitor::model::ledger::{Change, Entry, Mark, Stored};
+use zk_monitor::model::ledger::{Change, Entry, Mark, Progress, Stored};
 use zk_monitor::model::message::{Item, Kind};
 use zk_monitor::model::receiver::{Outcome, ReceiverId};
 
@@ -101,6 +101,8 @@ struct Acknowledged {
     at: Millis,
     /// When the ledger ceased to say that it is open. What fell before that may have been merged into it.
     closed: Option<Millis>,
+    /// Who had yet to hear of an earlier one then, or of how many were missed: that is told with this one, or not at all.
+    behind: BTreeSet<usize>,
 }
 
 impl Acknowledged {
@@ -200,9 +202,12 @@ impl Oracle {
     }
 
     /// Nobody is to be told again of this incident, which is open.
-    pub fn acknowledge(&mut self, key: &AlertKey, incident: &Arc<str>, now: Millis) {
-        let acknowledged = Acknowledged { key: key.clone(), at: now, closed: None };
-        self.acknowledged.entry(Arc::clone(incident)).or_insert(acknowledged);
+    pub fn acknowledge(&mut self, entry: &Entry, now: Millis) {
+        let is_behind = |progress: &Progress| progress.incident != entry.incident || entry.missed > 0;
+        let behind = entry.receivers.iter().filter(|(_, progress)| is_behind(progress));
+        let behind = behind.map(|(receiver, _)| receiver_index(receiver)).collect();
+        let acknowledged = Acknowledged { key: entry.key.clone(), at: now, closed: None, behind };
+        self.acknowledged.entry(Arc::clone(&entry.incident)).or_insert(acknowledged);
     }
 
     /// Nothing is owed for any violation of this path so far: its rule was removed, which closes an incident
@@ -647,7 +652,10 @@ impl Oracle {
             // Each lease tries again what was refused, while there is something to tell.
             let lease = lease.filter(|_| violation.end.is_none());
             let acknowledged = self.acknowledged.iter().any(|(incident, one)| {
-                let is_merged = self.opened_for.get(incident).is_some_and(|first| *first <= number);
+                let is_merged = self
+                    .opened_for
+                    .get(incident)
+                    .is_some_and(|first| *first <= number || one.behind.contains(&receiver));
                 one.excuses(alert, violation, is_merged)
             });
             let excused = violation.excused || acknowledged || self.refused(alert, receiver, lease);

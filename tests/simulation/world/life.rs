@@ -179,12 +179,12 @@ impl World {
         let path = path_name(path);
         let entries = self.zk.latest().ledger.values().map(|stored| &stored.entry);
         let open = entries.filter(|entry| entry.key.path == path && entry.until.is_none());
-        let open: BTreeMap<_, _> =
-            open.map(|entry| (entry.key.clone(), Arc::clone(&entry.incident))).collect();
+        let open: Vec<_> = open.cloned().collect();
         if open.is_empty() {
             return;
         }
-        open.iter().for_each(|(key, incident)| self.oracle.acknowledge(key, incident, self.now));
+        open.iter().for_each(|entry| self.oracle.acknowledge(entry, self.now));
+        let open = open.into_iter().map(|entry| (entry.key, entry.incident)).collect();
         let until = Until::Recovery(open);
         let silence = Silence { id: "a".into(), path, until, comment: "".into(), by: "".into() };
         let before = self.zk.len();
