@@ -55,7 +55,7 @@ pub(super) fn read(
     let mut threads = Threads::default();
     let (election, _) = unbounded();
     let (_, own) = cell(None);
-    let journal = EventSink { queue: unbounded().0, lost: Arc::default() };
+    let journal = EventSink { queue: unbounded().0, lost: Arc::default(), has_files: false };
     let watched = Watched { rules: Arc::new(rules), ledger: "".into(), reread: NEVER };
     let watching = Watching::start(&mut threads, settings, election, own, watched, journal)
         .map_err(|e| format!("cannot start the threads that read: {e}"))?;

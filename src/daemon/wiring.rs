@@ -218,7 +218,8 @@ fn start_journal(
     let (queue, events) = unbounded();
     let lost = Arc::<AtomicU64>::default();
     let (writer, recent) = cell(Recent::default());
-    let sink = EventSink { queue, lost: Arc::clone(&lost) };
+    let has_files = directory.is_some();
+    let sink = EventSink { queue, lost: Arc::clone(&lost), has_files };
     sink.note(clock::wall(), What::Started);
     threads.spawn("journal", move || journal::run(directory, &events, &lost, &writer))?;
     Ok((sink, recent))

@@ -19,11 +19,16 @@ pub struct EventSink {
     pub queue: Sender<Event>,
     /// How many were dropped since the journal asked last.
     pub lost: Arc<AtomicU64>,
+    /// Whether there are files. Only they keep what was read first: at the start that is a reading of each path.
+    pub has_files: bool,
 }
 
 impl EventSink {
     /// Notes that something happened.
     pub fn note(&self, time: SystemTime, what: What) {
+        if !self.has_files && matches!(what, What::Reading { first: true, .. }) {
+            return;
+        }
         // The other end closes only while the daemon ends, and for `--once`, which keeps no journal.
         let is_taken = self.queue.len() < WAITING && self.queue.send(Event { time, what }).is_ok();
         if !is_taken {
@@ -39,7 +44,7 @@ mod tests {
     #[test]
     fn what_nobody_takes_is_dropped_and_counted() {
         let (queue, inbox) = crossbeam_channel::unbounded();
-        let sink = EventSink { queue, lost: Arc::default() };
+        let sink = EventSink { queue, lost: Arc::default(), has_files: true };
         (0..WAITING + 3).for_each(|_| sink.note(SystemTime::UNIX_EPOCH, What::Armed));
         assert_eq!((inbox.len(), sink.lost.load(Ordering::Relaxed)), (WAITING, 3));
     }
