@@ -134,7 +134,7 @@ fn fault(random: &mut Random) -> What {
         14 => What::RemoveLocks,
         15 => What::Rename(random.below(FILES)),
         12 => What::Clock(agent, random.between(0, 7_200_000) as i64 - 3_600_000),
-        _ if long % 2 == 0 => What::Acknowledge(random.below(PATHS)),
+        _ if long.is_multiple_of(2) => What::Acknowledge(random.below(PATHS)),
         _ => What::Silence(random.below(PATHS), long),
     }
 }
