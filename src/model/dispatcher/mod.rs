@@ -108,16 +108,14 @@ impl Dispatcher {
         match input {
             Input::Receivers(profiles, group_wait) => self.on_receivers(profiles, group_wait, now),
             Input::Evaluated(output) => self.on_evaluated(output, now),
-            Input::Granted(takeover) => {
+            Input::Granted(mut takeover) => {
                 leadership.step_down(paths, shared, now);
-                leadership.coming = Some(takeover);
+                // Others may be told of before the lease takes effect, and are newer.
+                self.on_silences(std::mem::take(&mut takeover.silences));
+                self.leadership.coming = Some(takeover);
             }
             Input::Revoked => leadership.step_down(paths, shared, now),
-            Input::Silences(silences) => {
-                shared.silences = silences;
-                shared.version += 1;
-                paths.touch_all(shared);
-            }
+            Input::Silences(silences) => self.on_silences(silences),
             Input::Outcome(attempt, outcome) => self.on_outcome(attempt, &outcome, now),
             Input::Written(write, written) => self.on_written(write, written, now),
             Input::Park => {
@@ -127,6 +125,12 @@ impl Dispatcher {
             Input::Tick => {}
         }
         self.run(now)
+    }
+
+    fn on_silences(&mut self, silences: Vec<Silence>) {
+        self.shared.silences = silences;
+        self.shared.version += 1;
+        self.paths.touch_all(&mut self.shared);
     }
 
     fn on_receivers(&mut self, profiles: Vec<Profile>, group_wait: Duration, now: Now) {

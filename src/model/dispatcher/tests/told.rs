@@ -157,3 +157,17 @@ fn receivers_that_do_not_keep_step_need_no_write_of_their_own() {
     let sent = |progress: &crate::model::ledger::Progress| progress.firing == Mark::Sent;
     assert!(world.ledger.values().all(|stored| stored.entry.receivers.values().all(sent)));
 }
+
+#[test]
+fn a_silence_made_between_the_grant_and_its_effect_counts() {
+    let mut world = World::follower(vec![rule("/0", &["a"])], &["a"], BTreeMap::new());
+    world.error("/0");
+    let grant = Takeover { barrier: 1, epoch: 2, ..Takeover::default() };
+    let effects = world.dispatcher.handle(Input::Granted(grant), world.now);
+    world.perform(effects);
+    let until = Until::Time(world.now.wall + secs(60));
+    let silence = Silence { id: "s".into(), path: "/0".into(), until, comment: "".into(), by: "".into() };
+    world.silence(vec![silence]);
+    world.judged(EvaluatorOutput::Barrier(1));
+    assert_eq!(world.told(), [""; 0]);
+}
