@@ -40,6 +40,8 @@ fn by_parser(folder: &Folder, document: &Value) -> Option<String> {
 fn folder() -> Folder {
     let folder = Folder::new("configuration");
     folder.write("secret", "s3cret");
+    folder.write("url", "https://h/secret");
+    folder.write("text.j2", "{{ status }}");
     folder.write("ca.pem", &read("tests/config/ca.pem"));
     folder
 }
@@ -166,6 +168,11 @@ fn terms() -> Vec<Key> {
             vec![json!("h/a"), json!("ftp://h"), json!("https://h/a b"), json!(1)],
         ),
         ("alerter", alerters(), wrong_alerters()),
+        (
+            "depends_on",
+            vec![json!("/network"), json!(["/network"]), json!([])],
+            vec![json!("network"), json!(["/network", 1]), json!({}), json!(null), json!("/a/**")],
+        ),
     ]
 }
 
@@ -183,6 +190,9 @@ fn alerters() -> Vec<Value> {
         json!({"webhook": "https://h/a?b=c"}),
         json!({"webhook": {"url": "https://h/d", "headers": {"X-Team": "ops"}, "secret_file": "secret", "ca_file": "ca.pem", "name": "x"}}),
         json!({"webhook": ["https://h/e", {"url": "http://[::1]:80/"}]}),
+        json!({"webhook": {"url_file": "url", "headers": {"X-Key": {"file": "secret"}}}}),
+        json!({"webhook": {"url": "https://h/f", "template": "{\"a\": {{ status | tojson }}}", "path": "/{{ status }}", "digest": "no"}}),
+        json!({"webhook": {"url": "https://h/g", "template_file": "text.j2", "content_type": "text/plain; charset=utf-8"}}),
         json!({"alertmanager": "http://am:9093/"}),
         json!({"alertmanager": ["http://am1", "http://am2"]}),
         json!({"alertmanager": {"url": ["http://am3"], "name": "x", "ca_file": "ca.pem"}}),
@@ -218,6 +228,15 @@ fn wrong_alerters() -> Vec<Value> {
         json!({"webhook": {"url": "https://h", "headers": {"a b": "x"}}}),
         json!({"webhook": {"url": "https://h", "headers": {"a": "ö"}}}),
         json!({"webhook": {"url": "https://h", "name": "a b"}}),
+        json!({"webhook": {"url": "https://h", "url_file": "url"}}),
+        json!({"webhook": {"url": "https://h", "headers": {"X-Key": {}}}}),
+        json!({"webhook": {"url": "https://h", "headers": {"X-Key": {"flie": "secret"}}}}),
+        json!({"webhook": {"url": "https://h", "template": "1", "template_file": "text.j2"}}),
+        json!({"webhook": {"url": "https://h", "template": "1", "content_type": "json"}}),
+        json!({"webhook": {"url": "https://h", "template": ""}}),
+        json!({"webhook": {"url": "https://h", "content_type": "text/plain"}}),
+        json!({"webhook": {"url": "https://h", "path": "/x"}}),
+        json!({"webhook": {"url": "https://h", "digest": false}}),
         json!({"alertmanager": []}),
         json!({"alertmanager": {"name": "x"}}),
         json!({"alertmanager": "http://h?x"}),
@@ -237,6 +256,22 @@ fn top() -> Vec<Key> {
             vec![json!("zk.example.com"), json!(1), json!("https://h#x")],
         ),
         (
+            "blind",
+            vec![
+                json!({"alerter": {"email": "ops@x.example"}}),
+                json!({"after": "2m", "alerter": {"webhook": "https://h/blind"}}),
+                json!({"after": 10, "alerter": null}),
+            ],
+            vec![
+                json!({}),
+                json!({"after": 9, "alerter": {}}),
+                json!({"after": "2m"}),
+                json!({"alerter": {"emali": "x@y.example"}}),
+                json!({"aftre": 9, "alerter": {}}),
+                json!([]),
+            ],
+        ),
+        (
             "heartbeat",
             vec![json!({"url": "https://h/x"}), json!({"url": "https://h/x", "every": "1m"})],
             vec![
@@ -254,6 +289,7 @@ fn top() -> Vec<Key> {
                 json!({"host": "mail.example.com", "port": 587, "tls": "starttls", "user": "u", "password_file": "secret"}),
                 json!({"host": "::1", "tls": "none", "from": "a@b.example", "hello": "zk1.example.com", "ca_file": "ca.pem"}),
                 json!({"user": "u", "password": "p", "tls": "implicit", "hello": "[192.0.2.1]"}),
+                json!({"subject": "{{ status }}"}),
             ],
             vec![
                 json!({"port": 0}),
@@ -267,6 +303,7 @@ fn top() -> Vec<Key> {
                 json!({"hots": "h"}),
                 json!([]),
                 json!({"hello": "a b"}),
+                json!({"subject": 1}),
             ],
         ),
     ]
@@ -288,6 +325,8 @@ fn right(rng: &mut Rng) -> Value {
         document.insert("defaults".to_owned(), some(rng, &terms()).into());
     }
     document.insert("x-anchors".to_owned(), json!([1]));
+    // What others depend on depends on nothing.
+    document.insert("/network".to_owned(), json!({"depends_on": []}));
     for path in ["/a", "/services/*/b c", "/web-*/x", "/null"] {
         let rules = match rng.u8(..4) {
             0 => Value::Null,
@@ -354,7 +393,8 @@ fn generated_files_are_judged_alike() {
                 if is_top {
                     json!({key: value})
                 } else {
-                    json!({"/a": {key: value}, "defaults": {key: value}})
+                    let network = json!({"depends_on": []});
+                    json!({"/a": {key: value}, "defaults": {key: value}, "/network": network})
                 }
             };
             documents.extend(right.iter().chain(&wrong).map(document));
@@ -394,7 +434,9 @@ fn schema_and_parser_know_the_same_keys() {
         ("webhook_map", json!({"/a": {"alerter": {"webhook": {}}}})),
         ("alertmanager_map", json!({"/a": {"alerter": {"alertmanager": {}}}})),
         ("smtp", json!({"smtp": {}})),
+        ("header", json!({"/a": {"alerter": {"webhook": {"headers": {"X-Key": {}}}}}})),
         ("heartbeat", json!({"heartbeat": {}})),
+        ("blind", json!({"blind": {}})),
     ];
     let (schema, folder) = (schema(), folder());
     let definitions = schema["definitions"].as_object().unwrap().iter();
