@@ -171,9 +171,20 @@ impl History {
         if self.fall.is_none() && self.ended_from >= Some(base.most) {
             return;
         }
-        let adopted = Fall { most: base.most, at: Now { mono: now.mono_at(base.fell), wall: base.fell } };
+        let at = now.mono_at(base.fell);
+        self.remember(at, base.most);
+        let adopted = Fall { most: base.most, at: Now { mono: at, wall: base.fell } };
         let fall = self.fall.get_or_insert(adopted);
         fall.most = fall.most.max(base.most);
+    }
+
+    /// So many were there until then, as another agent says.
+    fn remember(&mut self, at: Instant, most: u32) {
+        self.past.retain(|(seen, other)| *seen > at || *other > most);
+        let place = self.past.partition_point(|(seen, _)| *seen <= at);
+        if self.past.get(place).is_none_or(|(_, other)| *other < most) {
+            self.past.insert(place, (at, most));
+        }
     }
 
     /// What it has fallen from, if it has.
@@ -303,6 +314,12 @@ mod tests {
         history.see(9, &spec, now.after(HOUR));
         history.adopt(Base { most: 10, fell: now.wall + HOUR }, now.after(HOUR));
         history.pass(&spec, now.after(HOUR));
+        assert_eq!(words(&history), "The count is back within 30% of 10");
+        // And what it fell from counts as long as if it had been seen.
+        history.see(6, &spec, now.after(HOUR * 3 / 2));
+        assert_eq!(words(&history), "below 10");
+        history.see(8, &spec, now.after(HOUR * 7 / 4));
+        history.see(6, &spec, now.after(HOUR * 8 / 3));
         assert_eq!(words(&history), "The count is back within 30% of 10");
     }
 
