@@ -19,7 +19,7 @@ use crate::model::children::Counted;
 use crate::model::duration;
 use crate::model::receiver::Receiver;
 use crate::model::rfc3339::rfc3339;
-use crate::model::rule::{Rule, RuleSet, glob_matches, level_matches};
+use crate::model::rule::{Rule, RuleSet, glob_matches, level_matches, patterns_overlap};
 use crate::model::status::{Compliance, OpenIncident, PathState, PathStatus, Silence, Until};
 use crate::watching::session_settings;
 use crate::zk::agents;
@@ -50,6 +50,8 @@ struct Scene {
     /// Or why ZooKeeper cannot be reached.
     cluster: Result<Cluster, String>,
     compliance: Arc<Compliance>,
+    /// What the rules depend on, as it is read.
+    dependencies: Arc<Compliance>,
 }
 
 /// Explains. The exit code is 0 unless no rule is for the path, or ZooKeeper cannot be reached.
@@ -64,15 +66,20 @@ pub fn explain(options: &Options, file: &Path, text: &str) -> Result<Answer, Ans
         rules.globs().iter().map(|rules| rules.path()).filter(is_beaten).cloned().collect();
     let wanted = beaten.iter().chain([&meant[0].path]).map(|path| &**path).collect();
     let mut cluster = ask(options);
-    let compliance = match cluster {
-        Ok(_) => read(options, path, &meant).unwrap_or_else(|reason| {
+    let mut seen = |rules: RuleSet| {
+        if cluster.is_err() || rules.is_empty() {
+            return Arc::default();
+        }
+        read(options, rules).unwrap_or_else(|reason| {
             cluster = Err(reason);
             Arc::default()
-        }),
-        Err(_) => Arc::default(),
+        })
     };
+    let rule = |rule: &Arc<Rule>| Rule { path: path.into(), terms: Arc::clone(&rule.terms) };
+    let compliance = seen(RuleSet::new(meant.iter().map(rule).collect()));
+    let dependencies = seen(dependencies(&rules, &meant));
     let places = config::places(file, &wanted);
-    let scene = Scene { path: path.into(), places, receivers, warnings, cluster, compliance };
+    let scene = Scene { path: path.into(), places, receivers, warnings, cluster, compliance, dependencies };
     let mut stdout = format!("{path}\n");
     scene.state(&mut stdout);
     scene.agent(&mut stdout);
@@ -129,10 +136,16 @@ fn ask(options: &Options) -> Result<Cluster, String> {
     })
 }
 
-/// Reads a path, or all that a glob matches, and judges them as `--once` does.
-fn read(options: &Options, path: &str, meant: &[Arc<Rule>]) -> Result<Arc<Compliance>, String> {
-    let rule = |rule: &Arc<Rule>| Rule { path: path.into(), terms: Arc::clone(&rule.terms) };
-    let rules = RuleSet::new(meant.iter().map(rule).collect());
+/// The rules by which it is judged what these depend on.
+fn dependencies(rules: &RuleSet, of: &[Arc<Rule>]) -> RuleSet {
+    let patterns = || of.iter().flat_map(|rule| &rule.terms.depends_on);
+    let all = rules.exact().chain(rules.globs());
+    let needed = all.filter(|rules| patterns().any(|pattern| patterns_overlap(pattern, rules.path())));
+    RuleSet::new(needed.flat_map(|rules| rules.iter()).map(|rule| Rule::clone(rule)).collect())
+}
+
+/// Reads all that these rules are for, and judges it as `--once` does.
+fn read(options: &Options, rules: RuleSet) -> Result<Arc<Compliance>, String> {
     match once::read(&options.zookeeper, rules, clock::mono())? {
         (_, Some(reason)) => Err(reason.to_string()),
         (compliance, None) => Ok(compliance),
@@ -225,6 +238,9 @@ impl Scene {
             }
         }
         say("alerts", &alerts(rule));
+        if !terms.depends_on.is_empty() {
+            say("depends on", &terms.depends_on.join(", "));
+        }
         say("tells", &self.tells(rule));
         say("held back by", &self.held(rule));
         for warning in self.warnings.iter().filter(|warning| warning.is_of(&rule.path)) {
@@ -244,7 +260,7 @@ impl Scene {
         let Ok(cluster) = &self.cluster else { return "not known: ZooKeeper cannot be reached".to_owned() };
         let (key, now): (AlertKey, _) = (rule.key(&self.path), clock::wall());
         let silences = cluster.silences.iter();
-        let held: Vec<String> = silences
+        let held = silences
             .filter(|silence| silence.is_in_force(now) && silence.covers(&key, OpenIncident::Unknown))
             .map(|Silence { id, path, until, comment, by }| {
                 let until = match until {
@@ -253,8 +269,13 @@ impl Scene {
                 };
                 let comment = if comment.is_empty() { String::new() } else { format!(": {comment}") };
                 format!("silence {id} of {path} until {until} by {by}{comment}")
-            })
-            .collect();
+            });
+        let on = |path: &&PathStatus| rule.terms.depends_on.iter().any(|on| glob_matches(on, &path.path));
+        let out = self.dependencies.paths.iter().filter(on).filter_map(|path| match &path.state {
+            PathState::Error(message) => Some(format!("{}, on which it depends: {message}", path.path)),
+            PathState::Ok | PathState::Unknown(_) => None,
+        });
+        let held: Vec<String> = held.chain(out.take(NAMED)).collect();
         if held.is_empty() { "nothing".to_owned() } else { held.join("; ") }
     }
 }
@@ -309,7 +330,7 @@ fn never(counted: &Counted, rule: &Rule, say: &mut impl FnMut(&str, &str)) {
 /// When it alerts, and how.
 fn alerts(rule: &Rule) -> String {
     let terms = &rule.terms;
-    let after = match terms.cancel_timeout {
+    let after = match terms.hold_down() {
         Duration::ZERO => "at once".to_owned(),
         long => format!("after {} out of spec", duration::words(long)),
     };

@@ -145,6 +145,30 @@ fn a_path_that_nothing_watches_is_told_with_the_rules_next_to_it() {
 }
 
 #[test]
+fn what_it_depends_on_and_what_of_that_is_out_of_spec_is_shown() {
+    let scene = Scene::new();
+    let yaml = "/db/*: {children: 1, alerter: {}}\n/web: {children: 2, depends_on: [/db/one, /db/t*], alerter: {}}\n";
+    std::fs::write(scene.folder.path().join("rules.yaml"), yaml).unwrap();
+    let mut client = scene.space.client();
+    client.create("/web", "");
+    client.create("/db/one/a", "");
+    client.create("/db/two", "");
+    client.create("/db/three", "");
+    let (said, code) = scene.explain(scene.space.address(), "/web");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("  alerts: after 10s out of spec, severity error\n  depends on: /db/one, /db/t*\n"),
+        "{said}"
+    );
+    let on = |path: &str| format!("{path}, on which it depends: Found children (0) less than minimum (1)");
+    assert!(said.contains(&format!("  held back by: {}; {}\n", on("/db/three"), on("/db/two"))), "{said}");
+    client.create("/db/two/a", "");
+    client.create("/db/three/a", "");
+    let (said, _) = scene.explain(scene.space.address(), "/web");
+    assert!(said.contains("  held back by: nothing\n"), "{said}");
+}
+
+#[test]
 fn a_silence_and_what_an_agent_knows_are_shown() {
     let scene = Scene::new();
     scene.space.client().create("/named", "");
