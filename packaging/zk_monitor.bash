@@ -25,7 +25,7 @@ _zk_monitor() {
             return
             ;;
         --zookeeper_user | --zookeeper_pass | --session_timeout | --reread | --cluster_name | -c | --cluster_prefix | \
-            --port | -p | --bind | --explain | --test-alert | --silence | --since | --for | --comment | --unsilence)
+            --port | -p | --bind | --explain | --suggest | --test-alert | --silence | --since | --for | --comment | --unsilence)
             return
             ;;
     esac
@@ -56,6 +56,7 @@ _zk_monitor() {
         --since
         --test-alert
         --explain
+        --suggest
         --silence
         --for
         --until-recovery

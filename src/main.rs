@@ -29,6 +29,7 @@ fn run() -> Result<Answer, Answer> {
         Command::Once { file } => commands::once(&options.zookeeper, &file),
         Command::Replay { file, directory, since } => commands::replay(&file, &directory, since),
         Command::Explain { file, path } => commands::explain(&options, &file, &path),
+        Command::Suggest { path, watch } => commands::suggest(&options, &path, watch),
         Command::TestAlert { file, path } => commands::test_alert(&options, &file, &path),
         Command::Silence { path, duration, comment, by } => {
             commands::silence(&options, &path, duration, &comment, &by)

@@ -21,6 +21,9 @@ type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// The environment variable that the password may stand in.
 const PASS_VARIABLE: &str = "ZK_MONITOR_ZOOKEEPER_PASS";
 
+/// How long `--suggest` looks if nothing is said.
+const SUGGEST_FOR: Duration = Duration::from_secs(10);
+
 /// The largest password file, in bytes.
 const MAX_PASS_FILE: u64 = 64 << 10;
 
@@ -96,6 +99,9 @@ struct Arguments {
     /// explain a path
     #[argh(option, from_str_fn(pattern))]
     explain: Option<String>,
+    /// suggest rules for a tree
+    #[argh(option, from_str_fn(one_znode))]
+    suggest: Option<String>,
     /// test the receivers of a path
     #[argh(option, from_str_fn(znode_path))]
     test_alert: Option<String>,
@@ -161,6 +167,10 @@ impl Arguments {
         if self.silences {
             return Ok(Command::Silences);
         }
+        if let Some(path) = self.suggest.clone() {
+            let watch = self.duration.unwrap_or(SUGGEST_FOR);
+            return Ok(Command::Suggest { path, watch });
+        }
         let file = self.file.clone().ok_or("--file FILE is required")?;
         if file.as_os_str().is_empty() {
             return Err("--file must not be empty".to_owned());
@@ -187,6 +197,7 @@ impl Arguments {
             ("--replay", self.replay),
             ("--test-alert", self.test_alert.is_some()),
             ("--explain", self.explain.is_some()),
+            ("--suggest", self.suggest.is_some()),
             ("--silence", self.silence.is_some()),
             ("--unsilence", self.unsilence.is_some()),
             ("--silences", self.silences),
@@ -199,11 +210,10 @@ impl Arguments {
         if self.since.is_some() && !self.replay {
             return Err("--since needs --replay".to_owned());
         }
-        let details = [
-            ("--for", self.duration.is_some()),
-            ("--until-recovery", self.until_recovery),
-            ("--comment", self.comment.is_some()),
-        ];
+        if self.duration.is_some() && self.silence.is_none() && self.suggest.is_none() {
+            return Err("--for needs --silence or --suggest".to_owned());
+        }
+        let details = [("--until-recovery", self.until_recovery), ("--comment", self.comment.is_some())];
         match details.iter().find(|(_, given)| *given && self.silence.is_none()) {
             Some((name, _)) => Err(format!("{name} needs --silence")),
             None => Ok(()),
@@ -320,6 +330,10 @@ fn cluster_prefix(text: &str) -> Result<String, String> {
 
 fn znode_path(text: &str) -> Result<String, String> {
     path::check(text).map(|()| text.to_owned()).map_err(|fault| fault.to_string())
+}
+
+fn one_znode(text: &str) -> Result<String, String> {
+    if text.contains('*') { Err("must be one path, without \"*\"".to_owned()) } else { znode_path(text) }
 }
 
 fn pattern(text: &str) -> Result<String, String> {

@@ -38,6 +38,12 @@ pub enum Command {
         /// The path whose rule's receivers get it.
         path: String,
     },
+    Suggest {
+        /// The tree to look at.
+        path: String,
+        /// How long to look at it.
+        watch: Duration,
+    },
     Silence {
         /// A path or a pattern.
         path: String,

@@ -29,7 +29,7 @@ const fn short(short: char, entry: Entry) -> Entry {
 }
 
 /// Every option.
-pub(super) const OPTIONS: [Entry; 32] = [
+pub(super) const OPTIONS: [Entry; 33] = [
     short('h', flag("help", "show this help and exit")),
     flag("version", "show the version and exit"),
     short(
@@ -37,7 +37,7 @@ pub(super) const OPTIONS: [Entry; 32] = [
         value(
             "file",
             "FILE",
-            "YAML file with the znodes to monitor, or directory of such files; required, but for silences",
+            "YAML file with the znodes to monitor, or directory of such files; required, but for silences and --suggest",
         ),
     ),
     short(
@@ -92,11 +92,16 @@ pub(super) const OPTIONS: [Entry; 32] = [
         "tell by which rules a path is judged, how it stands, who hears of it and what holds that back, and exit",
     ),
     value(
+        "suggest",
+        "PATH",
+        "look at the tree below a path, print YAML that would watch it, and exit; --for says how long [10s]",
+    ),
+    value(
         "silence",
         "PATH_OR_GLOB",
         "silence the alerts of a path, or of all that a pattern matches, and exit; needs --for or --until-recovery",
     ),
-    value("for", "DURATION", "how long the silence lasts, such as 90, 30m or 2h"),
+    value("for", "DURATION", "how long the silence lasts, or --suggest looks, such as 90, 30m or 2h"),
     flag("until-recovery", "acknowledge: the silence is of what is open now, and ends when that is over"),
     value("comment", "TEXT", "why the silence is made"),
     value("unsilence", "ID", "end a silence, and exit"),

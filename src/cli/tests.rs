@@ -207,7 +207,7 @@ fn usage_errors_say_what_is_wrong_and_exit_with_2() {
     );
     check(
         &f(&["--s=x"]),
-        "--s is ambiguous: --session_timeout, --state_dir, --syslog, --since, --silence, --silences",
+        "--s is ambiguous: --session_timeout, --state_dir, --syslog, --since, --suggest, --silence, --silences",
     );
     check(&f(&["--nonsense"]), "there is no option --nonsense");
     check(&f(&["--=x"]), "there is no option --");
@@ -258,7 +258,8 @@ fn usage_errors_say_what_is_wrong_and_exit_with_2() {
     check(&f(&["--until-recovery"]), "--until-recovery needs --silence");
     check(&["--silence", "/a", "--for", "0"], &parsing("--for", "0", "must be more than nothing"));
     check(&["--silence", "/a", "--for", "-1h"], &parsing("--for", "-1h", "must not be negative"));
-    check(&f(&["--for", "1h"]), "--for needs --silence");
+    check(&f(&["--for", "1h"]), "--for needs --silence or --suggest");
+    check(&["--suggest", "/a/*"], &parsing("--suggest", "/a/*", "must be one path, without \"*\""));
     check(&f(&["--comment", "x"]), "--comment needs --silence");
     check(&f(&["--zookeeper_tls", "--zookeeper_cert", "c"]), "--zookeeper_cert needs --zookeeper_key");
     check(&f(&["--zookeeper_tls", "--zookeeper_key", "c"]), "--zookeeper_key needs --zookeeper_cert");

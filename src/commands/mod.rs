@@ -7,6 +7,7 @@ mod load;
 mod once;
 mod replay;
 mod silence;
+mod suggest;
 mod test_alert;
 mod watched;
 
@@ -15,4 +16,5 @@ pub use explain::explain;
 pub use once::once;
 pub use replay::replay;
 pub use silence::{silence, silences, unsilence};
+pub use suggest::suggest;
 pub use test_alert::test_alert;

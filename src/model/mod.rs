@@ -39,6 +39,7 @@ pub mod slots;
 pub mod small_map;
 pub mod status;
 pub mod succession;
+pub mod suggest;
 pub mod time;
 pub mod transition;
 pub mod watches;

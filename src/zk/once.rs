@@ -24,7 +24,24 @@ pub fn with_client<T>(
 where
     T: Send + 'static,
 {
-    let deadline = clock::mono() + limit;
+    with_client_for(settings, limit, limit, errand)
+}
+
+/// The same with a limit of its own for connecting, which is within the other.
+///
+/// # Errors
+/// If there is no session within the one limit, or the errand failed or was not done within the other.
+pub fn with_client_for<T>(
+    settings: Settings,
+    connecting: Duration,
+    limit: Duration,
+    errand: impl FnOnce(&Client) -> Result<T, String> + Send + 'static,
+) -> Result<T, String>
+where
+    T: Send + 'static,
+{
+    let began = clock::mono();
+    let (connected, deadline) = (began + connecting, began + limit);
     let no_thread = |e| format!("cannot start a thread: {e}");
     let (watch, bells) = unbounded();
     let (election, _) = unbounded();
@@ -38,13 +55,16 @@ where
         .spawn(move || session::run(settings, own, outlets, &stopped))
         .map_err(no_thread)?;
     let client = loop {
-        match bells.recv_deadline(deadline) {
+        match bells.recv_deadline(connected) {
             Ok(WatchInput::Up(client)) => break client,
             Ok(_) => {}
             Err(_) => {
                 let reason = connection.get().last_error.clone();
                 let reason = reason.as_deref().unwrap_or("no server answered");
-                return Err(format!("no connection to ZooKeeper within {} s: {reason}", limit.as_secs()));
+                return Err(format!(
+                    "no connection to ZooKeeper within {} s: {reason}",
+                    connecting.as_secs()
+                ));
             }
         }
     };

@@ -129,7 +129,7 @@ fn written(stat: &Stat, data: Vec<u8>) -> Written {
 }
 
 /// Whether the owner of a znode is a session. Servers since 3.5 also mark containers and znodes that expire there.
-fn is_ephemeral(owner: i64) -> bool {
+pub fn is_ephemeral(owner: i64) -> bool {
     const CONTAINER: i64 = i64::MIN;
     const EXPIRES: u8 = 0xFF;
     owner != 0 && owner != CONTAINER && owner.to_be_bytes()[0] != EXPIRES

@@ -24,5 +24,6 @@ mod recipes;
 mod reload;
 mod schema;
 mod shutdown;
+mod suggest;
 mod systemd;
 mod watching;

@@ -1,0 +1,187 @@
+//! `--suggest`: looks at a tree for a while, and prints what would watch it.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::at;
+use zookeeper::{Stat, ZkError};
+
+use crate::cli::{Answer, Options};
+use crate::clock;
+use crate::daemon::EX_FAILURE;
+use crate::model::suggest::{Node, Seen, yaml};
+use crate::watching::session_settings;
+use crate::zk::client::{Client, describe, is_over};
+use crate::zk::names::Places;
+use crate::zk::once::with_client_for;
+use crate::zk::reading::is_ephemeral;
+
+/// 500 reads a second, whatever is asked for: what is looked at is in use.
+const PACE: Duration = Duration::from_millis(2);
+/// How many znodes are looked at.
+const ZNODES: usize = 100_000;
+/// How often the same znode is looked at, at most.
+const ROUND: Duration = Duration::from_millis(200);
+/// How long it may take to get a session.
+const CONNECTING: Duration = Duration::from_secs(10);
+/// Two reads a znode, one more at least for those that decide, and as much again for a server that is slow.
+const READING: Duration = Duration::from_secs(1200);
+/// How many lines tell what was skipped.
+const NAMED: usize = 10;
+
+/// Looks, and prints.
+pub fn suggest(options: &Options, root: &str, watch: Duration) -> Result<Answer, Answer> {
+    let failed = |reason: String| Answer::failed(EX_FAILURE, &reason);
+    let settings = session_settings(&options.zookeeper).map_err(failed)?;
+    let (top, prefix) = (root.to_owned(), Places::new(&options.cluster_prefix, &options.cluster_name).prefix);
+    let errand = move |client: &Client| {
+        let end = clock::mono() + watch;
+        let mut walk = Walk {
+            client,
+            root: top.trim_end_matches('/'),
+            prefix: &prefix,
+            next: clock::mono(),
+            skipped: Vec::new(),
+        };
+        let mut tree = walk.tree()?;
+        walk.watch(&mut tree, end)?;
+        Ok((tree, walk.skipped))
+    };
+    let (tree, skipped) = with_client_for(settings, CONNECTING, watch + READING, errand).map_err(failed)?;
+    let mut stderr: String =
+        skipped.iter().take(NAMED).map(|reason| format!("zk_monitor: skipped {reason}\n")).collect();
+    if skipped.len() > NAMED {
+        stderr.push_str(&format!("zk_monitor: skipped {} more\n", skipped.len() - NAMED));
+    }
+    let Some(stdout) = yaml(root, &tree, watch) else {
+        stderr.push_str(&format!(
+            "zk_monitor: nothing below {root} lives with a session (is ephemeral) and stays: there is nothing to suggest\n"
+        ));
+        return Err(Answer { stderr, code: EX_FAILURE, ..Answer::default() });
+    };
+    Ok(Answer { stdout, stderr, ..Answer::default() })
+}
+
+struct Walk<'w> {
+    client: &'w Client,
+    /// Without a slash at its end.
+    root: &'w str,
+    prefix: &'w str,
+    /// When the next read may be.
+    next: Instant,
+    skipped: Vec<String>,
+}
+
+impl Walk<'_> {
+    /// All below the root, level by level.
+    fn tree(&mut self) -> Result<Node, String> {
+        let seen = self.seen("")?.ok_or_else(|| format!("{} does not exist", self.full("")))?;
+        let mut tree = Node::new(seen);
+        let (mut queue, mut count) = (VecDeque::from([(String::new(), seen)]), 1);
+        while let Some((below, seen)) = queue.pop_front() {
+            let children = self.children(&below, seen, &mut count)?;
+            let Some(node) = tree.at(&below) else { continue };
+            node.hidden = children.is_none();
+            for name in children.unwrap_or_default() {
+                let below = format!("{below}/{name}");
+                let Some(seen) = self.seen(&below)? else { continue };
+                node.children.insert(name, Node::new(seen));
+                if seen.children > 0 || self.is_left_out(&below) {
+                    queue.push_back((below, seen));
+                }
+            }
+        }
+        Ok(tree)
+    }
+
+    /// The names of a znode's children, or nothing if they are left out.
+    fn children(
+        &mut self,
+        below: &str,
+        seen: Seen,
+        count: &mut usize,
+    ) -> Result<Option<Vec<String>>, String> {
+        if self.is_left_out(below) {
+            return Ok(None);
+        }
+        if seen.children == 0 {
+            return Ok(Some(Vec::new()));
+        }
+        let path = self.full(below);
+        if *count + seen.children as usize > ZNODES {
+            self.skipped.push(format!(
+                "what is below {path:?}: with its {} children it would be more than {ZNODES} znodes; ask for a smaller tree",
+                seen.children
+            ));
+            return Ok(None);
+        }
+        self.wait();
+        match self.client.children(&path, false) {
+            Ok(names) => {
+                *count += names.len();
+                Ok(Some(names))
+            }
+            Err(ZkError::NoNode) => Ok(Some(Vec::new())),
+            Err(e) if is_over(e) => Err(format!("cannot list {path}: {}", describe(e))),
+            Err(e) => {
+                self.skipped.push(format!("what is below {path:?}: {}", describe(e)));
+                Ok(None)
+            }
+        }
+    }
+
+    /// ZooKeeper's own znodes and the cluster's.
+    fn is_left_out(&self, below: &str) -> bool {
+        let path = self.full(below);
+        ["/zookeeper", self.prefix].iter().any(|own| path == *own || path.starts_with(&format!("{own}/")))
+    }
+
+    /// Looks again at what decides, once at least.
+    fn watch(&mut self, tree: &mut Node, end: Instant) -> Result<(), String> {
+        let targets = tree.targets();
+        loop {
+            let round = clock::mono();
+            for below in &targets {
+                let seen = self.seen(below)?;
+                if let Some(node) = tree.at(below) {
+                    node.see(seen);
+                }
+            }
+            // Nothing is sent: these are waits for a time.
+            at((round + ROUND).min(end)).recv().ok();
+            if clock::mono() >= end {
+                return Ok(());
+            }
+        }
+    }
+
+    fn seen(&mut self, below: &str) -> Result<Option<Seen>, String> {
+        let path = self.full(below);
+        self.wait();
+        let stat = self
+            .client
+            .exists(&path, false)
+            .map_err(|e| format!("cannot look at {path}: {}", describe(e)))?;
+        Ok(stat.as_ref().map(seen))
+    }
+
+    fn full(&self, below: &str) -> String {
+        let path = format!("{}{below}", self.root);
+        if path.is_empty() { "/".to_owned() } else { path }
+    }
+
+    /// Keeps the pace.
+    fn wait(&mut self) {
+        self.next = self.next.max(clock::mono());
+        at(self.next).recv().ok();
+        self.next += PACE;
+    }
+}
+
+fn seen(stat: &Stat) -> Seen {
+    Seen {
+        ephemeral: is_ephemeral(stat.ephemeral_owner),
+        children: u32::try_from(stat.num_children).unwrap_or_default(),
+        cversion: stat.cversion,
+    }
+}
