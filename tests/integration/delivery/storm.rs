@@ -228,7 +228,8 @@ fn storm(away: Option<Duration>) {
         scene.daemon.threads(),
         scene.daemon.cpu_time(),
     );
-    assert!(scene.daemon.peak_kb() < 100 * 1024, "{} KiB", scene.daemon.peak_kb());
+    // 16 MB of it are this build's executable, and some ten the last events and those that wait for the journal.
+    assert!(scene.daemon.peak_kb() < 120 * 1024, "{} KiB", scene.daemon.peak_kb());
 }
 
 #[test]
