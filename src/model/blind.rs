@@ -19,9 +19,6 @@ use super::time::Now;
 
 /// By how much longer each agent waits than the one before it in line: in a short outage few have to say it.
 const STEP: Duration = Duration::from_secs(15);
-/// The pauses between attempts, as the dispatcher makes them.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LAST_PAUSE: Duration = Duration::from_secs(300);
 
 /// Who is told, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -222,27 +219,28 @@ impl Telling {
         let (_, kind) = self.sending.take()?;
         let mark = if kind == Kind::Resolved { &mut self.resolved } else { &mut self.firing };
         let before = self.failures;
-        let (failures, pause, reason) = match outcome {
+        let (is_answered, reason) = match outcome {
             Outcome::Accepted => {
                 *mark = Mark::Sent;
-                (0, self.profile.refresh.unwrap_or_default(), None)
+                (true, None)
             }
             Outcome::Refused { reason } => {
                 *mark = Mark::Refused;
-                (0, Duration::ZERO, Some(reason))
+                (true, Some(reason))
             }
             Outcome::Ambiguous { reason } => {
                 *mark = if *mark == Mark::Sent { Mark::Sent } else { Mark::Ambiguous };
-                (before + 1, Duration::ZERO, Some(reason))
+                (false, Some(reason))
             }
-            Outcome::Failed { reason, retry_after } => {
-                (before + 1, retry_after.unwrap_or_default(), Some(reason))
-            }
-            Outcome::NotTried => (before + 1, Duration::ZERO, None),
+            Outcome::Failed { reason, .. } => (false, Some(reason)),
+            Outcome::NotTried => (false, None),
         };
-        self.failures = failures;
-        let pause =
-            if failures > 0 { pause.max(jitter.pause(FIRST_PAUSE, LAST_PAUSE, failures)) } else { pause };
+        self.failures = if is_answered { 0 } else { before + 1 };
+        let pause = if is_answered {
+            self.profile.refresh.unwrap_or_default()
+        } else {
+            jitter.retry(self.failures, outcome)
+        };
         self.next = now.checked_add(pause.min(PATIENCE)).unwrap_or(now);
         reason.filter(|_| before == 0).cloned()
     }

@@ -2,6 +2,13 @@
 
 use std::time::Duration;
 
+use super::receiver::Outcome;
+
+/// The first pause between attempts to tell a receiver.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest.
+const LAST_PAUSE: Duration = Duration::from_secs(300);
+
 /// A small generator of pseudo-random numbers (SplitMix64): nothing secret hangs on it.
 #[derive(Clone, Debug)]
 pub struct Jitter(u64);
@@ -19,6 +26,13 @@ impl Jitter {
         let half = u64::try_from(whole / 2).unwrap_or(u64::MAX);
         // The first pause is never cut: a second is what a restarting service needs at the least.
         Duration::from_micros(half.saturating_add(self.next() % half.saturating_add(1))).max(first)
+    }
+
+    /// The pause before a receiver is tried again that has failed so often in a row, and this time so: not less than it
+    /// asked for.
+    pub fn retry(&mut self, failures: u32, outcome: &Outcome) -> Duration {
+        let asked = if let Outcome::Failed { retry_after, .. } = outcome { *retry_after } else { None };
+        self.pause(FIRST_PAUSE, LAST_PAUSE, failures).max(asked.unwrap_or_default())
     }
 
     fn next(&mut self) -> u64 {

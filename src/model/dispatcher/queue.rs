@@ -15,10 +15,6 @@ use crate::model::receiver::Outcome;
 use crate::model::status::ReceiverStatus;
 use crate::model::time::Now;
 
-/// The first pause after a failed attempt; it doubles with each.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause.
-const LAST_PAUSE: Duration = Duration::from_secs(300);
 /// The pause after an attempt that the end of the lease forbade.
 const NOT_TRIED: Duration = Duration::from_secs(1);
 /// How much of a receiver's answer is kept, in bytes.
@@ -244,10 +240,7 @@ impl Queue {
                 self.status.failed += 1;
                 self.note_error(reason, now);
                 self.failures = self.failures.saturating_add(1);
-                let pause = jitter.pause(FIRST_PAUSE, LAST_PAUSE, self.failures);
-                let asked =
-                    if let Outcome::Failed { retry_after, .. } = outcome { *retry_after } else { None };
-                self.retry_at = now.mono.checked_add(pause.max(asked.unwrap_or_default()));
+                self.retry_at = now.mono.checked_add(jitter.retry(self.failures, outcome));
                 // Those that follow in a row are no news.
                 (self.failures == 1).then(|| Report::Down(name, brief(reason))).into_iter().collect()
             }
