@@ -53,7 +53,6 @@ impl Leadership {
         };
         shared.log(Report::Leading(takeover.epoch, takeover.entries.len()));
         shared.lease = Some(takeover.epoch);
-        shared.arm_silences(now);
         let mut renamed = renamed::places(&takeover.entries, &shared.rules);
         let heirs = renamed.values().filter_map(Place::heir).cloned();
         let known: BTreeSet<_> =
