@@ -62,10 +62,11 @@ fn of_path(entries: &[&Stored], rules: &RuleSet) -> BTreeMap<AlertKey, Place> {
 pub(super) fn hold(stored: Stored, paths: &mut Paths, shared: &mut Shared, now: Now) {
     let Stored { entry, version, .. } = stored;
     let key = entry.key.clone();
-    let own = shared.rules.rule(&key);
+    // Only of paths that have rules is any entry outdated.
+    let Some(rules) = shared.rules.for_path(&key.path) else { return };
+    let own = rules.named(key.name.as_deref());
     let remains = if own.is_some() { Remains::Alert } else { Remains::Nothing };
-    let heir = || shared.rules.heir(&key).map(|(_, rule)| rule);
-    let Some(rule) = own.or_else(heir).cloned() else { return };
+    let rule = Arc::clone(own.unwrap_or(rules.first()));
     paths.track(&key, &rule, now);
     paths.change(&key, shared, |tracked, _| tracked.hold(entry, version, remains));
 }

@@ -319,6 +319,8 @@ fn of_an_old_and_a_new_entry_the_later_counts_and_what_nobody_goes_on_with_is_le
         assert_eq!(ledger.collect::<Vec<_>>(), left);
     };
     check([("old", "i-1", 1, &[]), ("new", "i-2", 2, &["old"])], &[("/0@new", "i-2")]);
+    // Its name is older than all that this agent knows of.
+    check([("oldest", "i-1", 1, &[]), ("old", "i-1", 2, &["oldest"])], &[("/0@new", "i-1")]);
     check([("old", "i-2", 3, &["new"]), ("new", "i-1", 2, &["old"])], &[("/0@new", "i-2")]);
     check([("old", "i-1", 2, &[]), ("other", "i-2", 1, &[])], &[("/0@new", "i-1"), ("/0@other", "i-2")]);
     // Each has told of its own.
