@@ -21,18 +21,29 @@ const LONGEST: u64 = 64 << 20;
 /// # Errors
 /// If none can be asked.
 pub(super) fn is_of_something(silence: &Silence, agents: &[String]) -> Result<bool, String> {
+    let (_, status) = first_answer("/status?detail=1", agents)?;
+    Ok(covers_any(silence, &status["monitor"]))
+}
+
+/// What the first of these agents (`host:port`) that answers says of a path, as JSON.
+///
+/// # Errors
+/// If none can be asked.
+pub(super) fn path_status(path: &str, agents: &[String]) -> Result<(String, Value), String> {
+    let path: String = path.split('/').skip(1).map(|level| format!("/{}", percent::encode(level))).collect();
+    first_answer(&format!("/status{path}"), agents)
+}
+
+/// The first of these agents that answers, and what it does.
+fn first_answer(target: &str, agents: &[String]) -> Result<(String, Value), String> {
     let mut last = "no agent runs".to_owned();
     for agent in agents.iter().take(ASKED) {
-        match status(agent) {
-            Ok(status) => return Ok(covers_any(silence, &status["monitor"])),
+        match get(&format!("http://{agent}{target}")) {
+            Ok(status) => return Ok((agent.clone(), status)),
             Err(reason) => last = format!("{agent} does not answer: {reason}"),
         }
     }
     Err(last)
-}
-
-fn status(agent: &str) -> Result<Value, String> {
-    get(&format!("http://{agent}/status?detail=1"))
 }
 
 fn get(url: &str) -> Result<Value, String> {
@@ -43,22 +54,6 @@ fn get(url: &str) -> Result<Value, String> {
     let body = answer.and_then(|mut answer| answer.body_mut().with_config().limit(LONGEST).read_to_vec());
     let body = body.map_err(|e| e.to_string())?;
     serde_json::from_slice(&body).map_err(|_| "this is no status of an agent".to_owned())
-}
-
-/// What the first of these agents (`host:port`) that answers says of a path, as JSON.
-///
-/// # Errors
-/// If none can be asked.
-pub(super) fn path_status(path: &str, agents: &[String]) -> Result<(String, Value), String> {
-    let path: String = path.split('/').skip(1).map(|level| format!("/{}", percent::encode(level))).collect();
-    let mut last = "no agent runs".to_owned();
-    for agent in agents.iter().take(ASKED) {
-        match get(&format!("http://{agent}/status{path}")) {
-            Ok(status) => return Ok((agent.clone(), status)),
-            Err(reason) => last = format!("{agent} does not answer: {reason}"),
-        }
-    }
-    Err(last)
 }
 
 /// Whether it is of a path, of a rule of one, or of paths that a glob may match.
