@@ -1,13 +1,14 @@
 //! `--explain`: by which rules a path is judged, how it stands, who hears of it, and what holds that back.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::asks::asks;
 use super::load::load;
+use super::silence::end;
 use super::test_alert::meant;
 use super::{once, watched};
 use crate::cli::{Answer, Options};
@@ -18,9 +19,8 @@ use crate::model::alert_key::AlertKey;
 use crate::model::children::Counted;
 use crate::model::duration;
 use crate::model::receiver::Receiver;
-use crate::model::rfc3339::rfc3339;
-use crate::model::rule::{Rule, RuleSet, glob_matches, level_matches, patterns_overlap};
-use crate::model::status::{Compliance, OpenIncident, PathState, PathStatus, Silence, Until};
+use crate::model::rule::{Rule, RuleSet, glob_matches, level_matches};
+use crate::model::status::{Compliance, OpenIncident, PathState, PathStatus, Silence};
 use crate::watching::session_settings;
 use crate::zk::agents;
 use crate::zk::client::describe;
@@ -138,10 +138,10 @@ fn ask(options: &Options) -> Result<Cluster, String> {
 
 /// The rules by which it is judged what these depend on.
 fn dependencies(rules: &RuleSet, of: &[Arc<Rule>]) -> RuleSet {
-    let patterns = || of.iter().flat_map(|rule| &rule.terms.depends_on);
-    let all = rules.exact().chain(rules.globs());
-    let needed = all.filter(|rules| patterns().any(|pattern| patterns_overlap(pattern, rules.path())));
-    RuleSet::new(needed.flat_map(|rules| rules.iter()).map(|rule| Rule::clone(rule)).collect())
+    let patterns = of.iter().flat_map(|rule| &rule.terms.depends_on);
+    let needed = patterns.flat_map(|pattern| rules.for_pattern(pattern));
+    let needed: BTreeMap<_, _> = needed.map(|rules| (rules.path(), rules)).collect();
+    RuleSet::new(needed.values().flat_map(|rules| rules.iter()).map(|rule| Rule::clone(rule)).collect())
 }
 
 /// Reads all that these rules are for, and judges it as `--once` does.
@@ -263,10 +263,7 @@ impl Scene {
         let held = silences
             .filter(|silence| silence.is_in_force(now) && silence.covers(&key, OpenIncident::Unknown))
             .map(|Silence { id, path, until, comment, by }| {
-                let until = match until {
-                    Until::Time(end) => rfc3339(*end),
-                    Until::Recovery(_) => "recovery".to_owned(),
-                };
+                let until = end(until);
                 let comment = if comment.is_empty() { String::new() } else { format!(": {comment}") };
                 format!("silence {id} of {path} until {until} by {by}{comment}")
             });

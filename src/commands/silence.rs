@@ -93,7 +93,7 @@ fn acknowledge(client: &Client, places: &Places, silence: &mut Silence) -> Resul
 }
 
 /// When it ends, in words.
-fn end(until: &Until) -> String {
+pub(super) fn end(until: &Until) -> String {
     match until {
         Until::Time(end) => rfc3339(*end),
         Until::Recovery(_) => "recovery".to_owned(),
