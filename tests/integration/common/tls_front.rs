@@ -1,7 +1,7 @@
 //! TLS before a server that speaks none.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
@@ -44,35 +44,35 @@ impl TlsFront {
 }
 
 fn pass(mut near: StreamOwned<ServerConnection, TcpStream>, to: u16) -> std::io::Result<()> {
-    let request = read_request(&mut near)?;
+    let request = read_message(&mut near)?;
     let mut far = TcpStream::connect((Ipv4Addr::LOCALHOST, to))?;
     far.write_all(&request)?;
-    far.shutdown(Shutdown::Write)?;
-    std::io::copy(&mut far, &mut near)?;
+    // Its end stays open: a sink takes one that closes its half for one that has hung up.
+    near.write_all(&read_message(&mut far)?)?;
     near.conn.send_close_notify();
     near.flush()
 }
 
-/// A request whose body has the length that its head tells.
-fn read_request(from: &mut impl Read) -> std::io::Result<Vec<u8>> {
-    let mut request = Vec::new();
-    while !is_whole(&request) && request.len() < LONGEST {
+/// A request or an answer, whose body has the length that its head tells.
+fn read_message(from: &mut impl Read) -> std::io::Result<Vec<u8>> {
+    let mut message = Vec::new();
+    while !is_whole(&message) && message.len() < LONGEST {
         let mut buffer = [0; 4096];
         let amount = from.read(&mut buffer)?;
         if amount == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
-        request.extend_from_slice(&buffer[..amount]);
+        message.extend_from_slice(&buffer[..amount]);
     }
-    Ok(request)
+    Ok(message)
 }
 
-fn is_whole(request: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(request);
+fn is_whole(message: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(message);
     let Some((head, _)) = text.split_once("\r\n\r\n") else { return false };
     let length = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().unwrap())
     });
-    request.len() >= head.len() + 4 + length.unwrap_or(0)
+    message.len() >= head.len() + 4 + length.unwrap_or(0)
 }
