@@ -79,8 +79,8 @@ pub struct History {
     sighted: Option<Instant>,
     fall: Option<Fall>,
     ended: Option<Arc<str>>,
-    /// The most that a fall was from that was seen to end, as long as each number since was seen.
-    ended_from: Option<u32>,
+    /// The most that a fall was from that was seen to end, and when the last did, as long as there was sight since.
+    ended_from: Option<(u32, SystemTime)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -148,7 +148,8 @@ impl History {
             let by_count = !spec.by.is_exceeded(found, most);
             // Who has just got sight of it again may have missed other falls since.
             if self.sighted.is_some_and(|at| at < now.mono) {
-                self.ended_from = self.ended_from.max(Some(most));
+                let most = self.ended_from.map_or(most, |(before, _)| before.max(most));
+                self.ended_from = Some((most, now.wall));
             }
             self.ended = Some(if by_count {
                 format!("The count is back within {} of {most}", spec.by).into()
@@ -168,7 +169,10 @@ impl History {
     /// An incident is open for a fall that another agent saw, or this process before its start. Whoever led may have been
     /// gone before it saw that end.
     pub fn adopt(&mut self, base: Base, now: Now) {
-        if self.fall.is_none() && self.ended_from >= Some(base.most) {
+        // A later one may be of a number that was there too briefly to be seen. What is yet to come is by another clock.
+        let is_later = |ended: SystemTime| base.fell > ended && base.fell <= now.wall;
+        let is_known = self.ended_from.is_some_and(|(most, at)| most >= base.most && !is_later(at));
+        if self.fall.is_none() && is_known {
             return;
         }
         let at = now.mono_at(base.fell);
@@ -338,6 +342,15 @@ mod tests {
         history.adopt(Base { most: 10, fell: start.wall }, now);
         history.pass(&spec, now);
         assert_eq!(words(&history), passed);
+        // One that began after that end is another, be it from a number that was not seen.
+        let mut missed = History::default();
+        missed.see(20, &spec, start);
+        missed.see(2, &spec, start.after(HOUR / 60));
+        missed.pass(&spec, start.after(2 * HOUR));
+        assert_eq!(words(&missed), "1h has passed since the fall from 20");
+        missed.adopt(Base { most: 10, fell: now.wall - HOUR / 2 }, now);
+        missed.pass(&spec, now);
+        assert_eq!(words(&missed), "below 10");
         // Who did not see all that was since cannot know that it is the same fall.
         blind.lose_sight(&spec, now);
         blind.see(6, &spec, now);
