@@ -103,6 +103,19 @@ impl Paths {
         those.for_each(|(key, _)| shared.touch(key.clone()));
     }
 
+    /// Those of one path.
+    fn of_path(&self, path: &Arc<str>) -> impl Iterator<Item = (&AlertKey, &Tracked)> {
+        let from = self.tracked.range(AlertKey::unnamed(Arc::clone(path))..);
+        from.take_while(move |(key, _)| key.path == *path)
+    }
+
+    /// Those in whose place this one came whose entries are still there.
+    fn leftovers(&self, key: &AlertKey) -> Vec<AlertKey> {
+        let predecessors = self.tracked.get(key).map(Tracked::predecessors).unwrap_or_default();
+        let is_left = |former: &&AlertKey| self.get(former).is_some_and(Tracked::is_leftover);
+        predecessors.iter().filter(is_left).cloned().collect()
+    }
+
     /// When the next one has something to do.
     pub fn next_alarm(&self) -> Option<Instant> {
         self.alarms.first().map(|(at, _)| *at)
@@ -117,8 +130,10 @@ impl Paths {
 
     /// Brings one alert up to date, and drops it if there is nothing to remember.
     pub fn settle(&mut self, key: AlertKey, shared: &mut Shared, now: Now) {
+        let left = self.leftovers(&key);
         // It may be gone by now, or be that of an orphan.
         let Some(tracked) = self.tracked.get_mut(&key) else { return };
+        tracked.keep_predecessors(left);
         tracked.settle(shared, now);
         let dependants = shared.dependencies.note(&key, tracked.alert.is_violated());
         debug_assert!(tracked.incident.as_ref().is_none_or(Incident::is_legal), "{tracked:?}");
@@ -131,18 +146,22 @@ impl Paths {
             self.alarms.extend(alarm.map(|at| (at, key.clone())));
         }
         let needed = tracked.is_needed();
-        let superseded = tracked.superseded(shared);
+        let superseded = tracked.superseded(shared, now).to_vec();
+        let has_gone = tracked.take_departure();
         if !needed {
             if tracked.alert.is_fresh() {
                 self.compliant.insert(key.clone());
             }
             self.tracked.remove(&key);
             if let Some(at) = alarm {
-                self.alarms.remove(&(at, key));
+                self.alarms.remove(&(at, key.clone()));
             }
         }
-        for key in superseded {
-            self.change(&key, shared, |tracked, _| tracked.let_go());
+        if has_gone {
+            self.of_path(&key.path).for_each(|(other, _)| shared.touch(other.clone()));
+        }
+        for former in superseded {
+            self.change(&former, shared, |tracked, _| tracked.let_go());
         }
         dependants.iter().for_each(|pattern| self.touch_those_of(pattern, shared));
     }

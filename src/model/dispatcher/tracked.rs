@@ -62,7 +62,8 @@ pub(super) struct Tracked {
     forget_at: Option<Instant>,
     /// When it is to be looked at, as [`super::paths::Paths`] has it.
     pub alarm: Option<Instant>,
-    /// The alerts in whose place it came. Their entries go once this one has one.
+    /// The alerts in whose place it came, as long as their entries are there. Those go once this one has one, and before
+    /// that goes.
     predecessors: Vec<AlertKey>,
     pub remains: Remains,
 }
@@ -516,6 +517,10 @@ impl Tracked {
         let former = self.predecessors.iter().map(|former| former.name.clone()).collect();
         let owed = self.owed_incident(shared, now);
         let entry = owed.map(|incident| Entry { former, ..incident.as_stored(epoch) });
+        if entry.is_none() && !self.predecessors.is_empty() {
+            // Without this one, an older entry of theirs would be all that who leads next finds.
+            return;
+        }
         let Some(change) = self.sync.change_to(entry.as_ref()) else {
             self.sync.wanted = false;
             return match entry {
@@ -715,16 +720,41 @@ impl Tracked {
         self.sync.wanted = wanted;
     }
 
-    /// The alerts in whose place it came, once: when the ledger holds this one's entry, or it needs none.
-    pub fn superseded(&mut self, shared: &Shared) -> Vec<AlertKey> {
+    /// The alerts in whose place it came, when the ledger holds this one's entry, or it needs none: they may go.
+    pub fn superseded(&self, shared: &Shared, now: Now) -> &[AlertKey] {
         let stored = shared.lease.and_then(|epoch| self.sync.stamped_entry(epoch));
-        let is_held = self.incident.is_none() || (stored.is_some() && !self.sync.wanted);
-        if is_held { std::mem::take(&mut self.predecessors) } else { Vec::new() }
+        let is_held = self.owed_incident(shared, now).is_none() || (stored.is_some() && !self.sync.wanted);
+        if is_held { &self.predecessors } else { &[] }
+    }
+
+    pub fn predecessors(&self) -> &[AlertKey] {
+        &self.predecessors
+    }
+
+    /// Those in whose place it came are gone, but for these.
+    pub fn keep_predecessors(&mut self, left: Vec<AlertKey>) {
+        self.predecessors = left;
+    }
+
+    /// Whether the ledger holds its entry, which is of no use to itself.
+    pub fn is_leftover(&self) -> bool {
+        self.remains != Remains::Alert && self.incident.is_none() && self.sync.is_needed()
     }
 
     /// Nothing needs the entry any more.
     pub fn let_go(&mut self) {
-        (self.remains, self.sync.wanted) = (Remains::Nothing, true);
+        if self.remains == Remains::Entry {
+            (self.remains, self.sync.wanted) = (Remains::Nothing, true);
+        }
+    }
+
+    /// Whether what was left of it has gone since this was asked last.
+    pub fn take_departure(&mut self) -> bool {
+        let has_gone = self.remains == Remains::Nothing && !self.sync.is_needed();
+        if has_gone {
+            self.remains = Remains::Alert;
+        }
+        has_gone
     }
 
     /// Takes the incident out, with what was prepared for it. Attempts under way go on.

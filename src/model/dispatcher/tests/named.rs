@@ -233,6 +233,35 @@ fn the_entry_of_the_first_name_goes_after_that_of_the_last_is_there() {
     assert_eq!(world.ledger.keys().map(|key| &**key).collect::<Vec<_>>(), ["/0@chat"]);
 }
 
+/// Each write is out of date when it is answered, until the incident is done: whoever leads next must not find the entry of
+/// the old name alone.
+#[test]
+fn the_new_entry_does_not_go_before_the_old_one() {
+    let mut world = World::with(vec![named("/0", "old", 0, &["a", "b"])], &["a", "b"], BTreeMap::new());
+    world.error("/0@old");
+    world.land("a", Outcome::Accepted);
+    world.held = Some(Vec::new());
+    reload(&mut world, vec![named("/0", "new", 0, &["a", "b"])]);
+    world.ok("/0@new");
+    let mut course = Vec::new();
+    for round in 0..20 {
+        let write = world.held.as_mut().and_then(|held| (!held.is_empty()).then(|| held.remove(0)));
+        // One receiver answers while the write is under way.
+        if let Some(attempt) = world.waiting.pop_if(|_| round > 0) {
+            world.outcome(&attempt, Outcome::Accepted);
+        }
+        world.wait(secs(3));
+        let Some(write) = write else { continue };
+        let id = write.id;
+        let written = world.write(write);
+        let effects = world.dispatcher.handle(Input::Written(id, written), world.now);
+        world.perform(effects);
+        course.push(world.ledger.keys().map(|key| key.to_string()).collect::<Vec<_>>().join(" "));
+    }
+    course.dedup();
+    assert_eq!(course, ["/0@new /0@old", "/0@new", ""]);
+}
+
 /// An entry that the leader did not know has the name that one of its own alerts gets.
 #[test]
 fn an_incident_of_the_leaders_own_outlives_one_that_it_did_not_know() {
