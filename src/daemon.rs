@@ -17,6 +17,7 @@ use crate::cli::Options;
 use crate::clock;
 use crate::config::{Blind, Config, Errors, Files, Reread};
 use crate::http;
+use crate::memory;
 use crate::model::rule::RuleSet;
 use crate::model::status::ConfigStatus;
 use crate::model::succession;
@@ -203,6 +204,8 @@ impl Daemon {
         self.systemd.notify(News::Ready(&format!("rules in force: {watched}{refused}")));
         // This fails only if the thread has ended, which ends the daemon.
         self.wiring.election.send(Input::Config(Arc::clone(&self.status.digest))).ok();
+        // What the text and its tree took.
+        memory::trim();
     }
 
     /// Ends the threads in an order that lets each finish: first the alerts under way are parked while the

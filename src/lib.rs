@@ -22,6 +22,7 @@
 //! - [`net`]: resolving, connecting and talking with a deadline
 //! - [`percent`]: percent-encoding, strictly read
 //! - [`roots`]: which authorities are trusted
+//! - [`memory`]: how the C library keeps memory
 //! - [`clock`]: the only reader of clocks
 #![doc = include_str!("architecture.md")]
 
@@ -34,6 +35,7 @@ pub mod daemon;
 pub mod http;
 pub mod journal;
 pub mod logging;
+pub mod memory;
 pub mod model;
 pub mod net;
 pub mod notify;

@@ -4,9 +4,10 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use zk_monitor::cli::{self, Answer, Command};
-use zk_monitor::{commands, daemon, env, logging};
+use zk_monitor::{commands, daemon, env, logging, memory};
 
 fn main() -> ExitCode {
+    memory::configure();
     let answer = run().unwrap_or_else(|failed| failed);
     // Whoever closed our output does not want to know; the exit code tells all the same.
     std::io::stdout().write_all(answer.stdout.as_bytes()).ok();

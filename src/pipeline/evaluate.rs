@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, select, tick};
 use super::event_sink::EventSink;
 use super::pace::{PULSE, Publisher, at};
 use crate::clock::now;
+use crate::memory;
 use crate::model::alert_key::AlertKey;
 use crate::model::evaluator::Evaluator;
 use crate::model::event::What;
@@ -40,6 +41,8 @@ pub fn evaluate(
                 Ok(observation) => {
                     if let Observation::Armed(session) = &observation {
                         armed(*session);
+                        // Much was read, and is judged by now.
+                        memory::trim();
                     }
                     let now = now();
                     let noted = noted(&observation);

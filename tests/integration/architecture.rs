@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use source::{Source, files, sources};
 
 /// Which modules of the crate each top-level module may name; `model` is pure.
-const ARROWS: [(&str, &[&str]); 22] = [
-    ("main", &["cli", "commands", "daemon", "env", "logging"]),
+const ARROWS: [(&str, &[&str]); 23] = [
+    ("main", &["cli", "commands", "daemon", "env", "logging", "memory"]),
     ("lib", &[]),
     (
         "daemon",
@@ -19,6 +19,7 @@ const ARROWS: [(&str, &[&str]); 22] = [
             "env",
             "http",
             "journal",
+            "memory",
             "model",
             "notify",
             "pipeline",
@@ -55,13 +56,14 @@ const ARROWS: [(&str, &[&str]); 22] = [
     ("credentials", &["model"]),
     ("logging", &["clock", "model"]),
     ("zk", &["clock", "model", "net", "percent", "published", "roots", "threads"]),
-    ("pipeline", &["clock", "model", "published", "threads"]),
+    ("pipeline", &["clock", "memory", "model", "published", "threads"]),
     ("notify", &["clock", "model", "net", "percent", "roots"]),
     ("http", &["clock", "model", "percent", "published", "threads"]),
     ("journal", &["clock", "model", "published"]),
     ("threads", &["clock", "env", "published"]),
     ("clock", &["model"]),
     ("net", &["clock"]),
+    ("memory", &[]),
     ("percent", &[]),
     ("roots", &[]),
     ("published", &[]),

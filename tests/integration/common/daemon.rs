@@ -68,7 +68,6 @@ impl Daemon {
             command.env_remove(variable);
         }
         // As the systemd unit has it.
-        command.env("MALLOC_ARENA_MAX", "2").env("MALLOC_MMAP_THRESHOLD_", "131072");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         Builder { folder, command }
     }
