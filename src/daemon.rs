@@ -88,8 +88,6 @@ struct Daemon {
     status: ConfigStatus,
     /// Where this agent serves its page.
     page: Arc<str>,
-    /// The rules in force.
-    rules: Arc<RuleSet>,
     http_stop: http::Stopper,
 }
 
@@ -97,7 +95,7 @@ impl Daemon {
     fn start(
         options: &Options,
         files: Files,
-        status: ConfigStatus,
+        mut status: ConfigStatus,
         mut config: Config,
     ) -> Result<Self, String> {
         let mut threads = Threads::default();
@@ -111,14 +109,14 @@ impl Daemon {
         let identity = identity(options, address)?;
         let page: Arc<str> = format!("http://{}", identity.http).into();
         let (receivers, rules) = take_rules(&mut config, &page);
-        let (watched, rules) = (rules.len(), Arc::new(rules));
-        let settings = Arc::clone(&receivers);
-        let parts = Parts { options, listener, identity, session, rules: Arc::clone(&rules), receivers };
+        status.rules = Arc::new(rules);
+        let (settings, rules) = (Arc::clone(&receivers), Arc::clone(&status.rules));
+        let parts = Parts { options, listener, identity, session, rules, receivers };
         let wiring = Wiring::start(&mut threads, parts)
             .map_err(|e| format!("cannot start the daemon's threads: {e}"))?;
         let systemd = Systemd::from_env(&crate::env);
-        let mut daemon = Self { files, threads, systemd, signals, wiring, status, page, rules, http_stop };
-        daemon.announce(config, &settings, watched, None);
+        let mut daemon = Self { files, threads, systemd, signals, wiring, status, page, http_stop };
+        daemon.announce(config, &settings, None);
         Ok(daemon)
     }
 
@@ -177,17 +175,16 @@ impl Daemon {
     /// Puts a configuration in force. Receivers are sent before the rules that name them.
     fn apply(&mut self, mut config: Config, refused: Option<&Errors>) {
         let (receivers, rules) = take_rules(&mut config, &self.page);
-        let watched = rules.len();
-        self.rules = Arc::new(succession::in_place_of(rules, &self.rules));
+        self.status.rules = Arc::new(succession::in_place_of(rules, &self.status.rules));
         // This fails only if the thread has ended, which ends the daemon.
         self.wiring.settings.send(Arc::clone(&receivers)).ok();
-        self.wiring.watching.rules(Arc::clone(&self.rules));
-        self.announce(config, &receivers, watched, refused);
+        self.wiring.watching.rules(Arc::clone(&self.status.rules));
+        self.announce(config, &receivers, refused);
     }
 
-    /// Announces a configuration with so many rules that is in force now, and what is wrong with files that are not, and
-    /// does the rest of what it says.
-    fn announce(&mut self, config: Config, settings: &Settings, watched: usize, refused: Option<&Errors>) {
+    /// Announces a configuration whose rules are in force now, and what is wrong with files that are not, and does the
+    /// rest of what it says.
+    fn announce(&mut self, config: Config, settings: &Settings, refused: Option<&Errors>) {
         for warning in &config.warnings {
             log::warn!("{warning}");
         }
@@ -201,7 +198,7 @@ impl Daemon {
         }));
         self.wiring.blind.publish(config.blind.map(|blind| blind_settings(&blind, settings)));
         let refused = refused.map(|errors| format!("; {}", not_read(errors))).unwrap_or_default();
-        self.systemd.notify(News::Ready(&format!("rules in force: {watched}{refused}")));
+        self.systemd.notify(News::Ready(&format!("rules in force: {}{refused}", self.status.rules.len())));
         // This fails only if the thread has ended, which ends the daemon.
         self.wiring.election.send(Input::Config(Arc::clone(&self.status.digest))).ok();
         // What the text and its tree took.

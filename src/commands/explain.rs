@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::asks::asks;
 use super::load::load;
 use super::silence::end;
 use super::test_alert::meant;
@@ -16,6 +15,7 @@ use crate::clock;
 use crate::config::{self, Config, Problem, RulePlace};
 use crate::daemon::EX_FAILURE;
 use crate::model::alert_key::AlertKey;
+use crate::model::asks::{alerts, asks};
 use crate::model::children::Counted;
 use crate::model::duration;
 use crate::model::receiver::Receiver;
@@ -237,7 +237,7 @@ impl Scene {
                 );
             }
         }
-        say("alerts", &alerts(rule));
+        say("alerts", &alerts(terms));
         if !terms.depends_on.is_empty() {
             say("depends on", &terms.depends_on.join(", "));
         }
@@ -322,19 +322,4 @@ fn never(counted: &Counted, rule: &Rule, say: &mut impl FnMut(&str, &str)) {
             ),
         );
     }
-}
-
-/// When it alerts, and how.
-fn alerts(rule: &Rule) -> String {
-    let terms = &rule.terms;
-    let after = match terms.hold_down() {
-        Duration::ZERO => "at once".to_owned(),
-        long => format!("after {} out of spec", duration::words(long)),
-    };
-    let back = match terms.keep_firing_for {
-        Duration::ZERO => String::new(),
-        long => format!(", is back after {} in spec", duration::words(long)),
-    };
-    let again = terms.repeat_interval.map(|long| format!(", reminds every {}", duration::words(long)));
-    format!("{after}{back}{}, severity {}", again.unwrap_or_default(), terms.severity.word())
 }

@@ -1,6 +1,5 @@
 //! What the program does besides running as a daemon: one question or errand, and an exit code.
 
-mod asks;
 mod check;
 mod explain;
 mod load;

@@ -58,15 +58,11 @@ pub fn test_alert(options: &Options, file: &Path, path: &str) -> Result<Answer, 
 
 /// The path and the rules that an operator means: those of the path, or of `path@name` the one of that name.
 pub(super) fn meant<'a>(rules: &RuleSet, text: &'a str) -> Option<(&'a str, Vec<Arc<Rule>>)> {
-    let of = |path: &str| {
-        let written = rules.exact().chain(rules.globs()).find(|rules| **rules.path() == *path);
-        written.or_else(|| rules.for_path(path))
-    };
     let one = || {
         let (path, name) = text.rsplit_once('@')?;
-        Some((path, vec![Arc::clone(of(path)?.named(Some(name))?)]))
+        Some((path, vec![Arc::clone(rules.meant(path)?.named(Some(name))?)]))
     };
-    one().or_else(|| Some((text, of(text)?.iter().cloned().collect())))
+    one().or_else(|| Some((text, rules.meant(text)?.iter().cloned().collect())))
 }
 
 /// Makes an attempt at each receiver, as many at once as the daemon would, and gives their outcomes in the same order.

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::model::alert_key::AlertKey;
+use crate::model::judge::{Bounds, Specs};
 use crate::model::lease::LeaseStage;
 use crate::model::receiver::ReceiverId;
 use crate::model::recent::Recent;
+use crate::model::rule::{Rule, RuleSet, Terms};
 use crate::model::status::{
     Agent, AlertPhase, AlertStatus, Alerts, Cluster, Compliance, ConfigStatus, Connection, Grant, PathState,
     PathStatus, ReceiverStatus, Session, Silence, Until, WatchStatus, is_alerting,
@@ -119,6 +121,24 @@ fn cluster() -> Cluster {
     }
 }
 
+/// The rule of a path and that of a glob.
+fn rules() -> Vec<Rule> {
+    let bounds = Bounds::Range { min: Some(1), max: Some(9) };
+    let foo = Terms {
+        name: Some("page".into()),
+        specs: Specs { children: Some(bounds), ..Specs::default() },
+        cancel_timeout: Duration::from_secs(30),
+        depends_on: vec!["/services/*/hosts".into()],
+        description: Some("the \"foo\" service".into()),
+        runbook: Some("https://wiki.example.com/foo".into()),
+        receivers: vec![ReceiverId("a1".into())],
+        ..Terms::default()
+    };
+    [("/services/foo/min_1", foo), ("/services/*/hosts", Terms::default())]
+        .map(|(path, terms)| Rule { path: path.into(), terms: Arc::new(terms) })
+        .into()
+}
+
 /// Cells with a little of everything in them.
 pub fn cells() -> (Cells, Snapshots) {
     let (connection, connection_reader) = cell(connection());
@@ -133,6 +153,7 @@ pub fn cells() -> (Cells, Snapshots) {
         loaded: Some(moment()),
         error: None,
         digest: "d1".into(),
+        rules: Arc::new(RuleSet::new(rules())),
     };
     let (_, config) = cell(config);
     let (events, events_reader) = cell(Recent::default());

@@ -151,6 +151,20 @@ impl Object<'_> {
         self.key(key).string(value);
     }
 
+    /// A member that is a list of texts.
+    pub fn strings<'t>(&mut self, key: &str, items: impl IntoIterator<Item = &'t str>) {
+        let writer = self.key(key);
+        writer.out.push(b'[');
+        writer.depth += 1;
+        let mut empty = true;
+        for item in items {
+            writer.next(empty);
+            empty = false;
+            writer.string(item);
+        }
+        writer.close(empty, b']');
+    }
+
     pub fn optional(&mut self, key: &str, value: Option<&str>) {
         match value {
             Some(value) => self.string(key, value),

@@ -17,6 +17,7 @@ mod metrics;
 mod page;
 mod request;
 mod routes;
+mod rules;
 mod snapshots;
 mod status;
 mod target;

@@ -9,11 +9,12 @@ use super::events;
 use super::json;
 use super::metrics;
 use super::page::Page;
+use super::rules;
 use super::snapshots::Snapshots;
 use super::status::{self, VERSION};
 use super::target::Target;
 use crate::clock;
-use crate::model::status::{PathState, PathStatus};
+use crate::model::status::{Compliance, PathState, PathStatus};
 
 const JSON: &str = "application/json";
 
@@ -87,6 +88,7 @@ impl Router {
                 tagged(body, request.if_none_match)
             }
             Ok(Target::Path(path)) => self.path(&path),
+            Ok(Target::Rules(path)) => self.rules(&path),
             Ok(Target::Events(query)) => {
                 let body = events::body(&self.snapshots.events.get(), &query, clock::wall());
                 tagged(Body::new(body), request.if_none_match)
@@ -116,8 +118,7 @@ impl Router {
 
     fn path(&self, path: &str) -> Answer {
         let compliance = self.snapshots.compliance.get();
-        let found = find(&compliance.paths, path).or_else(|| find(&compliance.globs, path));
-        let Some(status) = found else {
+        let Some(status) = find(&compliance, path) else {
             return Answer::error(404, "this path is not monitored");
         };
         let code = match status.state {
@@ -125,6 +126,13 @@ impl Router {
             PathState::Error(_) | PathState::Unknown(_) => 503,
         };
         Answer::json(code, status::path_body(status, &self.snapshots.alerts.get()))
+    }
+
+    /// Always with a status of 200, unlike the path's own: this is for reading, and no check.
+    fn rules(&self, path: &str) -> Answer {
+        let (config, compliance) = (self.snapshots.config.get(), self.snapshots.compliance.get());
+        let (meant, status) = (config.rules.meant(path), find(&compliance, path));
+        Answer::json(200, rules::body(meant, status, &self.snapshots.alerts.get()))
     }
 
     fn unhealthy(&self, now: Instant) -> Option<String> {
@@ -145,9 +153,12 @@ impl Router {
     }
 }
 
-/// The entry of a path: entries are sorted.
-fn find<'a>(paths: &'a [PathStatus], path: &str) -> Option<&'a PathStatus> {
-    paths.binary_search_by(|status| (*status.path).cmp(path)).ok().map(|at| &paths[at])
+/// The entry of a path or else of a glob: entries are sorted.
+fn find<'a>(compliance: &'a Compliance, path: &str) -> Option<&'a PathStatus> {
+    let within = |entries: &'a [PathStatus]| {
+        entries.binary_search_by(|status| (*status.path).cmp(path)).ok().map(|at| &entries[at])
+    };
+    within(&compliance.paths).or_else(|| within(&compliance.globs))
 }
 
 fn tagged(body: Body, if_none_match: Option<&str>) -> Answer {

@@ -159,7 +159,8 @@ fn unknown(words: &str) -> String {
     if words.starts_with("Unknown: ") { words.to_owned() } else { format!("Unknown: {words}") }
 }
 
-fn path(object: &mut Object, status: &PathStatus, alerts: &Alerts, named: bool) {
+/// What is known of one path.
+pub fn path(object: &mut Object, status: &PathStatus, alerts: &Alerts, named: bool) {
     let phase = alerts.of(&status.path).map(|(_, alert)| alert.phase).max();
     let alert = alerts.open.get(&AlertKey::unnamed(Arc::clone(&status.path)));
     object.string("alert", phase.map_or("inactive", phase_word));

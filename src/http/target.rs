@@ -16,6 +16,8 @@ pub enum Target {
     Status(Selection),
     /// `/status/<path>`: the znode's path.
     Path(String),
+    /// `/rules/<path or glob>`.
+    Rules(String),
     Events(EventQuery),
     Metrics,
     Healthy,
@@ -72,6 +74,7 @@ impl Target {
             [] => Ok(Self::Root),
             ["status" | "state"] => Ok(Self::Status(selection(query)?)),
             ["status" | "state", znode @ ..] => Ok(Self::Path(format!("/{}", znode.join("/")))),
+            ["rules", znode @ ..] => Ok(Self::Rules(format!("/{}", znode.join("/")))),
             ["events"] => Ok(Self::Events(event_query(query)?)),
             ["metrics"] => Ok(Self::Metrics),
             ["-", "healthy"] => Ok(Self::Healthy),
@@ -171,6 +174,7 @@ mod tests {
         check("/status/%2Fservices%2ffoo", path("/services/foo"));
         check("/status/z%C3%BCrich/a%20b%3Fc+d", path("/zürich/a b?c+d"));
         check("/status/status", path("/status"));
+        check("/rules/services/*/hosts", Target::Rules("/services/*/hosts".to_owned()));
         check("/metrics", Target::Metrics);
         check("/events", Target::Events(EventQuery::default()));
         let at = UNIX_EPOCH + Duration::from_secs(1_401_553_225);

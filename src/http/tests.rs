@@ -101,6 +101,32 @@ impl Reply {
 }
 
 #[test]
+fn a_path_and_a_glob_have_rules_in_words_whatever_their_state() {
+    let server = Server::start();
+    let foo = json!({
+        "alerts": "after 30s out of spec, severity error", "asks": ["children: 1 to 9"],
+        "depends_on": ["/services/*/hosts"], "description": "the \"foo\" service", "name": "page",
+        "path": "/services/foo/min_1", "receivers": [{"id": "a1", "name": "email o…"}],
+        "runbook": "https://wiki.example.com/foo",
+    });
+    let hosts = json!({
+        "alerts": "at once, severity error", "asks": [], "depends_on": [], "description": null, "name": null,
+        "path": "/services/*/hosts", "receivers": [], "runbook": null,
+    });
+    let check = |path: &str, rules: Value| {
+        let reply = server.get(&format!("/rules{path}"));
+        let status = server.get(&format!("/status{path}"));
+        let status = if status.status == 404 { Value::Null } else { status.json() };
+        assert_eq!((reply.status, reply.json()), (200, json!({"rules": rules, "status": status})), "{path}");
+    };
+    check("/services/foo/min_1", json!([foo]));
+    check("/services/web/hosts", json!([hosts]));
+    check("/services/*/hosts", json!([hosts]));
+    check("/services/unseen/hosts", json!([hosts]));
+    check("/nothing", json!([]));
+}
+
+#[test]
 fn events_are_served_newest_first_and_not_again_to_who_has_them() {
     let server = Server::start();
     let mut recent = Recent::default();

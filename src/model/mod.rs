@@ -8,6 +8,7 @@
 
 pub mod alert;
 pub mod alert_key;
+pub mod asks;
 pub mod blind;
 pub mod children;
 pub mod dispatcher;

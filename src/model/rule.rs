@@ -253,6 +253,12 @@ impl RuleSet {
         self.exact.get(path).map(|found| &found.0).or_else(|| self.glob_for(path))
     }
 
+    /// The rules of who names a path or glob: those that are written for it, else those that it belongs to.
+    pub fn meant(&self, pattern: &str) -> Option<&Rules> {
+        let written = || self.globs.iter().find(|rules| **rules.path() == *pattern);
+        self.naming(pattern).or_else(written).or_else(|| self.for_path(pattern))
+    }
+
     /// The rule of an alert.
     pub fn rule(&self, key: &AlertKey) -> Option<&Arc<Rule>> {
         self.for_path(&key.path)?.named(key.name.as_deref())

@@ -10,7 +10,7 @@ use super::alert_key::AlertKey;
 use super::children::Counted;
 use super::lease::LeaseStage;
 use super::receiver::ReceiverId;
-use super::rule::glob_matches;
+use super::rule::{RuleSet, glob_matches};
 use super::severity::Severity;
 
 /// What the evaluator knows of all paths. Written by the evaluator thread.
@@ -388,4 +388,6 @@ pub struct ConfigStatus {
     pub error: Option<Arc<str>>,
     /// A digest of what it says.
     pub digest: Arc<str>,
+    /// The rules.
+    pub rules: Arc<RuleSet>,
 }

@@ -88,8 +88,16 @@ fn prometheus_accepts_the_metrics_and_json_tools_the_rest() {
     }
     let said = shell("curl -sf \"$1\" | promtool check metrics 2>&1", &url("/metrics"));
     assert_eq!(said, "", "promtool has nothing to remark");
-    for path in ["/", "/status", "/state", "/status?detail=1", "/status/services/bad", "/-/ready", "/nowhere"]
-    {
+    for path in [
+        "/",
+        "/status",
+        "/state",
+        "/status?detail=1",
+        "/status/services/bad",
+        "/rules/services/bad",
+        "/-/ready",
+        "/nowhere",
+    ] {
         let printed = shell("curl -s \"$1\" | python3 -m json.tool", &url(path));
         // Retries go on meanwhile, so that figures change from one answer to the next.
         let keys = |body: Value| body.as_object().unwrap().keys().cloned().collect::<Vec<_>>();

@@ -1,12 +1,14 @@
-//! What a rule asks, in words.
+//! What a rule asks and when it alerts, in words: `--explain` and the page say the same.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::model::duration;
-use crate::model::judge::{Bounds, Counting, DataSpec, Specs, Wanted, Where};
+use super::duration;
+use super::judge::{Bounds, Counting, DataSpec, Specs, Wanted, Where};
+use super::rule::Terms;
 
 /// What the specs ask, one after the other; nothing if they ask nothing.
-pub(super) fn asks(specs: &Specs) -> Vec<String> {
+pub fn asks(specs: &Specs) -> Vec<String> {
     let mut asks = Vec::new();
     match specs.exists {
         Some(true) => asks.push("that it exists".to_owned()),
@@ -25,6 +27,20 @@ pub(super) fn asks(specs: &Specs) -> Vec<String> {
     asks.extend(specs.data.as_ref().map(|spec| format!("data{}", data(spec))));
     asks.extend(specs.max_age.map(|age| format!("written within {}", duration::words(age))));
     asks
+}
+
+/// When a rule alerts, and how.
+pub fn alerts(terms: &Terms) -> String {
+    let after = match terms.hold_down() {
+        Duration::ZERO => "at once".to_owned(),
+        long => format!("after {} out of spec", duration::words(long)),
+    };
+    let back = match terms.keep_firing_for {
+        Duration::ZERO => String::new(),
+        long => format!(", is back after {} in spec", duration::words(long)),
+    };
+    let again = terms.repeat_interval.map(|long| format!(", reminds every {}", duration::words(long)));
+    format!("{after}{back}{}, severity {}", again.unwrap_or_default(), terms.severity.word())
 }
 
 fn bounds(bounds: Bounds) -> String {
