@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::common::{
-    Access, Chromium, Client, Daemon, HttpSink, Mode, SOON, SmtpSink, Space, eventually, run, shared,
+    Access, Chromium, Client, Daemon, HttpSink, Key, Mode, SOON, SmtpSink, Space, eventually, run, shared,
 };
 
 /// How soon a change shows: at least one of a few does so, and each of them some time later at most, as other tests
@@ -31,6 +31,10 @@ const CHILD: &str = "<img src=x onerror=alert(2)>";
 const GLOB: &str = "/void/<b onclick=alert(3)>/*";
 const SAID: &str = "550 <svg/onload=alert(4)>";
 const COMMENT: &str = "</small><script>alert(5)</script>";
+
+/// What the rule of [`BROKEN`] says beside what it asks for.
+const MORE: &str =
+    "depends_on: [/page/p0001], description: what is broken, runbook: 'https://wiki.example.com/broken'";
 
 /// What the page shows of a path in one of its lists, or null, and the like. A reload would wipe them away.
 const TOOLS: &str = r#"
@@ -76,7 +80,8 @@ impl Scene {
         for path in paths.iter().map(String::as_str).chain([BROKEN, SECRET, PATH]) {
             let counts_some = paths.last().is_some_and(|last| last == path);
             let spec = if counts_some { "{min: 1, where: {name: c}}" } else { "1" };
-            writeln!(yaml, "\"{path}\": {{children: {spec}}}").unwrap();
+            let more = if path == BROKEN { MORE } else { "severity: error" };
+            writeln!(yaml, "\"{path}\": {{children: {spec}, {more}}}").unwrap();
         }
         mails.refuse("you@home.com", SAID);
         let daemon = Daemon::with(space.address(), &yaml).smtp(mails.port()).args(["-l", "INFO"]).start();
@@ -117,6 +122,11 @@ impl Scene {
                 assert!(found.is_array(), "the page was loaded again");
                 if found[0].is_null() && found[1].is_string() { Ok(()) } else { Err(found) }
             });
+            if !present {
+                let first = browser
+                    .evaluate("document.querySelector('#errors tbody a, #errors tbody button').textContent");
+                assert_eq!(first, path, "the newest stands first");
+            }
             changed.elapsed()
         })
     }
@@ -174,12 +184,122 @@ fn rows_open_and_paths_have_a_place(scene: &Scene, browser: &mut Chromium) {
     eventually(SOON, "place of a path, with its history", || {
         let text = browser.evaluate("document.getElementById('place').innerText");
         let text = text.as_str().unwrap();
-        let words = [BROKEN, "Found children (0) less than minimum (1)", "Alert: firing"];
+        let words = [
+            BROKEN,
+            "Found children (0) less than minimum (1)",
+            "children: at least 1",
+            "after 10s out of spec, severity error",
+            "email y…",
+            "/page/p0001",
+            "what is broken",
+            "https://wiki.example.com/broken",
+            "Alert fires",
+            "Alert sent to webhook http://127.0.0.1",
+            "Alert refused by email y…",
+        ];
+        assert!(!text.contains("you@home.com") && !text.contains("/hook"), "{text}");
         if words.iter().all(|words| text.contains(words)) { Ok(()) } else { Err(text.to_owned()) }
     });
     look(browser, &format!("{}-place", scene.paths.len() + 3));
     browser.evaluate("location.hash = ''");
     eventually(SOON, "way back", || browser.evaluate("document.getElementById('all').hidden") == false);
+}
+
+/// What matters most stands first, in times that logs and mails have too.
+fn order_title_and_times(browser: &mut Chromium) {
+    let title = browser.evaluate("document.title");
+    assert_eq!(title, "(42) zk_monitor – zkmonitor");
+    let sections = browser
+        .evaluate("[...document.querySelectorAll('#all > section, #all > details')].map(one => one.id)");
+    let order =
+        ["errors", "unknowns", "timeline", "oks", "silences", "events", "globs", "receivers", "agents"];
+    assert_eq!(sections, json!(order));
+    let times = browser.evaluate(
+        "[...document.querySelectorAll('#events td.t, #silences td.t:last-child')].map(cell => cell.textContent)",
+    );
+    let times: Vec<&str> = times.as_array().unwrap().iter().map(|time| time.as_str().unwrap()).collect();
+    let is_utc = |time: &&str| time.len() == "2014-05-31 16:20:25 UTC".len() && time.ends_with(" UTC");
+    assert!(times.len() > 1 && times.iter().all(is_utc), "{times:?}");
+    let scale = browser.evaluate("document.querySelector('#days .scale').innerText");
+    assert!(scale.as_str().unwrap().ends_with("now, UTC"), "{scale}");
+    let outs = "JSON.stringify(outs([{path: '/a', state: 'ok', at: Infinity}])) === JSON.stringify([[first, Infinity]]) && first > 0";
+    assert_eq!(
+        browser.evaluate(outs),
+        true,
+        "before the daemon's start nothing was out of spec that it knows of"
+    );
+    let line = "document.querySelector('#oks tbody svg path').getAttribute('d')";
+    assert_eq!(browser.evaluate(line), "M50 2.2H60", "a count that did not change is a flat line");
+}
+
+/// What has the keyboard's focus: its element and words.
+fn focus(browser: &mut Chromium) -> String {
+    let focus =
+        "(document.activeElement.localName + ' ' + (document.activeElement.textContent || '')).trim()";
+    browser.evaluate(focus).as_str().unwrap().to_owned()
+}
+
+/// Presses Tab until this has the focus.
+fn tab_to(browser: &mut Chromium, wanted: &str) {
+    let steps: Vec<String> = (0..200)
+        .map(|_| {
+            browser.press(Key::Tab);
+            focus(browser)
+        })
+        .take_while(|focus| !focus.starts_with(wanted))
+        .collect();
+    assert!(steps.len() < 200, "no {wanted} among {steps:?}");
+}
+
+/// Whatever a mouse can do, the keyboard can.
+fn the_keyboard_suffices(browser: &mut Chromium) {
+    let all = browser.evaluate(
+        "document.activeElement.blur();
+        getSelection().removeAllRanges();
+        scrollTo(0, 0);
+        [...document.querySelectorAll('a[href], button, input, summary')]
+            .filter(one => one.checkVisibility())
+            .map(one => (one.localName + ' ' + one.textContent).trim())",
+    );
+    let wanted: Vec<&str> = all.as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
+    let reached: Vec<String> = wanted
+        .iter()
+        .map(|_| {
+            browser.press(Key::Tab);
+            focus(browser)
+        })
+        .collect();
+    assert_eq!(reached, wanted);
+    browser.press(Key::Tab);
+
+    let group = format!("button {GROUP}");
+    tab_to(browser, &group);
+    let open = "document.activeElement.getAttribute('aria-expanded')";
+    for expected in ["true", "false"] {
+        browser.press(Key::Enter);
+        assert_eq!((focus(browser), browser.evaluate(open)), (group.clone(), expected.into()));
+    }
+    let link = format!("a {BROKEN}");
+    tab_to(browser, &link);
+    browser.press(Key::Enter);
+    eventually(SOON, "focus on the path's heading", || {
+        let found = focus(browser);
+        if found == format!("h1 {BROKEN}") { Ok(()) } else { Err(found) }
+    });
+    tab_to(browser, "a /page/p0001");
+    tab_to(browser, "a https://wiki.example.com/broken");
+    tab_to(browser, "a All paths");
+    browser.press(Key::Enter);
+    eventually(SOON, "focus back where it was", || {
+        let found = focus(browser);
+        if found == link { Ok(()) } else { Err(found) }
+    });
+    browser.press(Key::Slash);
+    assert_eq!(browser.evaluate("document.activeElement.id"), "search");
+    browser.evaluate("test.search('x')");
+    browser.press(Key::Escape);
+    assert_eq!(browser.evaluate("document.getElementById('search').value"), "");
+    assert_eq!(focus(browser).split(' ').next(), Some("body"));
 }
 
 /// Looks at the page on screens of several sizes, and writes a picture of each, for a reader's eyes, if
@@ -238,6 +358,10 @@ fn the_page_follows_changes_without_a_reload_and_takes_no_name_for_more_than_tex
         browser.evaluate(TOOLS);
         scene.all_is_in_its_list(&mut browser);
         scene.all_is_text(&mut browser);
+        order_title_and_times(&mut browser);
+        if count == 5 {
+            the_keyboard_suffices(&mut browser);
+        }
         rows_open_and_paths_have_a_place(&scene, &mut browser);
         let delays: Vec<[Duration; 2]> = (0..ROUNDS).map(|_| scene.flip(&mut browser)).collect();
         eprintln!("page: {count} paths: changes show after {delays:?}");

@@ -46,6 +46,15 @@ const OPTIONS: [&str; 17] = [
 /// Domains whose events tell what a page does.
 const WATCHED: [&str; 4] = ["Page", "Runtime", "Log", "Network"];
 
+/// A key that a reader may press.
+#[derive(Clone, Copy, Debug)]
+pub enum Key {
+    Tab,
+    Enter,
+    Escape,
+    Slash,
+}
+
 /// A browser with one page. Ends with all its processes when dropped.
 pub struct Chromium {
     process: Process,
@@ -155,6 +164,23 @@ impl Chromium {
     pub fn forget(&mut self) {
         self.troubles();
         self.requested();
+    }
+
+    /// Presses a key and lets it go.
+    pub fn press(&mut self, key: Key) {
+        let (name, code, text) = match key {
+            Key::Tab => ("Tab", 9, ""),
+            Key::Enter => ("Enter", 13, "\r"),
+            Key::Escape => ("Escape", 27, ""),
+            Key::Slash => ("/", 191, "/"),
+        };
+        for kind in ["keyDown", "keyUp"] {
+            let mut event = json!({"type": kind, "key": name, "code": name, "windowsVirtualKeyCode": code});
+            if kind == "keyDown" && !text.is_empty() {
+                event["text"] = text.into();
+            }
+            self.call("Input.dispatchKeyEvent", event);
+        }
     }
 
     /// Sets what the page is shown on: size in pixels, and whether the reader prefers dark colours.

@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 
 pub use alertmanager::Alertmanager;
 pub use authority::Authority;
-pub use chromium::Chromium;
+pub use chromium::{Chromium, Key};
 pub use client::{Access, Client, Mode};
 pub use daemon::{Builder, Daemon};
 pub use ensemble::Ensemble;
