@@ -108,7 +108,10 @@ impl Scene {
     /// Takes the child of the first path away and gives it back, and tells how long each takes to show.
     fn flip(&mut self, browser: &mut Chromium) -> [Duration; 2] {
         let (path, child) = (self.paths[0].clone(), format!("{}/c", self.paths[0]));
-        [false, true].map(|present| {
+        browser.evaluate(&format!(
+            "[...document.querySelectorAll('#errors a')].find(link => link.textContent === '{BROKEN}').focus()"
+        ));
+        let delays = [false, true].map(|present| {
             if present {
                 self.client.create(&child, "");
             } else {
@@ -128,7 +131,13 @@ impl Scene {
                 assert_eq!(first, path, "the newest stands first");
             }
             changed.elapsed()
-        })
+        });
+        assert_eq!(
+            focus(browser),
+            format!("a {BROKEN}"),
+            "rows that come and go leave the reader's focus alone"
+        );
+        delays
     }
 
     /// What came from outside is text on the page, and nothing else.
@@ -201,6 +210,12 @@ fn rows_open_and_paths_have_a_place(scene: &Scene, browser: &mut Chromium) {
         if words.iter().all(|words| text.contains(words)) { Ok(()) } else { Err(text.to_owned()) }
     });
     look(browser, &format!("{}-place", scene.paths.len() + 3));
+    browser.evaluate(&format!("location.hash = '{BROKEN}@name'"));
+    let hash = "location.hash";
+    eventually(SOON, "place of the path of a rule", || {
+        let found = browser.evaluate(hash);
+        if found == format!("#{BROKEN}") { Ok(()) } else { Err(found) }
+    });
     browser.evaluate("location.hash = ''");
     eventually(SOON, "way back", || browser.evaluate("document.getElementById('all').hidden") == false);
 }
