@@ -135,6 +135,15 @@ impl Object<'_> {
         items: impl IntoIterator<Item = T>,
         fill: impl Fn(&mut Object, T),
     ) {
+        self.list(key, items, |writer, item| writer.object(|object| fill(object, item)));
+    }
+
+    /// A member that is a list of texts.
+    pub fn strings<'t>(&mut self, key: &str, items: impl IntoIterator<Item = &'t str>) {
+        self.list(key, items, Writer::string);
+    }
+
+    fn list<T>(&mut self, key: &str, items: impl IntoIterator<Item = T>, write: impl Fn(&mut Writer, T)) {
         let writer = self.key(key);
         writer.out.push(b'[');
         writer.depth += 1;
@@ -142,27 +151,13 @@ impl Object<'_> {
         for item in items {
             writer.next(empty);
             empty = false;
-            writer.object(|object| fill(object, item));
+            write(writer, item);
         }
         writer.close(empty, b']');
     }
 
     pub fn string(&mut self, key: &str, value: &str) {
         self.key(key).string(value);
-    }
-
-    /// A member that is a list of texts.
-    pub fn strings<'t>(&mut self, key: &str, items: impl IntoIterator<Item = &'t str>) {
-        let writer = self.key(key);
-        writer.out.push(b'[');
-        writer.depth += 1;
-        let mut empty = true;
-        for item in items {
-            writer.next(empty);
-            empty = false;
-            writer.string(item);
-        }
-        writer.close(empty, b']');
     }
 
     pub fn optional(&mut self, key: &str, value: Option<&str>) {
@@ -216,10 +211,12 @@ mod tests {
             top.object("empty", |_| {});
             top.objects("none", [(); 0], |_, ()| {});
             top.null("null");
+            top.strings("texts", ["a", "b"]);
             top.bool("true", true);
         });
         let wanted = "{\n    \"array\": [\n        {\n            \"n\": 1\n        },\n        {}\n    ],\n    \
-                      \"empty\": {},\n    \"none\": [],\n    \"null\": null,\n    \"true\": true\n}\n";
+                      \"empty\": {},\n    \"none\": [],\n    \"null\": null,\n    \"texts\": \
+                      [\n        \"a\",\n        \"b\"\n    ],\n    \"true\": true\n}\n";
         assert_eq!(found, wanted);
     }
 

@@ -216,6 +216,13 @@ fn rows_open_and_paths_have_a_place(scene: &Scene, browser: &mut Chromium) {
         let found = browser.evaluate(hash);
         if found == format!("#{BROKEN}") { Ok(()) } else { Err(found) }
     });
+    browser.evaluate(&format!("location.hash = '{GROUP}'"));
+    eventually(SOON, "place of a glob, with its matches", || {
+        let text = browser.evaluate("document.getElementById('place').innerText");
+        let text = text.as_str().unwrap();
+        let words = ["40 of 40 matches are out of spec", "/group/g39/hosts", "children: at least 1"];
+        if words.iter().all(|words| text.contains(words)) { Ok(()) } else { Err(text.to_owned()) }
+    });
     browser.evaluate("location.hash = ''");
     eventually(SOON, "way back", || browser.evaluate("document.getElementById('all').hidden") == false);
 }
@@ -365,10 +372,12 @@ fn the_page_follows_changes_without_a_reload_and_takes_no_name_for_more_than_tex
     let mut browser = Chromium::start();
     for count in [5, 5_000] {
         let mut scene = Scene::new(count);
+        let asked = Instant::now();
         browser.open(&scene.url());
         eventually(SOON, "page", || {
             browser.evaluate("document.getElementById('live')?.textContent") == "live"
         });
+        eprintln!("page: {count} paths: shown after {:?}", asked.elapsed());
         look(&mut browser, &format!("{count}"));
         browser.evaluate(TOOLS);
         scene.all_is_in_its_list(&mut browser);
