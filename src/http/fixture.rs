@@ -197,5 +197,6 @@ pub fn nothing() -> View {
         alerts: Arc::default(),
         cluster: Arc::default(),
         config: Arc::default(),
+        journal_failing: false,
     }
 }

@@ -78,6 +78,8 @@ pub fn body(view: &View) -> Vec<u8> {
     alerts(out, &view.alerts);
     receivers(out, &view.alerts);
     config(out, &view.config);
+    let help = "Whether the journal's files cannot be written; it is kept in memory meanwhile.";
+    out.gauge("zk_monitor_journal_failing", help, u8::from(view.journal_failing));
     process(out);
     families.0.into_bytes()
 }
@@ -306,6 +308,7 @@ mod tests {
         check("zk_monitor_receiver_info{kind=\"email\",name=\"email o…\",receiver=\"a1\"} 1");
         check("zk_monitor_receiver_failing{kind=\"email\",receiver=\"a1\"} 0");
         check("zk_monitor_config_loaded_timestamp_seconds 1401553225");
+        check("zk_monitor_journal_failing 0");
         assert!(text.contains("\nprocess_threads "));
     }
 

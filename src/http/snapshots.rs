@@ -37,6 +37,7 @@ impl Snapshots {
             watch: self.watch.get(),
             alerts: self.alerts.get(),
             config: self.config.get(),
+            journal_failing: self.events.get().is_failing,
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct View {
     pub connected: bool,
     /// Whether this agent holds the lease, and it is in effect.
     pub alerting: bool,
+    /// Whether the journal's files cannot be written at present.
+    pub journal_failing: bool,
 }
 
 /// Which paths to show, and how much of them.

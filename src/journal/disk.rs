@@ -33,6 +33,11 @@ impl Disk {
         Self { directory, open: None, failure: None }
     }
 
+    /// Whether the latest attempt to write failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failure.is_some()
+    }
+
     /// Writes these events; or, while that cannot be done, counts them.
     pub(super) fn write(&mut self, batch: &[RecentEvent], now: Now) {
         let (count, missing) =

@@ -53,10 +53,12 @@ pub fn run(directory: Option<PathBuf>, events: &Receiver<Event>, lost: &AtomicU6
         }
         let served: Vec<bool> = batch.iter().map(|event| line::is_served(&event.what)).collect();
         let batch: Vec<_> = batch.into_iter().map(|event| line::recent(event, &keys)).collect();
+        let was_failing = last.is_failing;
         if let Some(disk) = &mut disk {
             disk.write(&batch, clock::now());
+            last.is_failing = disk.is_failing();
         }
-        if served.contains(&true) {
+        if served.contains(&true) || last.is_failing != was_failing {
             last.extend(batch.into_iter().zip(served).filter_map(|(event, served)| served.then_some(event)));
             recent.publish(last.clone());
         }

@@ -168,11 +168,13 @@ fn a_directory_that_cannot_be_written_is_tried_again_and_what_is_missing_is_told
     let holder = Segments::open(&folder.0).unwrap();
     let mut disk = Disk::new(folder.0.clone());
     write(&mut disk, start, 0, &[event(1, What::Started), event(1, What::Session)]);
+    assert!(disk.is_failing());
     drop(holder);
     write(&mut disk, start, 9, &[event(2, What::Armed)]);
     assert_eq!(folder.events().0, [], "it is left alone for a while");
     write(&mut disk, start, 10, &[]);
     write(&mut disk, start, 11, &[event(3, What::Armed)]);
+    assert!(!disk.is_failing());
     let events: Vec<What> = folder.events().0.into_iter().map(|event| event.what).collect();
     assert_eq!(events, [What::Lost(3), What::Armed]);
 }

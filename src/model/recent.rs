@@ -27,6 +27,8 @@ pub struct Recent {
     /// Those that happened first stand first.
     parts: VecDeque<Arc<Vec<RecentEvent>>>,
     count: usize,
+    /// Whether there are to be files, and they cannot be written at present.
+    pub is_failing: bool,
 }
 
 impl Recent {

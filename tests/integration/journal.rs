@@ -163,6 +163,7 @@ fn a_directory_that_cannot_be_written_ends_nothing() {
         Daemon::with(space.address(), "/a: {children: 0}\n").args(["--state_dir", "/proc/1/none"]).start();
     daemon.wait_until_ready();
     daemon.wait_for_log("cannot write the journal to /proc/1/none, and keep it in memory");
+    eventually(SOON, "metric", || daemon.get("/metrics").body.contains("\nzk_monitor_journal_failing 1\n"));
     wait_for(&daemon, &[("kind", "armed".into())]);
     let said = daemon.log().iter().filter(|line| line.contains("cannot write the journal")).count();
     assert_eq!(said, 1);
