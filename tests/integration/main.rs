@@ -20,6 +20,7 @@ mod http;
 mod journal;
 mod packaging;
 mod page;
+mod prometheus;
 mod recipes;
 mod reload;
 mod schema;
