@@ -66,13 +66,18 @@ fn report(
     let Summary { files, events, skipped } = summary;
     let others = account.paths.saturating_sub(account.rows.len());
     text += &format!(
-        "\n{alerts} alerts would have been sent, and this agent sent {sent}; {others} more paths have nothing to tell.\n\
-         {events} events in {files} files, from {} to {}; {skipped} lines are none, and were skipped.\n",
+        "\n{} would have been sent, and this agent sent {sent}; nothing to tell of {}.\n\
+         {} in {}, from {} to {}; skipped as none: {}.\n",
+        number(alerts as u64, "alert"),
+        number(others as u64, "more path"),
+        number(events, "event"),
+        number(files as u64, "file"),
         rfc3339(span.0),
-        rfc3339(span.1)
+        rfc3339(span.1),
+        number(skipped, "line"),
     );
     if account.lost > 0 {
-        text += &format!("{} events are missing in the journal.\n", account.lost);
+        text += &format!("Missing in the journal: {}.\n", number(account.lost, "event"));
     }
     if !recorded.is_empty() {
         text += &format!(
@@ -82,11 +87,16 @@ fn report(
     }
     if account.unjudged > 0 {
         text += &format!(
-            "Not judged by all of their rules: {} paths, of which the daemon did not read what these ask for.\n",
-            account.unjudged
+            "Not judged by all of their rules: {}, of which the daemon did not read what these ask for.\n",
+            number(account.unjudged as u64, "path")
         );
     }
     text
+}
+
+/// One of something, or several.
+fn number(count: u64, one: &str) -> String {
+    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
 }
 
 fn line(name: String, row: &Row) -> [String; 6] {
