@@ -124,7 +124,12 @@ impl Walk<'_> {
             Err(ZkError::NoNode) => Ok(Some(Vec::new())),
             Err(e) if is_over(e) => Err(format!("cannot list {path}: {}", describe(e))),
             Err(e) => {
-                self.skipped.push(format!("what is below {path:?}: {}", describe(e)));
+                let reason = if e == ZkError::NoAuth {
+                    "not authorised to list it; ask as a --zookeeper_user who may read it".to_owned()
+                } else {
+                    describe(e)
+                };
+                self.skipped.push(format!("what is below {path:?}: {reason}"));
                 Ok(None)
             }
         }

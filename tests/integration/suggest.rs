@@ -1,6 +1,6 @@
 //! `--suggest` on trees as known systems make them.
 
-use crate::common::{Access, Client, Folder, Mode, Space, run, shared};
+use crate::common::{Access, Client, Folder, Mode, Output, Space, ZooKeeper, run, shared};
 
 const KAFKA: &[&str] = &[
     "/brokers/ids/0!",
@@ -69,6 +69,12 @@ fn suggested(space: &Space, tree: &[&str]) -> Vec<String> {
     make(&mut client, tree);
     let said = run(["-z", space.address(), "--suggest", "/", "--for", "1s"]);
     assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
+    accepted(space, &said)
+}
+
+/// The same of what was said.
+#[track_caller]
+fn accepted(space: &Space, said: &Output) -> Vec<String> {
     let folder = Folder::new("suggest");
     let file = folder.path().join("rules.yaml");
     std::fs::write(&file, &said.stdout).unwrap();
@@ -77,6 +83,10 @@ fn suggested(space: &Space, tree: &[&str]) -> Vec<String> {
     assert_eq!((check.code, check.stderr.as_str()), (Some(0), ""), "{check:?}");
     let once = run(["-z", space.address(), "-f", file, "--once"]);
     assert_eq!(once.code, Some(0), "{once:?}\n{}", said.stdout);
+    rules(said)
+}
+
+fn rules(said: &Output) -> Vec<String> {
     said.stdout.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(str::to_owned).collect()
 }
 
@@ -136,4 +146,50 @@ fn a_tree_without_sessions_and_one_that_is_missing_are_errors() {
     let said = run(["-z", space.address(), "--suggest", "/nothing"]);
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.stderr.contains("/nothing does not exist"), "{said:?}");
+}
+
+#[test]
+fn what_may_not_be_listed_is_named_and_forbids_a_glob() {
+    let space = shared();
+    let mut client = space.client();
+    client.authenticate("owner:secret");
+    make(&mut client, &["/services/a/1!", "/services/b/1!", "/services/c/1!"]);
+    client.create_as("/services/d", "", Mode::Persistent, Access::Creator);
+    client.create_as("/services/d/1", "", Mode::Ephemeral, Access::Creator);
+    let said = run(["-z", space.address(), "--suggest", "/", "--for", "1s"]);
+    assert_eq!(
+        (said.code, said.stderr.as_str()),
+        (
+            Some(0),
+            "zk_monitor: skipped what is below \"/services/d\": not authorised to list it; ask as a \
+             --zookeeper_user who may read it\n"
+        )
+    );
+    let expected = ["/services/a:", &min(1), "/services/b:", &min(1), "/services/c:", &min(1)];
+    assert_eq!(accepted(&space, &said), expected);
+    let login = ["--zookeeper_user", "owner", "--zookeeper_pass", "secret"];
+    let said =
+        run(["-z", space.address(), "--suggest", "/", "--for", "1s", login[0], login[1], login[2], login[3]]);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
+    assert_eq!(rules(&said), ["/services/*:", &min(1)]);
+}
+
+#[test]
+fn what_is_too_much_is_named_and_the_rest_is_looked_at() {
+    // Its own: so many znodes are in nobody's way.
+    let server = ZooKeeper::start();
+    let mut client = server.client();
+    make(&mut client, &["/ids/1!", "/ids/2!", "/queue"]);
+    let items: Vec<String> = (0..100_000).map(|number| format!("/queue/{number}")).collect();
+    client.create_many(&items);
+    let said = run(["-z", &server.address(), "--suggest", "/", "--for", "1s"]);
+    assert_eq!(
+        (said.code, said.stderr.as_str()),
+        (
+            Some(0),
+            "zk_monitor: skipped what is below \"/queue\": with its 100000 children it would be more than 100000 \
+             znodes; ask for a smaller tree\n"
+        )
+    );
+    assert_eq!(rules(&said), ["/ids:", &min(2)]);
 }

@@ -40,12 +40,17 @@ fn comment(suggestion: &Suggestion) -> String {
         many => format!("{many} znodes look alike: "),
     };
     match suggestion.ask {
+        Ask::Exists if each.is_empty() => "Ephemeral, with a name of its own.".to_owned(),
         Ask::Exists => format!("{each}ephemeral, with a name of its own."),
         Ask::Nothing => {
             "A glob matches it, and it is not like the others: shown, and never alerts.".to_owned()
         }
         Ask::Children { min, most, changes, ephemeral } => {
-            let kind = if ephemeral { "ephemeral children" } else { "children, not all of them ephemeral" };
+            let kind = match (ephemeral, most) {
+                (true, 1) => "ephemeral child",
+                (true, _) => "ephemeral children",
+                (false, _) => "children, not all of them ephemeral",
+            };
             let count = if min == most { min.to_string() } else { format!("{min} to {most}") };
             let least = if min == most { "" } else { "; the least that was seen is the minimum" };
             let changed = match changes {
