@@ -1,9 +1,11 @@
 //! What happened, kept in files that are full, read-only, torn or somebody else's, and judged again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -53,6 +55,18 @@ fn wait_for_alerts(daemon: &Daemon, path: &str, times: usize) {
         told.iter().filter(|event| event["told"] == "firing" && event["outcome"] == "accepted").count()
             == times
     });
+}
+
+/// How often a sink was told of the beginning of an alert, by path.
+fn firing(sink: &HttpSink) -> BTreeMap<String, u64> {
+    let mut told = BTreeMap::new();
+    for request in sink.requests("/hook") {
+        let alerts = request.json()["alerts"].as_array().unwrap().clone();
+        for alert in alerts.iter().filter(|alert| alert["status"] == "firing") {
+            *told.entry(alert["labels"]["path"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+    }
+    told
 }
 
 fn files(directory: &Path) -> String {
@@ -127,6 +141,7 @@ fn a_journal_tells_what_happened_and_gives_by_a_replay_what_was_sent() {
     let (text, rows) = replay(&daemon.folder().join("zk_monitor.yaml"), folder.path());
     let expected = [("/a", 3), ("/b", 2), ("/data", 2)].map(|(path, n)| (path.to_owned(), n, n));
     assert_eq!(rows, expected, "{text}");
+    assert_eq!(firing(&sink), expected.map(|(path, n, _)| (path, n)).into(), "what was received");
     assert!(text.contains("but for numbers of children: /b, /data."), "{text}");
     let slower = folder.write("slower.yaml", &self::yaml(&sink, "1h"));
     let (text, rows) = replay(&slower, folder.path());
@@ -138,6 +153,63 @@ fn a_journal_tells_what_happened_and_gives_by_a_replay_what_was_sent() {
         assert!(!lines.contains(secret), "{secret} in the journal");
     }
     assert_eq!(daemon.stop(), Some(0));
+}
+
+/// The lines that have an end.
+fn whole(files: &str) -> &str {
+    &files[..files.rfind('\n').map_or(0, |at| at + 1)]
+}
+
+/// Starts a daemon, kills it once its journal has grown by so many bytes, cuts the last line by so many, and holds what
+/// is left.
+fn kill_after(growth: usize, cut: u64, space: &Space, yaml: &str, directory: &Path) {
+    let before = files(directory);
+    let state_dir = ["--state_dir", &directory.display().to_string()];
+    let mut daemon = Daemon::with(space.address(), yaml).args(state_dir).start();
+    eventually(SOON, "longer journal", || files(directory).len() >= before.len() + growth);
+    let shown = events(&daemon, "");
+    daemon.kill();
+
+    let left = files(directory);
+    assert!(left.starts_with(whole(&before)), "nothing but a torn line is gone");
+    let lines: HashSet<Value> =
+        whole(&left).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lost: Vec<&Value> = shown.iter().filter(|event| !lines.contains(event)).collect();
+    assert!(lost.is_empty(), "what was shown is in the files: {lost:?}");
+
+    // A kill seldom comes in the middle of a write, which is short.
+    let file = OpenOptions::new().write(true).open(directory.join("events-0000000001.jsonl")).unwrap();
+    file.set_len(left.len() as u64 - cut).unwrap();
+    let left = files(directory);
+    let torn = if left == whole(&left) { "0 lines" } else { "1 line" };
+    let (text, _) = replay(&daemon.folder().join("zk_monitor.yaml"), directory);
+    let told = [format!("\n{} events in 1 file, ", whole(&left).lines().count()), format!(": {torn}.\n")];
+    assert!(told.iter().all(|told| text.contains(told)), "{told:?}: {text}");
+}
+
+#[test]
+fn killed_at_any_moment_a_daemon_loses_nothing_that_it_has_shown() {
+    let (space, folder) = (shared(), Folder::new("killed"));
+    let yaml: String = (0..8).map(|number| format!("/p{number}: {{children: 1}}\n")).collect();
+    let (mut random, stop, began) = (fastrand::Rng::with_seed(7), AtomicBool::new(false), Instant::now());
+    let mut client = space.client();
+    (0..8).for_each(|number| client.create(&format!("/p{number}"), ""));
+    let flicker = || {
+        // If the test fails it ends all the same.
+        while !stop.load(Ordering::Relaxed) && began.elapsed() < 3 * SOON {
+            let child = |number: u32| format!("/p{number}/child");
+            (0..8).for_each(|number| client.create(&child(number), ""));
+            (0..8).for_each(|number| client.delete(&child(number)));
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(flicker);
+        for _ in 0..20 {
+            let (growth, cut) = (random.usize(0..30_000), random.u64(0..40));
+            kill_after(growth, cut, &space, &yaml, folder.path());
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
 }
 
 #[test]
