@@ -1,6 +1,7 @@
 //! `--suggest`: looks at a tree for a while, and prints what would watch it.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::at;
@@ -26,8 +27,10 @@ const ROUND: Duration = Duration::from_millis(200);
 const CONNECTING: Duration = Duration::from_secs(10);
 /// Two reads a znode, one more at least for those that decide, and as much again for a server that is slow.
 const READING: Duration = Duration::from_secs(1200);
-/// How many lines tell what was skipped.
+/// How many lines tell what could not be listed.
 const NAMED: usize = 10;
+/// How many of those are named that would be too much.
+const NAMED_WIDE: usize = 3;
 
 /// Looks, and prints.
 pub fn suggest(options: &Options, root: &str, watch: Duration) -> Result<Answer, Answer> {
@@ -42,17 +45,14 @@ pub fn suggest(options: &Options, root: &str, watch: Duration) -> Result<Answer,
             prefix: &prefix,
             next: clock::mono(),
             skipped: Vec::new(),
+            too_wide: Vec::new(),
         };
         let mut tree = walk.tree()?;
         walk.watch(&mut tree, end)?;
-        Ok((tree, walk.skipped))
+        Ok((tree, walk.omitted()))
     };
-    let (tree, skipped) = with_client_for(settings, CONNECTING, watch + READING, errand).map_err(failed)?;
-    let mut stderr: String =
-        skipped.iter().take(NAMED).map(|reason| format!("zk_monitor: skipped {reason}\n")).collect();
-    if skipped.len() > NAMED {
-        stderr.push_str(&format!("zk_monitor: skipped {} more\n", skipped.len() - NAMED));
-    }
+    let (tree, mut stderr) =
+        with_client_for(settings, CONNECTING, watch + READING, errand).map_err(failed)?;
     let Some(stdout) = yaml(root, &tree, watch) else {
         stderr.push_str(&format!(
             "zk_monitor: nothing below {root} lives with a session (is ephemeral) and stays: there is nothing to suggest\n"
@@ -69,17 +69,22 @@ struct Walk<'w> {
     prefix: &'w str,
     /// When the next read may be.
     next: Instant,
+    /// What could not be listed, and why.
     skipped: Vec<String>,
+    /// The paths of which the children would be too many.
+    too_wide: Vec<String>,
 }
 
 impl Walk<'_> {
-    /// All below the root, level by level.
+    /// All below the root, the narrow places first: if it is too much, what is left out are queues, topics and the like,
+    /// and not the few servers of a service beside them.
     fn tree(&mut self) -> Result<Node, String> {
         let seen = self.seen("")?.ok_or_else(|| format!("{} does not exist", self.full("")))?;
         let mut tree = Node::new(seen);
-        let (mut queue, mut count) = (VecDeque::from([(String::new(), seen)]), 1);
-        while let Some((below, seen)) = queue.pop_front() {
-            let children = self.children(&below, seen, &mut count)?;
+        // The most children that a znode has from the root to here, the path, and how many this one has.
+        let (mut queue, mut count) = (BinaryHeap::from([Reverse((0, String::new(), seen.children))]), 1);
+        while let Some(Reverse((width, below, expected))) = queue.pop() {
+            let children = self.children(&below, expected, &mut count)?;
             let Some(node) = tree.at(&below) else { continue };
             node.hidden = children.is_none();
             for name in children.unwrap_or_default() {
@@ -87,7 +92,7 @@ impl Walk<'_> {
                 let Some(seen) = self.seen(&below)? else { continue };
                 node.children.insert(name, Node::new(seen));
                 if seen.children > 0 || self.is_left_out(&below) {
-                    queue.push_back((below, seen));
+                    queue.push(Reverse((width.max(seen.children), below, seen.children)));
                 }
             }
         }
@@ -98,21 +103,18 @@ impl Walk<'_> {
     fn children(
         &mut self,
         below: &str,
-        seen: Seen,
+        expected: u32,
         count: &mut usize,
     ) -> Result<Option<Vec<String>>, String> {
         if self.is_left_out(below) {
             return Ok(None);
         }
-        if seen.children == 0 {
+        if expected == 0 {
             return Ok(Some(Vec::new()));
         }
         let path = self.full(below);
-        if *count + seen.children as usize > ZNODES {
-            self.skipped.push(format!(
-                "what is below {path:?}: with its {} children it would be more than {ZNODES} znodes; ask for a smaller tree",
-                seen.children
-            ));
+        if *count + expected as usize > ZNODES {
+            self.too_wide.push(path);
             return Ok(None);
         }
         self.wait();
@@ -133,6 +135,25 @@ impl Walk<'_> {
                 Ok(None)
             }
         }
+    }
+
+    /// What was not looked at, in lines for stderr.
+    fn omitted(&self) -> String {
+        let mut lines: Vec<String> = self.skipped.iter().take(NAMED).cloned().collect();
+        if self.skipped.len() > NAMED {
+            lines.push(format!("{} more", self.skipped.len() - NAMED));
+        }
+        if !self.too_wide.is_empty() {
+            let named: Vec<String> =
+                self.too_wide.iter().take(NAMED_WIDE).map(|path| format!("{path:?}")).collect();
+            let more = self.too_wide.len() - named.len();
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            lines.push(format!(
+                "what is below {}{more}: it would be more than {ZNODES} znodes in all; ask for a smaller tree",
+                named.join(", ")
+            ));
+        }
+        lines.iter().map(|line| format!("zk_monitor: skipped {line}\n")).collect()
     }
 
     /// ZooKeeper's own znodes and the cluster's.

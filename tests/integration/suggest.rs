@@ -187,8 +187,8 @@ fn what_is_too_much_is_named_and_the_rest_is_looked_at() {
         (said.code, said.stderr.as_str()),
         (
             Some(0),
-            "zk_monitor: skipped what is below \"/queue\": with its 100000 children it would be more than 100000 \
-             znodes; ask for a smaller tree\n"
+            "zk_monitor: skipped what is below \"/queue\": it would be more than 100000 znodes in all; ask for a \
+             smaller tree\n"
         )
     );
     assert_eq!(rules(&said), ["/ids:", &min(2)]);
