@@ -10,6 +10,12 @@ const KAFKA: &[&str] = &[
     "/controller!",
     "/controller_epoch",
     "/config/topics/t",
+    "/config/changes/config_change_0000000001",
+    "/admin/delete_topics",
+    "/isr_change_notification",
+    "/consumers/g/ids/g_host1-1700000000000-abcdef01!",
+    "/consumers/g/ids/g_host2-1700000000000-abcdef02!",
+    "/consumers/g/offsets/t/0",
 ];
 const CURATOR: &[&str] = &[
     "/discovery/web/0f8fad5b-d9cb-469f-a165-70867728950e!",
@@ -39,6 +45,11 @@ const SOLR: &[&str] = &[
     "/overseer/queue/qn-0000000001",
     "/overseer_elect/leader!",
     "/overseer_elect/election/7-h1:8983_solr-n_0000000000!",
+    "/collections/x/leader_elect/shard1/election/7-core_node1-n_0000000000!",
+    "/collections/x/leader_elect/shard1/election/8-core_node2-n_0000000001!",
+    "/collections/y/leader_elect/shard1/election/7-core_node1-n_0000000000!",
+    "/collections/z/leader_elect/shard1/election/8-core_node2-n_0000000000!",
+    "/collections/x/state.json",
     "/collections/x/leaders/shard1/leader!",
     "/collections/y/leaders/shard1/leader!",
     "/collections/z/leaders/shard1/leader!",
@@ -95,8 +106,8 @@ fn min(min: u32) -> String {
 }
 
 #[test]
-fn kafka_is_watched_by_its_brokers_and_its_controller() {
-    let expected = ["/brokers/ids:", &min(3), "/controller:", "  exists: true"];
+fn kafka_is_watched_by_its_brokers_its_controller_and_its_consumers() {
+    let expected = ["/brokers/ids:", &min(3), "/consumers/g/ids:", &min(2), "/controller:", "  exists: true"];
     assert_eq!(suggested(&shared(), KAFKA), expected);
 }
 
@@ -122,6 +133,8 @@ fn hbase_is_watched_by_its_masters_and_its_servers() {
 #[test]
 fn solr_is_watched_by_its_nodes_and_its_leaders() {
     let expected = [
+        "/collections/*/leader_elect/shard1/election:",
+        &min(1),
         "/collections/*/leaders/shard1/leader:",
         "  exists: true",
         "/collections/z/leaders/shard2/leader:",
