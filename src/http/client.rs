@@ -13,7 +13,7 @@ use super::json;
 use super::request::{self, Refused, Request};
 
 /// How long a client may take for a request's head, from its first byte on, or until that first byte.
-const HEAD_TIME: Duration = Duration::from_secs(5);
+pub const HEAD_TIME: Duration = Duration::from_secs(5);
 /// How long a connection is kept for another request.
 const IDLE_TIME: Duration = Duration::from_secs(15);
 /// How long a client may take nothing of its answer.

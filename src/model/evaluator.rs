@@ -66,7 +66,8 @@ struct Path {
     session: u32,
     /// Whether it was missing then.
     missing: bool,
-    forget_at: Option<Instant>,
+    /// When it is forgotten, if it is a match of a glob that is gone.
+    forget_at: Option<Box<Instant>>,
     /// The last reading of this session, for rules by which time alone changes its judgement.
     last: Option<Box<Reading>>,
     /// A digest of what was recorded of it last; 0 is nothing.
@@ -78,11 +79,18 @@ struct Path {
 struct Judged {
     rule: Arc<Rule>,
     judgement: Judgement,
-    /// Why it cannot be judged now, if that is so.
-    unreadable: Option<Arc<str>>,
     /// The children when it was last in spec, for a rule that tells somebody.
     compliant: Option<Children>,
     since: SystemTime,
+    /// Nothing of most paths, of which there may be a hundred thousand.
+    particulars: Option<Box<Particular>>,
+}
+
+/// What is known of some paths beside that.
+#[derive(Debug, Default)]
+struct Particular {
+    /// Why it cannot be judged now, if that is so.
+    unreadable: Option<Arc<str>>,
     /// What counted of its children when it was judged last, if not each counts.
     counted: Option<Arc<Counted>>,
     /// Whether the content was as it has to be, if it asks for that and could tell when it judged last.
@@ -318,7 +326,7 @@ impl Evaluator {
         if judged.judgement == Judgement::None {
             judged.since = *since;
         }
-        if let (Some(base), Some(numbers)) = (base, &mut judged.numbers) {
+        if let (Some(base), Some(numbers)) = (base, judged.numbers_mut()) {
             numbers.history.adopt(*base, now);
             self.review(&key.path, now, out);
         }
@@ -400,7 +408,7 @@ impl Evaluator {
         let session = self.session;
         if let Some(known) = self.paths.get_mut(&path) {
             for judged in known.rules.iter_mut() {
-                judged.unreadable = Some(Arc::clone(&reason));
+                judged.change(|known| known.unreadable = Some(Arc::clone(&reason)));
                 judged.lose_sight(now);
             }
             (known.session, known.last) = (session, None);
@@ -540,6 +548,18 @@ impl Evaluator {
     }
 }
 
+impl Particular {
+    fn with_numbers() -> Self {
+        Self { numbers: Some(Box::default()), ..Self::default() }
+    }
+
+    fn is_empty(&self) -> bool {
+        let Self { unreadable, counted, content, numbers, ages_at } = self;
+        let is_read = unreadable.is_none() && counted.is_none() && content.is_none();
+        is_read && numbers.is_none() && ages_at.is_none()
+    }
+}
+
 impl Path {
     fn new(rules: &Rules, now: Now) -> Self {
         Self {
@@ -605,7 +625,7 @@ impl Path {
             let before = before.next().unwrap_or(self.rules.first());
             let mut judged =
                 Judged { compliant: before.compliant.clone(), ..Judged::new(rule, since(before)) };
-            if let (Some(before), Some(numbers)) = (&before.numbers, &mut judged.numbers) {
+            if let (Some(before), Some(numbers)) = (before.numbers(), judged.numbers_mut()) {
                 numbers.history = before.history.clone();
             }
             judged
@@ -635,7 +655,7 @@ impl Path {
         let rules = self.rules.iter().zip(states.iter());
         let rules: Vec<_> = rules.filter_map(|(judged, state)| judged.status(state.clone())).collect();
         let only = Some(self.rules.first()).filter(|_| rules.is_empty());
-        let (most, counted) = (only.and_then(Judged::most), only.and_then(|only| only.counted.clone()));
+        let (most, counted) = (only.and_then(Judged::most), only.and_then(Judged::counted).cloned());
         Particulars { most, counted, severity: self.severity(states), rules }
     }
 
@@ -662,47 +682,62 @@ impl Judged {
         Self {
             rule: Arc::clone(rule),
             judgement: Judgement::None,
-            unreadable: None,
             compliant: None,
             since,
-            counted: None,
-            content: None,
-            numbers: rule.terms.specs.drop.map(|_| Box::default()),
-            ages_at: None,
+            particulars: rule.terms.specs.drop.map(|_| Box::new(Particular::with_numbers())),
         }
+    }
+
+    fn unreadable(&self) -> Option<&Arc<str>> {
+        self.particulars.as_ref()?.unreadable.as_ref()
+    }
+
+    fn counted(&self) -> Option<&Arc<Counted>> {
+        self.particulars.as_ref()?.counted.as_ref()
+    }
+
+    fn numbers(&self) -> Option<&Numbers> {
+        self.particulars.as_ref()?.numbers.as_deref()
+    }
+
+    fn numbers_mut(&mut self) -> Option<&mut Numbers> {
+        self.particulars.as_mut()?.numbers.as_deref_mut()
+    }
+
+    fn change<T>(&mut self, change: impl FnOnce(&mut Particular) -> T) -> T {
+        let mut known = self.particulars.take().map(|known| *known).unwrap_or_default();
+        let outcome = change(&mut known);
+        self.particulars = (!known.is_empty()).then(|| Box::new(known));
+        outcome
     }
 
     /// Judges a reading. Returns whether the path has changed from in spec to out of it, or back.
     fn observe(&mut self, seen: Seen<'_>, out: &mut Vec<EvaluatorOutput>) -> bool {
         let Assessment { verdict, tally, content, again } = verdict(&self.rule, seen);
-        self.content = content;
-        self.ages_at = again.map(|again| seen.now.mono + again);
+        let ages_at = again.map(|again| seen.now.mono + again);
+        self.change(|known| (known.content, known.ages_at) = (content, ages_at));
         let mut violations = match verdict {
             Verdict::Ok => Vec::new(),
             Verdict::Violated(violations) => violations,
             Verdict::Unreadable(reason) => {
                 self.lose_sight(seen.now);
-                if self.unreadable.replace(reason).is_none() {
+                if self.change(|known| known.unreadable.replace(reason).is_none()) {
                     self.since = seen.now.wall;
                 }
                 out.push(EvaluatorOutput::StaleAlert(self.rule.key(seen.path)));
                 return false;
             }
         };
-        self.counted = tally.as_ref().map(|tally| Arc::new(message::counted(tally)));
+        let counted = tally.as_ref().map(|tally| Arc::new(message::counted(tally)));
+        self.change(|known| known.counted = counted);
         let none = Children::default();
         let children = children(seen.reading).unwrap_or(&none);
-        if let (Some(spec), Some(numbers)) = (&self.rule.terms.specs.drop, &mut self.numbers) {
+        if let (Some(spec), Some(numbers)) = (self.rule.terms.specs.drop, self.numbers_mut()) {
             let found = tally.as_ref().map_or(children.count(), |tally| tally.counted);
-            numbers.history.see(found, spec, seen.now);
+            numbers.history.see(found, &spec, seen.now);
             let missing = *seen.reading == Reading::Missing;
             let fallen_from = numbers.history.fallen_from();
-            violations.extend(fallen_from.map(|most| Violation::Dropped {
-                found,
-                most,
-                spec: *spec,
-                missing,
-            }));
+            violations.extend(fallen_from.map(|most| Violation::Dropped { found, most, spec, missing }));
         }
         self.conclude(&violations, children, seen, out)
     }
@@ -721,7 +756,7 @@ impl Judged {
         };
         let left = self.note_children(children, judgement != Judgement::Ok);
         let was = std::mem::replace(&mut self.judgement, judgement.clone());
-        let readable_again = self.unreadable.take().is_some();
+        let readable_again = self.change(|known| known.unreadable.take().is_some());
         let changed = discriminant(&was) != discriminant(&judgement);
         let is_known = was != Judgement::None;
         if changed && (is_known || judgement == Judgement::Ok || !seen.vanished) {
@@ -731,7 +766,7 @@ impl Judged {
         if seen.first || readable_again || was != judgement || has_gone {
             let state = match judgement {
                 Judgement::None | Judgement::Ok => State::Ok,
-                Judgement::Error(message) => State::Error { message, left, counted: self.counted.clone() },
+                Judgement::Error(message) => State::Error { message, left, counted: self.counted().cloned() },
             };
             let (key, rule, children) =
                 (self.rule.key(seen.path), Arc::clone(&self.rule), count(seen.reading));
@@ -743,7 +778,7 @@ impl Judged {
     /// How the number of children has gone, and whether that is news. A violation that begins for another reason has
     /// nothing to do with how a fall ended before.
     fn note_course(&mut self, begins: bool) -> (Option<Course>, bool) {
-        let Some(numbers) = &mut self.numbers else { return (None, false) };
+        let Some(numbers) = self.numbers_mut() else { return (None, false) };
         if begins && numbers.history.fallen_from().is_none() {
             numbers.history.forget_end();
         }
@@ -754,8 +789,8 @@ impl Judged {
     }
 
     fn lose_sight(&mut self, now: Now) {
-        if let (Some(spec), Some(numbers)) = (&self.rule.terms.specs.drop, &mut self.numbers) {
-            numbers.history.lose_sight(spec, now);
+        if let (Some(spec), Some(numbers)) = (self.rule.terms.specs.drop, self.numbers_mut()) {
+            numbers.history.lose_sight(&spec, now);
         }
     }
 
@@ -768,30 +803,31 @@ impl Judged {
 
     /// When time alone can change the judgement of the last reading.
     fn review_at(&self) -> Option<Instant> {
-        let fall = self.numbers.as_ref().zip(self.rule.terms.specs.drop.as_ref());
+        let fall = self.numbers().zip(self.rule.terms.specs.drop.as_ref());
         let fall_ends = fall.and_then(|(numbers, spec)| numbers.history.deadline(spec));
-        fall_ends.into_iter().chain(self.ages_at).min()
+        let ages_at = self.particulars.as_ref().and_then(|known| known.ages_at);
+        fall_ends.into_iter().chain(ages_at).min()
     }
 
     /// What it made of the content of a znode that was read, if it asks for more than numbers.
     fn recorded(&self) -> Option<RecordedRule> {
         let specs = &self.rule.terms.specs;
-        let counted = self.counted.as_ref().filter(|_| self.unreadable.is_none());
+        let counted = self.counted().filter(|_| self.unreadable().is_none());
         let rule = RecordedRule {
             name: self.rule.terms.name.clone(),
             counted: counted.map(|counted| counted.counted),
-            content: self.content,
+            content: self.particulars.as_ref().and_then(|known| known.content),
         };
         (specs.ask_content() || !specs.counting.is_plain()).then_some(rule)
     }
 
     fn most(&self) -> Option<u32> {
-        self.numbers.as_ref()?.history.most()
+        self.numbers()?.history.most()
     }
 
     /// How the path stands by it, if it was read in this session.
     fn fresh_state(&self) -> PathState {
-        if let Some(reason) = &self.unreadable {
+        if let Some(reason) = self.unreadable() {
             return PathState::Unknown(Arc::clone(reason));
         }
         match &self.judgement {
@@ -808,7 +844,7 @@ impl Judged {
             state,
             since: self.since,
             most: self.most(),
-            counted: self.counted.clone(),
+            counted: self.counted().cloned(),
         })
     }
 
@@ -858,7 +894,7 @@ fn schedule(forget: &mut BTreeSet<(Instant, Arc<str>)>, path: &Arc<str>, known: 
     // Its alerts go together, and none before its time.
     let wait = known.rules.iter().map(|judged| judged.rule.terms.forget_after).max().unwrap_or_default();
     let at = vanished + wait;
-    known.forget_at = Some(at);
+    known.forget_at = Some(Box::new(at));
     forget.insert((at, Arc::clone(path)));
 }
 
@@ -877,7 +913,7 @@ fn reschedule(
 
 fn unschedule(forget: &mut BTreeSet<(Instant, Arc<str>)>, path: &Arc<str>, known: &mut Path) {
     if let Some(at) = known.forget_at.take() {
-        forget.remove(&(at, Arc::clone(path)));
+        forget.remove(&(*at, Arc::clone(path)));
     }
 }
 
