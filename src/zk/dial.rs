@@ -82,11 +82,10 @@ pub fn resolve(resolver: &mut Resolver) -> Result<Vec<SocketAddr>, String> {
 
 /// Connects to one address within [`STEP`], and as long again for TLS.
 pub fn connect(address: SocketAddr, host: &str, tls: Option<&Arc<ClientConfig>>) -> Result<Wire, String> {
-    let socket = Timed::connect(&[address], clock::mono() + STEP)
-        .map_err(|e| format!("cannot connect to {address}: {e}"))?;
+    let socket =
+        Timed::connect(&[address], clock::mono() + STEP).map_err(|e| format!("cannot connect: {e}"))?;
     let Some(config) = tls else { return Ok(Wire::Plain(socket.into_stream())) };
-    let stream =
-        handshake(socket, host, config).map_err(|e| format!("no TLS with {address} ({host}): {e}"))?;
+    let stream = handshake(socket, host, config).map_err(|e| format!("no TLS ({host}): {e}"))?;
     Ok(Wire::Tls(Box::new(stream)))
 }
 
