@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, select, tick};
 
 use super::event_sink::EventSink;
 use super::pace::{PULSE, Publisher, at};
-use crate::clock::now;
+use crate::clock::{self, now};
 use crate::memory;
 use crate::model::alert_key::AlertKey;
 use crate::model::evaluator::Evaluator;
@@ -18,6 +18,9 @@ use crate::model::status::Compliance;
 use crate::model::time::Now;
 use crate::model::transition::{EvaluatorOutput, Forgetting, State, Transition};
 use crate::published::Writer;
+
+/// How long after all was read the threads behind this one are done with it, and what they took for it is free.
+const SETTLING: Duration = Duration::from_secs(2);
 
 /// Runs the evaluator until `observations` closes. `armed` is called once all that was read first on a session has
 /// been judged: whoever leads before that would lead without effect.
@@ -34,6 +37,7 @@ pub fn evaluate(
     let mut out = Vec::new();
     let mut told = Noted::default();
     let alive = tick(PULSE);
+    let mut settled_at: Option<Instant> = None;
     loop {
         pulse.publish(now().mono);
         select! {
@@ -41,8 +45,7 @@ pub fn evaluate(
                 Ok(observation) => {
                     if let Observation::Armed(session) = &observation {
                         armed(*session);
-                        // Much was read, and is judged by now.
-                        memory::trim();
+                        settled_at = Some(clock::mono() + SETTLING);
                     }
                     let now = now();
                     let noted = noted(&observation);
@@ -53,7 +56,11 @@ pub fn evaluate(
                 Err(_) => return,
             },
             recv(at([evaluator.next_deadline(), publisher.due()])) -> _ => {}
-            recv(alive) -> _ => {}
+            recv(alive) -> _ => {
+                if settled_at.take_if(|at| *at <= clock::mono()).is_some() {
+                    memory::trim();
+                }
+            }
         }
         let now = now();
         evaluator.tick(now, &mut out);
