@@ -3,63 +3,87 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::Arc;
-use std::sync::mpsc::channel;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use zookeeper::{Acl, CreateMode, WatchedEvent, ZooKeeper as Library};
+use crossbeam_channel::{Receiver, unbounded};
+use zookeeper::{Acl, CreateMode, WatchedEvent, ZkState, ZooKeeper as Library};
 
-use crate::common::{SmtpSink, ZooKeeper};
+use crate::watcher::WATCHED;
 
+/// As many as the daemon has: what one session carries best.
 const THREADS: usize = 16;
-/// The time between two changes: those that are timed come alone, after the last one was noted everywhere.
-pub const APART: Duration = Duration::from_millis(20);
+/// A path that was not read yet.
+const UNREAD: usize = usize::MAX;
 
-fn connect(address: &str, watcher: impl Fn(WatchedEvent) + Send + 'static) -> Library {
-    Library::connect(address, Duration::from_secs(10), watcher).unwrap()
+/// Where a mail's account is kept, as the daemon keeps it in its ledger.
+pub const LEDGER: &str = "/floor";
+
+/// What the threads share.
+struct Floor {
+    library: Library,
+    paths: Arc<[String]>,
+    counts: Vec<AtomicUsize>,
+    unread: AtomicUsize,
+    mail: Option<u16>,
 }
 
-/// Reads all paths and leaves watches, from connecting on.
-pub fn arm(address: &str, paths: &[String]) -> Duration {
-    let start = Instant::now();
-    let library = Arc::new(connect(address, |_| {}));
-    std::thread::scope(|scope| {
-        for share in paths.chunks(paths.len().div_ceil(THREADS)) {
-            let library = Arc::clone(&library);
-            scope
-                .spawn(move || share.iter().for_each(|path| drop(library.get_children(path, true).unwrap())));
+/// Watches the children of the paths in a file, prints each path's number of children when it was read again and
+/// differs, and with a port there, notes a change of [`WATCHED`] in a znode and mails it. Runs until it is killed.
+pub fn run(address: &str, file: &str, mail: Option<u16>) {
+    println!("begin");
+    let mut paths: Vec<String> = std::fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect();
+    paths.sort();
+    let (paths, (jobs, inbox)) = (Arc::<[String]>::from(paths), unbounded());
+    let (known, changed, lost, count) = (Arc::clone(&paths), jobs.clone(), jobs.clone(), paths.len());
+    let ring = move |event: WatchedEvent| {
+        if let Some(Ok(number)) = event.path.map(|path| known.binary_search(&path)) {
+            changed.send(number).unwrap();
+        }
+    };
+    let library = Library::connect(address, Duration::from_secs(10), ring).unwrap();
+    // The library loses its watches with the connection.
+    library.add_listener(move |state| {
+        if state == ZkState::Connected {
+            (0..count).for_each(|number| lost.send(number).unwrap());
         }
     });
-    start.elapsed()
+    let (counts, unread) = (paths.iter().map(|_| UNREAD.into()).collect(), count.into());
+    let floor = Floor { library, paths, counts, unread, mail };
+    (0..count).for_each(|number| jobs.send(number).unwrap());
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| floor.read(&inbox));
+        }
+    });
 }
 
-/// One change: the watch and the re-read, one create, and the dialogue with the mail server.
-pub fn latency(server: &ZooKeeper, rounds: usize) -> Vec<Duration> {
-    let sink = SmtpSink::start();
-    let (ring, bells) = channel();
-    let library = connect(&server.address(), move |event| drop(ring.send(event)));
-    let mut client = server.client();
-    // What an earlier run on this server left.
-    client.delete_recursive("/floor");
-    client.create("/floor/path", "");
-    client.create("/floor/ledger", "");
-    library.get_children("/floor/path", true).unwrap();
-    let mut times = Vec::new();
-    for round in 0..rounds {
-        crate::common::throughout(APART, "at rest", || true);
-        let start = Instant::now();
-        if round % 2 == 0 {
-            client.create("/floor/path/child", "")
-        } else {
-            client.delete("/floor/path/child")
+impl Floor {
+    fn read(&self, inbox: &Receiver<usize>) {
+        for number in inbox {
+            let path = &self.paths[number];
+            // What a lost connection leaves unread is read on the next one.
+            let Ok(children) = self.library.get_children(path, true) else { continue };
+            let before = self.counts[number].swap(children.len(), Ordering::Relaxed);
+            if before == UNREAD {
+                if self.unread.fetch_sub(1, Ordering::Relaxed) == 1 {
+                    println!("armed");
+                }
+            } else if before != children.len() {
+                println!("{path} {}", children.len());
+                self.notify(path);
+            }
         }
-        bells.recv().unwrap();
-        library.get_children("/floor/path", true).unwrap();
-        let entry = format!("/floor/ledger/{round}");
-        library.create(&entry, vec![0; 300], Acl::open_unsafe().clone(), CreateMode::Persistent).unwrap();
-        tell(sink.port()).unwrap();
-        times.push(crate::told_at(&sink, round + 1) - start);
     }
-    times
+
+    /// One create, and the dialogue with the mail server.
+    fn notify(&self, path: &str) {
+        if let Some(port) = self.mail.filter(|_| path == WATCHED) {
+            let (entry, acl) = (format!("{LEDGER}/entry-"), Acl::open_unsafe().clone());
+            self.library.create(&entry, vec![0; 300], acl, CreateMode::PersistentSequential).unwrap();
+            tell(port).unwrap();
+        }
+    }
 }
 
 /// One mail by the plainest dialogue. lettre's would wait 40 ms for the kernel to send what it wrote in two pieces.

@@ -1,116 +1,88 @@
 //! `/status` under load, and what the load does to alerts.
 //!
 //! The load generator, the daemon, ZooKeeper and the mail sink share this machine's cores, so that a load as fast as
-//! it can be slows everything on a small machine. The same load on another daemon, and the bare library's latency
-//! beside it, tell that apart from what the daemon's own parts do to each other.
+//! it can be slows everything on a small machine. The bare library's latency under the same load tells that apart
+//! from what the daemon's own parts do to each other.
 
 use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use crate::common::{Client, Daemon, SmtpSink, ZooKeeper, throughout};
-use crate::{floor, paths, percentile, server_with, told_at, until_ready, yaml};
+use crate::common::SmtpSink;
+use crate::table::{Figure, Table, figure};
+use crate::watcher::{Kind, Setup, WATCHED, Watcher};
+use crate::watching::Times;
+use crate::{Bed, count};
 
-/// How many changes each latency is taken from.
-const ROUNDS: usize = 200;
-const WATCHED: &str = "/bench/group-0/watched";
+/// With few paths and with many.
+const SIZES: [usize; 2] = [10, 10_000];
+/// The least and the most connections of the load.
+const CONNECTIONS: [usize; 2] = [1, 8];
+/// Longer than any measurement beside it takes.
+const LONG: u64 = 600;
 
-/// Requests a second, and the latency of alerts idle and under load, with few paths and with many.
-pub fn http() {
-    for count in [10, 10_000] {
-        let paths = paths(count);
-        let server = server_with(&paths);
-        let mut bench = Bench::new(&server, &yaml(&paths, ""));
-        for connections in [1, 8] {
-            let mut wrk = Wrk::start(&bench.url, connections, 5);
-            println!("{count} paths, {connections} connections: {} requests/s", wrk.requests_a_second());
-        }
-        let (idle, floor) = (bench.latency(), floor::latency(&server, ROUNDS));
-        for connections in [1, 8] {
-            let load = Wrk::start(&bench.url, connections, 600);
-            let (ours, bare) = (bench.latency(), floor::latency(&server, ROUNDS));
-            drop(load);
-            let load = Wrk::start(&bench.other_url, connections, 600);
-            let beside = bench.latency();
-            drop(load);
-            println!("{count} paths, change to mail, idle and beside {connections} connections:");
-            compare("daemon", &idle, &ours);
-            compare("daemon, load on another", &idle, &beside);
-            compare("bare library", &floor, &bare);
-        }
-    }
-}
-
-/// Two latencies of the same, by percentiles.
-fn compare(who: &str, idle: &[Duration], loaded: &[Duration]) {
-    for (name, share) in [("p50", 50), ("p99", 99)] {
-        let [idle, loaded] = [idle, loaded].map(|times| percentile(&mut times.to_vec(), share));
-        let ratio = loaded.as_secs_f64() / idle.as_secs_f64();
-        println!("    {who} {name}: {idle:.2?} and {loaded:.2?}; ratio {ratio:.2}");
-    }
-}
-
-/// A daemon that watches one path more, of which it tells.
-struct Bench {
-    client: Client,
-    mails: SmtpSink,
-    _daemons: [Daemon; 2],
-    url: String,
-    other_url: String,
-    told: usize,
-}
-
-impl Bench {
-    fn new(server: &ZooKeeper, yaml: &str) -> Self {
-        let (mut client, mails) = (server.client(), SmtpSink::start());
-        client.create(&format!("{WATCHED}/child"), "");
-        let rule = format!("{WATCHED}: {{children: 1, alerter: {{email: you@home.com}}}}\n");
-        let alerting = format!("group_wait: 0\n{yaml}{rule}");
-        let daemon = Daemon::with(&server.address(), &alerting).smtp(mails.port()).start();
-        until_ready(&daemon);
-        daemon.wait_until_it_leads();
-        let other = Daemon::with(&server.address(), yaml).args(["-c", "other"]).start();
-        until_ready(&other);
-        let [url, other_url] = [&daemon, &other].map(|daemon| format!("http://{}/status", daemon.address()));
-        Self { client, mails, _daemons: [daemon, other], url, other_url, told: 0 }
-    }
-
-    /// From the sending of each change to its mail's last line in the sink.
-    fn latency(&mut self) -> Vec<Duration> {
-        let change = |_| {
-            throughout(floor::APART, "at rest", || true);
-            let start = Instant::now();
-            if self.told.is_multiple_of(2) {
-                self.client.delete(&format!("{WATCHED}/child"))
-            } else {
-                self.client.create(&format!("{WATCHED}/child"), "")
+/// Requests a second, and the latency of alerts under load.
+pub fn http(bed: &mut Bed, table: &mut Table) {
+    for size in SIZES {
+        for _ in 0..bed.plan.repetitions {
+            let what = format!("{} paths: GET /status", count(size));
+            table.measure(&what, Kind::Daemon, || requests(bed, size, &what));
+            for kind in [Kind::Daemon, Kind::Bare] {
+                let what = format!("{what} by {} connections meanwhile", CONNECTIONS[1]);
+                table.measure(&what, kind, || latency_under_load(bed, kind, size, &what));
             }
-            self.told += 1;
-            told_at(&self.mails, self.told) - start
-        };
-        (0..ROUNDS).map(change).collect()
+        }
     }
+}
+
+fn requests(bed: &mut Bed, size: usize, what: &str) -> Vec<Figure> {
+    let (address, paths) = (bed.server.address(), &bed.paths[..size]);
+    let setup = Setup { address: &address, paths, minimum: 1, mails: None, yaml: "" };
+    let watcher = Watcher::start(Kind::Daemon, &setup);
+    let each = |connections| {
+        let mut wrk = Wrk::start(&watcher, connections, bed.plan.requests.as_secs());
+        figure(format!("{what}, {connections} connections"), "1/s", wrk.requests_a_second())
+    };
+    CONNECTIONS.map(each).into()
+}
+
+fn latency_under_load(bed: &mut Bed, kind: Kind, size: usize, what: &str) -> Vec<Figure> {
+    let (sink, paths, address) = (SmtpSink::start(), bed.with_watched(size), bed.server.address());
+    let mails = Some((&sink, WATCHED));
+    let setup = Setup { address: &address, paths: &paths, minimum: 1, mails, yaml: "group_wait: 0\n" };
+    let watcher = Watcher::start(kind, &setup);
+    // Beside the bare library, the load is on a daemon that does nothing else.
+    let other = watcher
+        .as_daemon()
+        .is_none()
+        .then(|| Watcher::start(Kind::Daemon, &Setup { mails: None, paths: &bed.paths[..size], ..setup }));
+    let _load = Wrk::start(other.as_ref().unwrap_or(&watcher), CONNECTIONS[1], LONG);
+    let mut times = Times::default();
+    for _ in 0..bed.plan.changes.div_ceil(2) {
+        times.change(&mut bed.client, &watcher, &sink, kind);
+    }
+    times.figures(what)
 }
 
 /// The load: requests as fast as they are answered. Ends when dropped.
 struct Wrk(Child);
 
 impl Wrk {
-    fn start(url: &str, connections: usize, seconds: u64) -> Self {
+    fn start(on: &Watcher, connections: usize, seconds: u64) -> Self {
+        let url = format!("http://{}/status", on.as_daemon().unwrap().address());
         let mut command = Command::new("wrk");
-        command.args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s"), url]);
+        command.args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s"), &url]);
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         Self(child.unwrap_or_else(|error| panic!("cannot run wrk ({error}): apt-get install wrk")))
     }
 
     /// What it says in the end.
-    fn requests_a_second(&mut self) -> String {
+    fn requests_a_second(&mut self) -> f64 {
         let mut told = String::new();
         self.0.stdout.take().unwrap().read_to_string(&mut told).unwrap();
         let line = told.lines().find_map(|line| line.strip_prefix("Requests/sec:"));
         let failed = told.lines().find(|line| line.contains("errors:") || line.contains("Non-2xx"));
         assert_eq!(failed, None, "{told}");
-        line.unwrap_or_else(|| panic!("{told}")).trim().to_owned()
+        line.unwrap_or_else(|| panic!("{told}")).trim().parse().unwrap()
     }
 }
 

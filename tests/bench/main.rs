@@ -1,121 +1,146 @@
-//! Benchmarks against a real ZooKeeper: `cargo bench --bench daemon [-- NAME…]`. Each figure that depends on the
-//! machine stands beside the same work done by the bare client library, in the same run.
+//! Benchmarks beside the peers, on one ZooKeeper: `tests/bench/run`, or `cargo bench --bench daemon [-- --quick NAME…]`
+//! with what that installed. Each figure is taken several times, the daemon and its peers in turns.
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on fails where it stands")]
 #![allow(clippy::disallowed_methods, reason = "benchmarks measure time")]
 
+mod checks;
 #[path = "../integration/common/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "a toolbox: not every tool is in use here")]
 mod common;
 mod floor;
 mod http;
+mod instructions;
+mod load;
+mod nested;
+mod table;
+mod watcher;
+mod watching;
 
-use std::fmt::Write as _;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use common::{Daemon, SmtpSink, ZooKeeper, eventually};
+use common::{Client, SmtpSink, ZooKeeper, eventually};
+use table::Table;
+use watcher::{Kind, WATCHED};
 
 const MINUTES: Duration = Duration::from_secs(300);
+/// The time between two changes: those that are timed come alone, after the last one was noted everywhere.
+const APART: Duration = Duration::from_millis(20);
 
-fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let all: [(&str, fn()); 7] = [
-        ("arming", arming),
-        ("latency", latency),
-        ("memory", memory),
-        ("children", children),
-        ("idle", idle),
-        ("storm", storm),
+/// How much is measured.
+struct Plan {
+    /// How many paths are watched.
+    sizes: &'static [usize],
+    /// How often each figure is taken.
+    repetitions: usize,
+    /// How many changes each percentile is taken from.
+    changes: usize,
+    /// How many paths go out of spec at once.
+    storm: usize,
+    /// How long nothing happens.
+    idle: Duration,
+    /// How long changes come without a pause.
+    churn: Duration,
+    /// How long requests come without a pause.
+    requests: Duration,
+}
+
+const FULL: Plan = Plan {
+    sizes: &[10, 1_000, 10_000, 100_000],
+    repetitions: 5,
+    changes: 200,
+    storm: 10_000,
+    idle: Duration::from_secs(20),
+    churn: Duration::from_secs(60),
+    requests: Duration::from_secs(5),
+};
+
+/// Within five minutes.
+const QUICK: Plan = Plan {
+    sizes: &[10, 1_000, 10_000],
+    repetitions: 2,
+    changes: 30,
+    storm: 2_000,
+    idle: Duration::from_secs(3),
+    churn: Duration::from_secs(5),
+    requests: Duration::from_secs(1),
+};
+
+type Bench = fn(&mut Bed, &mut Table);
+
+/// The server that all are measured on, and the paths there, each with one child.
+struct Bed {
+    server: ZooKeeper,
+    client: Client,
+    paths: Vec<String>,
+    plan: &'static Plan,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let ["--floor", address, file, mail @ ..] =
+        arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice()
+    {
+        floor::run(address, file, mail.first().map(|port| port.parse().unwrap()));
+        return ExitCode::SUCCESS;
+    }
+    let quick = arguments.iter().any(|word| word == "--quick");
+    // cargo says --bench.
+    let wanted: Vec<&String> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
+    let all: [(&str, Bench); 9] = [
+        ("watching", watching::watching),
+        ("checks", checks::checks),
+        ("storm", load::storm),
+        ("churn", load::churn),
+        ("wide", load::wide),
+        ("reconnect", load::reconnect),
+        ("nested", nested::nested),
         ("http", http::http),
+        ("instructions", instructions::instructions),
     ];
+    if let Some(name) = wanted.iter().find(|word| all.iter().all(|(name, _)| name != **word)) {
+        eprintln!("there is no benchmark {name}; there are: {}", all.map(|(name, _)| name).join(" "));
+        return ExitCode::from(2);
+    }
+    let (mut bed, mut table) = (Bed::new(if quick { &QUICK } else { &FULL }), Table::default());
     for (name, bench) in all {
-        if wanted.is_empty() || wanted.iter().any(|word| word == name) {
-            println!("== {name}");
-            bench();
+        if wanted.is_empty() || wanted.contains(&&name.to_owned()) {
+            bench(&mut bed, &mut table);
         }
     }
+    print!("{}", table.markdown());
+    if table.failed(Kind::Daemon) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-fn paths(count: usize) -> Vec<String> {
-    (0..count).map(|n| format!("/bench/group-{}/path-{n:06}", n % 100)).collect()
-}
-
-/// A server with these paths, each with one child.
-fn server_with(paths: &[String]) -> ZooKeeper {
-    let server = ZooKeeper::with(&[], &["-Xmx1g"]);
-    let mut client = server.client();
-    client.create("/bench/x", "");
-    for group in 0..100 {
-        client.create(&format!("/bench/group-{group}"), "");
-    }
-    client.create_many(paths);
-    client.create_many(&paths.iter().map(|path| format!("{path}/child")).collect::<Vec<_>>());
-    server
-}
-
-fn yaml(paths: &[String], alerter: &str) -> String {
-    let mut yaml = String::new();
-    for path in paths {
-        writeln!(yaml, "{path}: {{children: 1{alerter}}}").unwrap();
-    }
-    yaml
-}
-
-fn until_ready(daemon: &Daemon) {
-    let ready = || daemon.try_get("/-/ready").is_ok_and(|answer| answer.status == 200);
-    eventually(MINUTES, "ready daemon", ready);
-}
-
-/// From the start of the process until every path was read on a live session and is watched.
-fn arming() {
-    for count in [1_000, 100_000] {
-        let paths = paths(count);
-        let server = server_with(&paths);
-        let bare = floor::arm(&server.address(), &paths);
-        let start = Instant::now();
-        // A line a path would be measured too.
-        let daemon = Daemon::with(&server.address(), &yaml(&paths, "")).args(["-l", "INFO"]).start();
-        until_ready(&daemon);
-        let ours = start.elapsed();
-        let status = daemon.status();
-        let read = status["monitor"]["compliance"].as_object().unwrap().values().filter(|one| **one == true);
-        assert_eq!(read.count(), count, "ready, and not all paths were read");
-        let ratio = ours.as_secs_f64() / bare.as_secs_f64();
-        println!("{count} paths: {ours:.2?}; bare library, 16 threads: {bare:.2?}; ratio {ratio:.2}");
-    }
-}
-
-/// From the sending of a change to the mail's last line in the sink.
-fn latency() {
-    const ROUNDS: usize = 300;
-    let server = ZooKeeper::start();
-    let mut client = server.client();
-    client.create("/bench/path/child", "");
-    let sink = SmtpSink::start();
-    let yaml = "group_wait: 0\n/bench/path: {children: 1, alerter: {email: you@home.com}}\n";
-    let daemon = Daemon::with(&server.address(), yaml).smtp(sink.port()).start();
-    until_ready(&daemon);
-    daemon.wait_until_it_leads();
-    // The server gets faster as it runs.
-    floor::latency(&server, ROUNDS / 3);
-    let mut ours = Vec::new();
-    for round in 0..ROUNDS {
-        common::throughout(floor::APART, "at rest", || true);
-        let start = Instant::now();
-        if round % 2 == 0 {
-            client.delete("/bench/path/child")
-        } else {
-            client.create("/bench/path/child", "")
+impl Bed {
+    fn new(plan: &'static Plan) -> Self {
+        let server = ZooKeeper::with(&[], &["-Xmx2g"]);
+        let mut client = server.client();
+        let groups: Vec<String> = (0..100).map(|group| format!("/bench/group-{group}")).collect();
+        let most = plan.sizes.iter().max().unwrap();
+        let paths: Vec<String> =
+            (0..*most).map(|n| format!("{}/path-{n:06}", groups[n % groups.len()])).collect();
+        for path in [WATCHED, floor::LEDGER] {
+            client.create(path, "");
         }
-        ours.push(told_at(&sink, round + 1) - start);
+        client.create_many(&groups);
+        client.create_many(&paths);
+        client.create_many(&children_of(&paths));
+        Self { server, client, paths, plan }
     }
-    let bare = floor::latency(&server, ROUNDS);
-    for (name, share) in [("p50", 50), ("p99", 99)] {
-        let (ours, bare) = (percentile(&mut ours, share), percentile(&mut bare.clone(), share));
-        println!(
-            "{name}: {ours:.2?}; floor {bare:.2?}; ratio {:.2}",
-            ours.as_secs_f64() / bare.as_secs_f64()
-        );
+
+    /// The first `count` paths, and [`WATCHED`], which is in spec.
+    fn with_watched(&mut self, count: usize) -> Vec<String> {
+        self.client.create(&format!("{WATCHED}/child"), "");
+        let mut paths = self.paths[..count].to_vec();
+        paths.push(WATCHED.to_owned());
+        paths
     }
+}
+
+/// The one child of each of these paths.
+fn children_of(paths: &[String]) -> Vec<String> {
+    paths.iter().map(|path| format!("{path}/child")).collect()
 }
 
 /// When the mail came that is the `count`th. Earlier ones are not looked at, so that a question costs the same each time.
@@ -123,116 +148,13 @@ fn told_at(sink: &SmtpSink, count: usize) -> Instant {
     eventually(common::SOON, "mail", || sink.mails_since(count - 1).first().map(|mail| mail.at))
 }
 
-fn percentile(times: &mut [Duration], share: usize) -> Duration {
+/// In milliseconds.
+fn percentile(times: &mut [Duration], share: usize) -> f64 {
     times.sort();
-    times[(times.len() - 1) * share / 100]
+    times[(times.len() - 1) * share / 100].as_secs_f64() * 1000.0
 }
 
-/// Resident memory once all is read.
-fn memory() {
-    for count in [10, 10_000, 100_000] {
-        let paths = paths(count);
-        let server = server_with(&paths);
-        let daemon = Daemon::with(&server.address(), &yaml(&paths, "")).start();
-        until_ready(&daemon);
-        let ready = daemon.rss_kb();
-        daemon.get("/status");
-        println!("{count} paths: {} MB, after a /status {} MB", ready / 1024, daemon.rss_kb() / 1024);
-    }
-}
-
-/// A thousand paths of which all twenty children are read: until all is, one change of one child, and what that takes.
-fn children() {
-    const PATHS: usize = 1_000;
-    const EACH: usize = 20;
-    const ROUNDS: usize = 200;
-    let paths: Vec<String> = (0..PATHS).map(|n| format!("/bench/path-{n:04}")).collect();
-    let server = ZooKeeper::with(&[], &["-Xmx1g"]);
-    let mut client = server.client();
-    client.create("/bench", "");
-    client.create_many(&paths);
-    for child in 0..EACH {
-        client.create_many(&paths.iter().map(|path| format!("{path}/c{child}")).collect::<Vec<_>>());
-    }
-    let sink = SmtpSink::start();
-    let spec = format!("{{min: {EACH}, where: {{ephemeral: false, data: {{equals: ''}}}}}}");
-    let mut yaml = "group_wait: 0\n".to_owned();
-    for (number, path) in paths.iter().enumerate() {
-        let alerter = if number == 0 { ", alerter: {email: you@home.com}" } else { "" };
-        writeln!(yaml, "{path}: {{children: {spec}{alerter}}}").unwrap();
-    }
-    let start = Instant::now();
-    let daemon = Daemon::with(&server.address(), &yaml).smtp(sink.port()).start();
-    until_ready(&daemon);
-    println!("{PATHS} paths of {EACH} children: read in {:.2?}", start.elapsed());
-    println!("{} MB, after a /status {} MB", daemon.rss_kb() / 1024, {
-        daemon.get("/status?detail=1");
-        daemon.rss_kb() / 1024
-    });
-    daemon.wait_until_it_leads();
-    let mut told = Vec::new();
-    for round in 0..ROUNDS {
-        common::throughout(floor::APART, "at rest", || true);
-        let start = Instant::now();
-        client.set(&format!("{}/c7", paths[0]), if round % 2 == 0 { "off" } else { "" });
-        told.push(told_at(&sink, round + 1) - start);
-    }
-    for (name, share) in [("p50", 50), ("p99", 99)] {
-        println!("{name} from a child's change to the mail: {:.2?}", percentile(&mut told, share));
-    }
-    // From the event to the reading of all its children, which is what is theirs of that.
-    for line in
-        daemon.get("/metrics").body.lines().filter(|line| line.starts_with("zk_monitor_watch_latency"))
-    {
-        println!("{line}");
-    }
-}
-
-/// The share of one core while nothing happens.
-fn idle() {
-    const SECONDS: u64 = 20;
-    let paths = paths(10_000);
-    let server = server_with(&paths);
-    let daemon = Daemon::with(&server.address(), &yaml(&paths, "")).args(["--session_timeout", "10"]).start();
-    until_ready(&daemon);
-    let before = daemon.cpu_time();
-    common::throughout(Duration::from_secs(SECONDS), "idle", || true);
-    let used = daemon.cpu_time() - before;
-    println!("10000 paths: {:.3} % of a core", used.as_secs_f64() / SECONDS as f64 * 100.0);
-}
-
-/// Ten thousand paths fall out of spec at once.
-fn storm() {
-    const COUNT: usize = 10_000;
-    let paths = paths(COUNT);
-    let server = server_with(&paths);
-    let sink = SmtpSink::start();
-    let yaml = yaml(&paths, ", alerter: {email: you@home.com}");
-    let daemon = Daemon::with(&server.address(), &yaml).smtp(sink.port()).start();
-    until_ready(&daemon);
-    daemon.wait_until_it_leads();
-    let children: Vec<String> = paths.iter().map(|path| format!("{path}/child")).collect();
-    for (what, change) in [("out of spec", true), ("back in spec", false)] {
-        let told = sink.mails().len();
-        let start = Instant::now();
-        let mut client = server.client();
-        if change {
-            client.delete_many(&children)
-        } else {
-            client.create_many(&children)
-        }
-        let changed = start.elapsed();
-        eventually(MINUTES, "mails about all paths", || {
-            let mails = sink.mails();
-            let bodies: String = mails[told..].iter().map(|mail| mail.body.as_str()).collect();
-            let named = paths.iter().filter(|path| bodies.contains(path.as_str())).count();
-            if named == COUNT { Ok(()) } else { Err(named) }
-        });
-        let last = sink.mails().iter().map(|mail| mail.at).max().unwrap() - start;
-        let mails = sink.mails().len() - told;
-        let memory = daemon.rss_kb() / 1024;
-        println!(
-            "{COUNT} paths {what}: changed in {changed:.2?}, last mail after {last:.2?}, {mails} mails, {memory} MB"
-        );
-    }
+/// A count as it is read: `10,000`.
+fn count(number: usize) -> String {
+    if number < 1000 { number.to_string() } else { format!("{},{:03}", count(number / 1000), number % 1000) }
 }

@@ -7,8 +7,9 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crossbeam_channel::Sender;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -45,7 +46,11 @@ const LISTENS: &str = "HTTP server listens on ";
 pub struct Builder {
     folder: Folder,
     command: Command,
+    tap: Option<Tap>,
 }
+
+/// Where each line of a log goes, with the time when it came.
+pub type Tap = Sender<(Instant, String)>;
 
 /// A daemon that was started. Killed when dropped; if a test fails, its log is shown.
 pub struct Daemon {
@@ -69,7 +74,7 @@ impl Daemon {
         }
         // As the systemd unit has it.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        Builder { folder, command }
+        Builder { folder, command, tap: None }
     }
 
     /// Starts one and waits until it has read all its paths.
@@ -318,6 +323,19 @@ impl Builder {
         self
     }
 
+    /// With its log told here too.
+    pub fn tap(mut self, tap: Tap) -> Self {
+        self.tap = Some(tap);
+        self
+    }
+
+    /// Run by this program with these arguments.
+    pub fn under<const N: usize>(self, program: &str, args: [&str; N]) -> Self {
+        let mut command = bound_to_us(program);
+        command.args(args).arg(EXECUTABLE).args(self.own_args());
+        self.by(command)
+    }
+
     /// With names of its own: the lines of its `/etc/hosts`, and a name server that does not answer for others.
     ///
     /// It gets a mount namespace for that, which needs no privilege where the kernel lets users have one.
@@ -399,7 +417,7 @@ impl Builder {
         let stderr = process.0.stderr.take().unwrap();
         let lines = Arc::clone(&log);
         // Ends with the daemon, which closes its standard error then.
-        std::thread::spawn(move || keep_lines(stderr, &lines));
+        std::thread::spawn(move || keep_lines(stderr, &lines, self.tap.as_ref()));
         let mut daemon = Daemon { folder: self.folder, process, log, address: String::new() };
         let address = eventually(SOON, "HTTP server of the daemon", || {
             if let Some(status) = daemon.process.0.try_wait().unwrap() {
@@ -423,12 +441,17 @@ impl Builder {
     }
 }
 
-fn keep_lines(from: impl std::io::Read, lines: &Mutex<VecDeque<String>>) {
+fn keep_lines(from: impl std::io::Read, lines: &Mutex<VecDeque<String>>, tap: Option<&Tap>) {
     for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        if let Some(tap) = tap {
+            // Nobody may listen any more.
+            drop(tap.send((Instant::now(), line.clone())));
+        }
         let mut lines = lines.lock().unwrap();
         if lines.len() == LINES {
             lines.pop_front();
         }
-        lines.push_back(String::from_utf8_lossy(&line).into_owned());
+        lines.push_back(line);
     }
 }

@@ -31,9 +31,10 @@ use std::time::{Duration, Instant};
 
 pub use alertmanager::Alertmanager;
 pub use authority::Authority;
+pub use children::{Process, bound_to_us};
 pub use chromium::{Chromium, Key};
 pub use client::{Access, Client, Mode};
-pub use daemon::{Builder, Daemon};
+pub use daemon::{Builder, Daemon, Tap};
 pub use ensemble::Ensemble;
 pub use folder::Folder;
 pub use http_sink::{Answer, HttpSink, Request};
