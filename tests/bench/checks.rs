@@ -16,7 +16,7 @@ const INTERVAL: Duration = Duration::from_secs(300);
 const CRITICAL: Option<i32> = Some(2);
 
 pub fn checks(bed: &mut Bed, table: &mut Table) {
-    for _ in 0..bed.plan.repetitions {
+    for _ in 0..bed.plan.rounds {
         table.measure("one check", Kind::Checks, || one_check(bed));
         table.measure(&seen(CHECKED, 50), Kind::Checks, || polled(bed));
     }

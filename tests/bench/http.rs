@@ -23,7 +23,7 @@ const LONG: u64 = 600;
 /// Requests a second, and the latency of alerts under load.
 pub fn http(bed: &mut Bed, table: &mut Table) {
     for size in SIZES {
-        for _ in 0..bed.plan.repetitions {
+        for _ in 0..bed.plan.rounds {
             let what = format!("{} paths: GET /status", count(size));
             table.measure(&what, Kind::Daemon, || requests(bed, size, &what));
             for kind in [Kind::Daemon, Kind::Bare] {

@@ -24,7 +24,7 @@ const MISSED: usize = 100;
 /// Thousands of paths go out of spec at once, and come back: until all is seen, and by the daemon told.
 pub fn storm(bed: &mut Bed, table: &mut Table) {
     let what = format!("{} paths at once", count(bed.plan.storm));
-    for _ in 0..bed.plan.repetitions.min(3) {
+    for _ in 0..bed.plan.rounds {
         for kind in WATCHERS {
             table.measure(&format!("{what} out of spec: all seen, by zk_monitor: mailed"), kind, || {
                 one_storm(bed, kind, &what)
@@ -79,7 +79,7 @@ fn all_told(sink: &SmtpSink, before: usize, paths: &[String]) -> Instant {
 pub fn churn(bed: &mut Bed, table: &mut Table) {
     let rate = AT_ONCE * 1000 / usize::try_from(TURN.as_millis()).unwrap();
     let what = format!("{} changes/s on {} paths for {:?}", count(rate), count(CHURNED), bed.plan.churn);
-    for _ in 0..bed.plan.repetitions.min(3) {
+    for _ in 0..bed.plan.rounds {
         for kind in WATCHERS {
             table
                 .measure(&format!("{what}: last change → all exact"), kind, || one_churn(bed, kind, &what));
@@ -166,7 +166,7 @@ pub fn wide(bed: &mut Bed, table: &mut Table) {
     let what = format!("{} children, a change every {BEAT:?}", count(CHILDREN));
     bed.client.create(WIDE, "");
     bed.client.create_many(&(0..CHILDREN).map(|n| format!("{WIDE}/c{n}")).collect::<Vec<_>>());
-    for _ in 0..bed.plan.repetitions.min(3) {
+    for _ in 0..bed.plan.rounds {
         for kind in WATCHERS {
             table.measure(&format!("{what}: last change → seen"), kind, || one_wide(bed, kind, &what));
         }
@@ -207,7 +207,7 @@ pub fn reconnect(bed: &mut Bed, table: &mut Table) {
     let size = *bed.plan.sizes.iter().max().unwrap();
     let what = format!("{} paths, connection broken: reachable → {MISSED} missed changes seen", count(size));
     let missed: Vec<String> = bed.paths.iter().step_by(bed.paths.len() / MISSED).cloned().collect();
-    for _ in 0..bed.plan.repetitions.min(3) {
+    for _ in 0..bed.plan.rounds {
         for kind in WATCHERS {
             table.measure(&what, kind, || one_reconnect(bed, kind, &missed, &what));
             bed.client.create_many(&children_of(&missed));

@@ -31,8 +31,10 @@ const APART: Duration = Duration::from_millis(20);
 struct Plan {
     /// How many paths are watched.
     sizes: &'static [usize],
-    /// How often each figure is taken.
+    /// How often each figure of arming and latency is taken.
     repetitions: usize,
+    /// How often the others are, which take longer.
+    rounds: usize,
     /// How many changes each percentile is taken from.
     changes: usize,
     /// How many paths go out of spec at once.
@@ -48,6 +50,7 @@ struct Plan {
 const FULL: Plan = Plan {
     sizes: &[10, 1_000, 10_000, 100_000],
     repetitions: 5,
+    rounds: 3,
     changes: 200,
     storm: 10_000,
     idle: Duration::from_secs(20),
@@ -59,6 +62,7 @@ const FULL: Plan = Plan {
 const QUICK: Plan = Plan {
     sizes: &[10, 1_000, 10_000],
     repetitions: 2,
+    rounds: 1,
     changes: 30,
     storm: 2_000,
     idle: Duration::from_secs(3),

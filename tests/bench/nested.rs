@@ -21,7 +21,7 @@ pub fn nested(bed: &mut Bed, table: &mut Table) {
         bed.client.create_many(&paths.iter().map(|path| format!("{path}/c{child}")).collect::<Vec<_>>());
     }
     let what = format!("{} paths, {EACH} children of each read", count(PATHS));
-    for _ in 0..bed.plan.repetitions {
+    for _ in 0..bed.plan.rounds {
         table.measure(&what, Kind::Daemon, || one(bed, &paths, &what));
     }
 }
