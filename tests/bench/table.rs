@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::count;
 use crate::watcher::Kind;
 
 const COLUMNS: [(Kind, &str); 5] = [
@@ -137,9 +138,10 @@ fn column(kind: Kind) -> usize {
     COLUMNS.iter().position(|(other, _)| *other == kind).unwrap()
 }
 
-/// Three significant digits.
+/// Three significant digits, or all of them before the point.
 pub fn short(value: f64) -> String {
     match value.abs() {
+        size if size >= 1000.0 && value > 0.0 => count(value.round() as usize),
         size if size >= 100.0 || size == 0.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
         size if size >= 1.0 => format!("{value:.2}"),
