@@ -83,6 +83,7 @@ pub fn churn(bed: &mut Bed, table: &mut Table) {
         for kind in WATCHERS {
             table
                 .measure(&format!("{what}: last change → all exact"), kind, || one_churn(bed, kind, &what));
+            bed.client.create_many(&children_of(&bed.paths[..CHURNED]));
         }
     }
 }
