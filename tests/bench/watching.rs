@@ -9,6 +9,8 @@ use crate::{APART, Bed, count, percentile, told_at};
 
 /// How many paths are watched while nothing happens.
 const IDLE: usize = 10_000;
+/// How long after arming memory is looked at, and idleness begins: all of them have work left then.
+const SETTLING: Duration = Duration::from_secs(4);
 /// How many paths are armed only.
 const ARMED_ONLY: usize = 1_000;
 
@@ -30,6 +32,7 @@ fn one(bed: &mut Bed, kind: Kind, size: usize, what: &str) -> Vec<Figure> {
     let mails = Some((&sink, WATCHED));
     let setup = Setup { address: &address, paths: &paths, minimum: 1, mails, yaml: "group_wait: 0\n" };
     let watcher = Watcher::start(kind, &setup);
+    throughout(SETTLING, "settling", || true);
     let mut figures = vec![
         figure(format!("{what}: armed"), "s", watcher.armed.as_secs_f64()),
         figure(format!("{what}: memory"), "MB", watcher.megabytes()),
