@@ -1,6 +1,9 @@
 # Shared by tests/run and packaging/demo; to be sourced. Finds what a fresh Debian machine lacks, and gets it.
 # shellcheck shell=bash
 
+# Without HOME (cron, a chroot) the user's own; cargo and rustup look for it there, too.
+[[ -n ${HOME:-} ]] || { unset HOME; export HOME=~; }
+
 # say WORDS...: one line about what is going on.
 say() {
     printf '%s\n' "== $*"
@@ -63,21 +66,67 @@ need_java() {
     command -v java >/dev/null || need default-jre-headless
 }
 
-# recent_rust: whether cargo is there, and as recent as Cargo.toml wants.
-recent_rust() {
-    local found
-    least=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
-    found=$(rustc --version 2>/dev/null | cut -d ' ' -f 2 || true)
-    command -v cargo >/dev/null && [[ "$(printf '%s\n' "$least" "${found:-0}" | sort -V | head -n 1)" == "$least" ]]
+# What rustup calls the toolchain that is wanted: in rust-toolchain.toml, in the top directory.
+toolchain() {
+    sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml
 }
 
-# find_cargo: finds cargo, where rustup puts it too, or names the command that installs Rust. To be called in the
-# top directory.
+# recent_rust: whether cargo is there, and as recent as Cargo.toml wants. rustup has to have the toolchain already: it
+# would fetch it without a word.
+recent_rust() {
+    local found least
+    least=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    command -v cargo >/dev/null || return 1
+    if command -v rustup >/dev/null; then
+        rustup toolchain list 2>/dev/null | grep -q "^$(toolchain)-" || return 1
+    fi
+    found=$(rustc --version 2>/dev/null | cut -d ' ' -f 2 || true)
+    [[ "$(printf '%s\n' "$least" "${found:-0}" | sort -V | head -n 1)" == "$least" ]]
+}
+
+# find_cargo: finds cargo, where rustup puts it too. To be called in the top directory.
 find_cargo() {
-    local least
+    recent_rust && return 0
+    PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+    recent_rust || fail "there is no Rust $(toolchain), and nothing is installed because of --no-install; without it, this does"
+}
+
+# need_cargo: the same, and brings Rust if there is none: rustup, by Debian's package if there is one, else by its own
+# installer, for this user alone; and by it the toolchain that rust-toolchain.toml names.
+need_cargo() {
     recent_rust && return 0
     PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
     recent_rust && return 0
-    fail "there is no Rust, or none as recent as $least. This installs it for you alone; then try again:
-    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal"
+    command -v rustup >/dev/null || bring_rustup
+    say "installs Rust $(toolchain), for this user alone"
+    rustup toolchain install "$(toolchain)" --no-self-update --profile minimal --component clippy,rustfmt ||
+        fail "cannot install Rust $(toolchain); if there is no way to static.rust-lang.org, set HTTPS_PROXY"
+    recent_rust || fail "$(command -v cargo) is not rustup's, or too old: put rustup's before it in PATH"
+}
+
+# bring_rustup: Debian's package takes the place of Debian's cargo, so where another cargo is, rustup's installer is
+# asked, which touches no other.
+bring_rustup() {
+    if ! command -v cargo >/dev/null && packaged rustup; then
+        need rustup ca-certificates
+        return 0
+    fi
+    need curl ca-certificates
+    local installer=https://static.rust-lang.org/rustup/rustup-init.sh
+    local options=(-y --no-modify-path --profile minimal --default-toolchain none)
+    say "runs rustup's own installer, for this user alone: curl $installer | sh -s -- ${options[*]}"
+    curl --proto '=https' --tlsv1.2 -sSf "$installer" | RUSTUP_INIT_SKIP_PATH_CHECK=yes sh -s -- "${options[@]}" ||
+        fail "cannot install rustup: install Rust $(toolchain) by hand, see https://rustup.rs"
+}
+
+# packaged PACKAGE: whether Debian has it, by the lists that are there, or by new ones.
+packaged() {
+    candidate "$1" && return 0
+    as_root apt-get update -qq </dev/null
+    candidate "$1"
+}
+
+# candidate PACKAGE: whether it could be installed. A package that others only mention is known as well.
+candidate() {
+    LC_ALL=C apt-cache policy "$1" 2>/dev/null | grep -q '^  Candidate: [^(]'
 }
