@@ -142,20 +142,18 @@ impl Files {
         let unusable = |reason: String| {
             Errors::file(&self.path.display().to_string(), format!("cannot use the directory: {reason}"))
         };
-        let files = if self.path.is_dir() {
-            let files = list(&self.path).map_err(unusable)?;
+        let mut files = vec![self.path.clone()];
+        if self.path.is_dir() {
+            files = list(&self.path).map_err(unusable)?;
             if files.is_empty() {
                 return Err(unusable("it has no file whose name ends in .yaml or .yml".to_owned()));
             }
-            files
-        } else {
-            let mut files = vec![self.path.clone()];
-            let beside = self.path.with_file_name(BESIDE);
-            if self.path.file_name() == Some(PACKAGED.as_ref()) && beside.is_dir() {
-                files.extend(list(&beside).map_err(unusable)?);
-            }
-            files
-        };
+        }
+        // Whoever names the packaged file's directory means no less than who names the file.
+        let packaged = files.iter().find(|file| file.file_name() == Some(PACKAGED.as_ref()));
+        if let Some(beside) = packaged.map(|file| file.with_file_name(BESIDE)).filter(|path| path.is_dir()) {
+            files.extend(list(&beside).map_err(unusable)?);
+        }
         Ok(sort_out(files))
     }
 }

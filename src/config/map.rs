@@ -33,6 +33,9 @@ pub(super) const RULE_KEYS: [&str; 14] = {
     keys
 };
 
+/// How many keys a message lists about a value that is no map.
+const MOST_LISTED: usize = 8;
+
 /// One key of a map and its value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry<'n> {
@@ -66,6 +69,13 @@ impl Validator<'_> {
         what: &str,
         known: &[&str],
     ) -> Option<Map<'n, 'p>> {
+        if !matches!(at.value(), Value::Map(_)) {
+            // Who wrote something else does not know the keys; more of them nobody would read.
+            let keys =
+                if known.len() <= MOST_LISTED { format!(" of {}", listed(known)) } else { String::new() };
+            self.wrong_type(&at, &format!("a map{keys}"));
+            return None;
+        }
         let mut entries = self.entries(at)?;
         let all = entries.len();
         entries.retain(|entry| self.is_known(at, entry, what, known));

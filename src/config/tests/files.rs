@@ -90,6 +90,8 @@ fn beside_the_packaged_file_its_directory_counts() {
     let of = |name: &str| rules(&Files::new(&directory.0.join(name)).load(&none).unwrap());
     assert_eq!(of("zk_monitor.yaml"), ["/a", "/b"]);
     assert_eq!(of("other.yaml"), ["/c"]);
+    // The directory is all of it.
+    assert_eq!(of(""), ["/a", "/b", "/c"]);
 }
 
 /// What is told of files that cannot be one configuration.
