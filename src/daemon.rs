@@ -102,7 +102,11 @@ impl Daemon {
         let signals = signals(&mut threads).map_err(|e| format!("cannot handle signals: {e}"))?;
         let session = session_settings(&options.zookeeper)?;
         let (listener, http_stop) = http::bind(options.bind, options.port).map_err(|e| {
-            format!("cannot listen on port {}: {e}; choose another with --port", options.port)
+            let foreign = options.bind.filter(|_| e.kind() == io::ErrorKind::AddrNotAvailable);
+            foreign.map_or_else(
+                || format!("cannot listen on port {}: {e}; choose another with --port", options.port),
+                |address| format!("cannot listen at {address}: {e}; --bind needs an address of this host"),
+            )
         })?;
         let address = listener.local_addr().map_err(|e| format!("the HTTP port has no address: {e}"))?;
         log::info!("HTTP server listens on {address}");

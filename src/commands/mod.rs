@@ -3,6 +3,7 @@
 mod check;
 mod explain;
 mod load;
+mod number;
 mod once;
 mod replay;
 mod silence;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::load::load;
+use super::number::number;
 use crate::cli::Answer;
 use crate::clock;
 use crate::daemon::EX_FAILURE;
@@ -92,11 +93,6 @@ fn report(
         );
     }
     text
-}
-
-/// One of something, or several.
-fn number(count: u64, one: &str) -> String {
-    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
 }
 
 fn line(name: String, row: &Row) -> [String; 6] {

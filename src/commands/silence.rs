@@ -119,7 +119,7 @@ fn is_there(client: &Client, places: &Places) -> Result<(), String> {
     let mut others = client.children(&places.prefix, false).unwrap_or_default();
     others.sort();
     let others = match others.as_slice() {
-        [] => format!("there is none under {} yet", places.prefix),
+        [] => format!("there is none under {}, where the first agent that runs makes it", places.prefix),
         names => format!("those under {} are {}", places.prefix, names.join(", ")),
     };
     Err(format!("there is no cluster {cluster}: {others}; name it by --cluster_name and --cluster_prefix"))

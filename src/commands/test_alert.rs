@@ -14,7 +14,7 @@ use crate::daemon::EX_FAILURE;
 use crate::model::children::Left;
 use crate::model::dispatcher::{Attempt, AttemptId};
 use crate::model::message::{About, Item, Kind, Notification};
-use crate::model::receiver::{Outcome, Receiver};
+use crate::model::receiver::{Outcome, Receiver, Settings};
 use crate::model::rule::{Rule, RuleSet};
 use crate::model::slots::Slots;
 use crate::notify;
@@ -48,12 +48,18 @@ pub fn test_alert(options: &Options, file: &Path, path: &str) -> Result<Answer, 
         match outcome {
             Ok(()) => answer.stdout.push_str(&format!("{name}: accepted\n")),
             Err(reason) => {
-                answer.stdout.push_str(&format!("{name}: FAILED: {reason}\n"));
+                answer.stdout.push_str(&format!("{name}{}: FAILED: {reason}\n", through(receiver)));
                 answer.code = EX_FAILURE;
             }
         }
     }
     Ok(answer)
+}
+
+/// By which server mail leaves: neither its name nor what becomes of it tells.
+fn through(receiver: &Receiver) -> String {
+    let Settings::Email(email) = &receiver.settings else { return String::new() };
+    format!(" by {}:{}", email.smtp.host, email.smtp.port)
 }
 
 /// The path and the rules that an operator means: those of the path, or of `path@name` the one of that name.

@@ -85,7 +85,7 @@ pub fn connect(address: SocketAddr, host: &str, tls: Option<&Arc<ClientConfig>>)
     let socket =
         Timed::connect(&[address], clock::mono() + STEP).map_err(|e| format!("cannot connect: {e}"))?;
     let Some(config) = tls else { return Ok(Wire::Plain(socket.into_stream())) };
-    let stream = handshake(socket, host, config).map_err(|e| format!("no TLS ({host}): {e}"))?;
+    let stream = handshake(socket, host, config).map_err(|e| format!("no TLS with {host}: {e}"))?;
     Ok(Wire::Tls(Box::new(stream)))
 }
 
@@ -102,6 +102,9 @@ fn handshake(
     socket.handshake(&mut session).map_err(|e| {
         if e.kind() == ErrorKind::TimedOut {
             return format!("the handshake had no answer within {} s", STEP.as_secs());
+        }
+        if e.kind() == ErrorKind::UnexpectedEof {
+            return format!("{e}: is this the server's port for TLS (secureClientPort)?");
         }
         e.to_string()
     })?;

@@ -100,6 +100,11 @@ fn a_taken_port_ends_with_1_and_says_so() {
     let output = Daemon::with("127.0.0.1:1", "/a: {children: 1}\n").args(["--port", port.as_str()]).finish();
     assert_eq!(output.code, Some(1), "{}", output.stderr);
     assert!(output.stderr.contains(&port), "{}", output.stderr);
+    // One of documentation (RFC 5737), which no host has.
+    let output = Daemon::with("127.0.0.1:1", "/a: {children: 1}\n").args(["--bind", "192.0.2.1"]).finish();
+    assert_eq!(output.code, Some(1), "{}", output.stderr);
+    assert!(output.stderr.contains("at 192.0.2.1: "), "{}", output.stderr);
+    assert!(output.stderr.contains("--bind needs"), "{}", output.stderr);
 }
 
 #[test]
