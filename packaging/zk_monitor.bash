@@ -1,8 +1,8 @@
 # Completion of zk_monitor's options for bash. A test compares the options here with those of --help.
 _zk_monitor() {
-    # shellcheck disable=SC2034 # _init_completion sets all four
-    local cur prev words cword
-    _init_completion -n =: || return
+    # shellcheck disable=SC2034 # _init_completion sets all of them; -s takes --name=value apart
+    local cur prev words cword split
+    _init_completion -s -n : || return
     case $prev in
         --file | -f | --zookeeper_pass_file | --zookeeper_ca | --zookeeper_cert | --zookeeper_key)
             _filedir

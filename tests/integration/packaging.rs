@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use super::common::run;
+use super::common::{Folder, run};
 
 /// An option as it is shown to people: `-f, --file FILE`.
 type Usage = BTreeSet<String>;
@@ -70,6 +71,94 @@ fn completions_offer_the_options_of_the_help() {
     let offered =
         specifications.flat_map(|line| names(line.split('[').next().unwrap())).collect::<BTreeSet<_>>();
     assert_eq!(offered, names_in_help());
+}
+
+/// A machine without Rust: commands that say what they are asked for, and leave behind what the real ones would.
+const BARE: &str = r##"
+set -eu
+mkdir -p "$HOME/bin"
+for name in bash sh sed grep cut sort head cat chmod mkdir rm basename; do
+    ln -s "$(command -v "$name")" "$HOME/bin"
+done
+put() { printf '#!/bin/sh\n%s\n' "$2" >"$HOME/$1"; chmod 755 "$HOME/$1"; }
+put bin/id 'echo 0'
+put bin/dpkg-query '[ "$4" = rustup ] || echo installed'
+put bin/apt-cache 'echo "$2:"; [ "$DEBIAN" = 13 ] && echo "  Candidate: 1.27" || echo "  Candidate: (none)"'
+rust='mkdir -p "$INTO"; put() { printf "#!/bin/sh\n%s\n" "$2" >"$INTO/$1"; chmod 755 "$INTO/$1"; }
+put rustup "case \$1:\$2 in toolchain:list) cat \"\$HOME/has\" ;; toolchain:install) echo \"rustup \$*\"; echo \$3-x >\"\$HOME/has\" ;; esac"
+put cargo :; put rustc "echo rustc 9.9.9"; : >"$HOME/has"'
+put bin/apt-get "case \$* in *rustup*) INTO=\$HOME/bin; $rust ;; esac"
+put bin/curl "echo 'echo installer \"\$@\"; INTO=\$HOME/.cargo/bin'; cat \"\$HOME/rust\""
+printf '%s\n' "$rust" >"$HOME/rust"
+export PATH="$HOME/bin"
+set +e
+bash -c 'set -euo pipefail; source packaging/lib.sh; need_cargo; command -v cargo'
+"##;
+
+#[test]
+fn where_rust_is_missing_it_is_brought_and_said_before() {
+    let toolchain = read("rust-toolchain.toml");
+    let channel = toolchain.split('"').nth(1).unwrap();
+    let check = |debian: &str, expected: [&str; 4]| {
+        let home = Folder::new("bare");
+        let mut shell = Command::new("bash");
+        shell.args(["-c", BARE]).env("HOME", home.path()).env("DEBIAN", debian).env_remove("CARGO_HOME");
+        let output = shell.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).replace(home.path().to_str().unwrap(), "~");
+        let said: Vec<&str> = said.lines().filter(|line| !line.starts_with("installer ")).collect();
+        assert_eq!(said, expected, "{output:?}");
+    };
+    let own = "== runs rustup's own installer, for this user alone: curl \
+               https://static.rust-lang.org/rustup/rustup-init.sh | sh -s -- -y --no-modify-path --profile minimal \
+               --default-toolchain none";
+    let rust = &format!("== installs Rust {channel}, for this user alone");
+    let asked = &format!(
+        "rustup toolchain install {channel} --no-self-update --profile minimal --component clippy,rustfmt"
+    );
+    check("12", [own, rust, asked, "~/.cargo/bin/cargo"]);
+    check("13", ["== installs from Debian: rustup", rust, asked, "~/bin/cargo"]);
+}
+
+/// What a shell on a terminal of its own makes of each line when Tab and Enter are pressed.
+const TYPIST: &str = r#"
+zmodload zsh/zpty
+zpty shell zsh -d -i
+for line in "$@"; do
+    zpty -w -n shell "$line"$'\t\n'
+    zpty -r -m shell said '*<<*>>*'
+    print -r -- "${${said##*<<}%%>>*}"
+done
+"#;
+
+#[test]
+fn zsh_completes_options_and_what_belongs_behind_them() {
+    let folder = Folder::new("zsh");
+    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging");
+    folder.write(
+        ".zshrc",
+        &format!(
+            "fpath=({} $fpath)\nautoload -Uz compinit && compinit -D -u\n\
+             zk_monitor() {{ print -r -- \"<<$*>>\" }}\n",
+            packaging.display()
+        ),
+    );
+    folder.write("own.yaml", "");
+    folder.write("other.txt", "");
+    let cases = [
+        ("--zookeeper_u", "--zookeeper_user"),
+        ("--check-config -f o", "--check-config -f own.yaml"),
+        ("--file=o", "--file=own.yaml"),
+        ("--zookeeper_ca ot", "--zookeeper_ca other.txt"),
+        ("-l W", "-l WARN"),
+    ];
+    let mut shell = Command::new("timeout");
+    shell.args(["60", "zsh", "-f", "-c", TYPIST, "zsh"]);
+    shell.args(cases.map(|(typed, _)| format!("zk_monitor {typed}")));
+    shell.current_dir(folder.path()).env("ZDOTDIR", folder.path()).env("TERM", "dumb").env("LC_ALL", "C");
+    let output = shell.output().expect("timeout is there");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let completed: Vec<&str> = said.lines().map(str::trim_end).collect();
+    assert_eq!(completed, cases.map(|(_, whole)| whole), "tests/run installs zsh: {output:?}");
 }
 
 #[test]
