@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::zookeeper::ZooKeeper;
+use super::zookeeper::{Version, ZooKeeper};
 use super::{Client, eventually, free_port};
 
 /// An ensemble of three, of a test's own.
@@ -16,6 +16,14 @@ impl Ensemble {
     /// # Panics
     /// If one does not.
     pub fn start() -> Self {
+        Self::of(&Version::usual())
+    }
+
+    /// The same of a certain version.
+    ///
+    /// # Panics
+    /// If one does not serve.
+    pub fn of(version: &Version) -> Self {
         let ports: Vec<[u16; 3]> = (0..3).map(|_| [free_port(), free_port(), free_port()]).collect();
         let lines: Vec<String> = (1..)
             .zip(&ports)
@@ -25,7 +33,9 @@ impl Ensemble {
             .collect();
         let servers = (1..)
             .zip(&ports)
-            .map(|(id, [client, ..])| ZooKeeper::member(*client, "", &lines, Vec::new(), Some(id), None))
+            .map(|(id, [client, ..])| {
+                ZooKeeper::member(*client, "", &lines, Vec::new(), Some(id), None, version.clone())
+            })
             .collect();
         let ensemble = Self { servers };
         for server in &ensemble.servers {

@@ -50,7 +50,7 @@ pub use server::{Server, echo_server};
 pub use smtp_sink::{Manner, SmtpSink};
 pub use tls_front::TlsFront;
 pub use tunnel::Tunnel;
-pub use zookeeper::{Space, ZooKeeper, shared};
+pub use zookeeper::{Space, Version, ZooKeeper, shared};
 
 /// How long to wait for what takes a moment: generous, because two cores run many tests at once.
 pub const SOON: Duration = Duration::from_secs(20);

@@ -19,8 +19,10 @@ const JAR: &str = "/usr/share/java/zookeeper.jar";
 /// What the manifest forgets, and TLS needs.
 const CODEC: &str = "/usr/share/java/netty-codec.jar";
 
-/// The variable of the environment that names a folder with the jars of another version.
+/// The variable of the environment that names a folder with the jars of another version, for all servers.
 const JARS: &str = "ZK_MONITOR_ZOOKEEPER_JARS";
+/// And the one that names a folder of such folders, for tests that need several.
+const VERSIONS: &str = "ZK_MONITOR_ZOOKEEPER_VERSIONS";
 
 /// How long a connection that may have come too early is waited for.
 const EARLY: Duration = Duration::from_secs(1);
@@ -31,7 +33,59 @@ pub struct ZooKeeper {
     port: u16,
     jvm: Vec<String>,
     clock: Option<&'static str>,
+    version: Version,
     process: Process,
+}
+
+/// The jars of one version.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// Its numbers, by which they are in order; none, if it is the one that all tests use.
+    numbers: Vec<u32>,
+    class_path: String,
+}
+
+impl Version {
+    /// What all tests use: Debian's, or what the environment names.
+    pub(super) fn usual() -> Self {
+        let class_path =
+            std::env::var(JARS).map_or_else(|_| format!("{JAR}:{CODEC}"), |folder| format!("{folder}/*"));
+        Self { numbers: Vec::new(), class_path }
+    }
+
+    /// Those in the folder that the environment names that can be told of a server's client port in its own line, the
+    /// oldest first, and Debian's among them; the usual one alone if it names none.
+    ///
+    /// # Panics
+    /// If the folder cannot be read.
+    pub fn all() -> Vec<Self> {
+        let Ok(folder) = std::env::var(VERSIONS) else { return vec![Self::usual()] };
+        let numbers =
+            |name: &str| name.split('.').map(|part| part.parse().ok()).collect::<Option<Vec<u32>>>();
+        let mut all: Vec<Self> = names(&folder)
+            .filter_map(|name| Some((numbers(&name)?, format!("{folder}/{name}/*"))))
+            .chain(names("/usr/share/java").filter_map(|name| {
+                let version = name.strip_prefix("zookeeper-")?.strip_suffix(".jar")?;
+                Some((numbers(version)?, format!("{JAR}:{CODEC}")))
+            }))
+            .map(|(numbers, class_path)| Self { numbers, class_path })
+            .filter(|version| version.numbers >= vec![3, 5])
+            .collect();
+        all.sort();
+        all.dedup_by(|later, earlier| later.numbers == earlier.numbers);
+        all
+    }
+
+    /// `3.9.3`.
+    pub fn name(&self) -> String {
+        self.numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(".")
+    }
+}
+
+/// What is in a folder.
+fn names(folder: &str) -> impl Iterator<Item = String> {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder}: {error}"));
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap())
 }
 
 impl ZooKeeper {
@@ -70,6 +124,7 @@ impl ZooKeeper {
             jvm,
             None,
             clock,
+            Version::usual(),
         );
         server.wait_until_it_serves();
         server
@@ -83,6 +138,7 @@ impl ZooKeeper {
         jvm: Vec<String>,
         id: Option<usize>,
         clock: Option<&'static str>,
+        version: Version,
     ) -> Self {
         assert!(Path::new(JAR).exists(), "{JAR} is missing: tests/run installs Debian's package zookeeper");
         let folder = Folder::new("zookeeper");
@@ -99,8 +155,8 @@ impl ZooKeeper {
             folder.write("data/myid", &id.to_string());
         }
         folder.write("zoo.cfg", &config);
-        let process = launch(&folder, &jvm, clock);
-        Self { folder, port, jvm, clock, process }
+        let process = launch(&folder, &jvm, clock, &version);
+        Self { folder, port, jvm, clock, version, process }
     }
 
     /// `127.0.0.1:port`.
@@ -139,10 +195,22 @@ impl ZooKeeper {
         self.wait_until_it_serves();
     }
 
+    /// Starts it again by another version's jars, on the same port and data; waits until it serves, and says so by that
+    /// version's name.
+    ///
+    /// # Panics
+    /// If it does not serve.
+    pub fn upgrade(&mut self, version: &Version) {
+        self.version = version.clone();
+        self.restart();
+        let said = self.ask("srvr").unwrap();
+        assert!(said.contains(&format!("version: {}", version.name())), "{said}");
+    }
+
     /// Starts it again without waiting.
     pub(super) fn launch(&mut self) {
         self.kill();
-        self.process = launch(&self.folder, &self.jvm, self.clock);
+        self.process = launch(&self.folder, &self.jvm, self.clock, &self.version);
     }
 
     /// Stops the process (SIGSTOP): connections stay open, and nothing moves.
@@ -184,7 +252,7 @@ fn other_clock() -> PathBuf {
 
 /// No fsync: the page cache survives `kill -9`, and nobody pulls the plug. Little is compiled, little allocated
 /// in advance: many of these run on a small machine, none for long.
-fn launch(folder: &Folder, jvm: &[String], clock: Option<&str>) -> Process {
+fn launch(folder: &Folder, jvm: &[String], clock: Option<&str>, version: &Version) -> Process {
     let mut command = bound_to_us("java");
     if let Some(shift) = clock {
         command
@@ -202,9 +270,7 @@ fn launch(folder: &Folder, jvm: &[String], clock: Option<&str>) -> Process {
     command.args(["-Dzookeeper.forceSync=no", "-Dzookeeper.preAllocSize=512", "-Dzookeeper.cnxTimeout=1000"]);
     command.args(["-Dzookeeper.snapCount=1000000", "-Dzookeeper.skipACL=no"]);
     command.args(jvm);
-    let class_path =
-        std::env::var(JARS).map_or_else(|_| format!("{JAR}:{CODEC}"), |folder| format!("{folder}/*"));
-    command.args(["-cp", &class_path, "org.apache.zookeeper.server.quorum.QuorumPeerMain"]);
+    command.args(["-cp", &version.class_path, "org.apache.zookeeper.server.quorum.QuorumPeerMain"]);
     command.arg(folder.path().join("zoo.cfg"));
     let log = std::fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
     command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);

@@ -11,3 +11,4 @@ mod lost_server;
 mod not_zookeeper;
 mod outage;
 mod truth;
+mod upgrade;
