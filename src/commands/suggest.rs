@@ -62,6 +62,17 @@ pub fn suggest(options: &Options, root: &str, watch: Duration) -> Result<Answer,
     Ok(Answer { stdout, stderr, ..Answer::default() })
 }
 
+/// Why a znode is skipped that this login may not read.
+const UNAUTHORISED: &str = "not authorised to list it; ask as a --zookeeper_user who may read it";
+
+/// What one look at a znode shows.
+enum Look {
+    There(Seen),
+    Missing,
+    /// It may not be read. Before 3.9.3 servers tell of it all the same, but not which children it has.
+    Hidden,
+}
+
 struct Walk<'w> {
     client: &'w Client,
     /// Without a slash at its end.
@@ -79,7 +90,11 @@ impl Walk<'_> {
     /// All below the root, the narrow places first: if it is too much, what is left out are queues, topics and the like,
     /// and not the few servers of a service beside them.
     fn tree(&mut self) -> Result<Node, String> {
-        let seen = self.seen("")?.ok_or_else(|| format!("{} does not exist", self.full("")))?;
+        let seen = match self.look("")? {
+            Look::There(seen) => seen,
+            Look::Missing => return Err(format!("{} does not exist", self.full(""))),
+            Look::Hidden => return Err(format!("cannot look at {}: {UNAUTHORISED}", self.full(""))),
+        };
         let mut tree = Node::new(seen);
         // The most children that a znode has from the root to here, the path, and how many this one has.
         let (mut queue, mut count) = (BinaryHeap::from([Reverse((0, String::new(), seen.children))]), 1);
@@ -89,7 +104,15 @@ impl Walk<'_> {
             node.hidden = children.is_none();
             for name in children.unwrap_or_default() {
                 let below = format!("{below}/{name}");
-                let Some(seen) = self.seen(&below)? else { continue };
+                let seen = match self.look(&below)? {
+                    Look::There(seen) => seen,
+                    Look::Missing => continue,
+                    Look::Hidden => {
+                        self.skip(&self.full(&below), UNAUTHORISED);
+                        node.children.insert(name, Node::hidden());
+                        continue;
+                    }
+                };
                 node.children.insert(name, Node::new(seen));
                 if seen.children > 0 || self.is_left_out(&below) {
                     queue.push(Reverse((width.max(seen.children), below, seen.children)));
@@ -126,15 +149,15 @@ impl Walk<'_> {
             Err(ZkError::NoNode) => Ok(Some(Vec::new())),
             Err(e) if is_over(e) => Err(format!("cannot list {path}: {}", describe(e))),
             Err(e) => {
-                let reason = if e == ZkError::NoAuth {
-                    "not authorised to list it; ask as a --zookeeper_user who may read it".to_owned()
-                } else {
-                    describe(e)
-                };
-                self.skipped.push(format!("what is below {path:?}: {reason}"));
+                let reason = if e == ZkError::NoAuth { UNAUTHORISED.to_owned() } else { describe(e) };
+                self.skip(&path, &reason);
                 Ok(None)
             }
         }
+    }
+
+    fn skip(&mut self, path: &str, reason: &str) {
+        self.skipped.push(format!("what is below {path:?}: {reason}"));
     }
 
     /// What was not looked at, in lines for stderr.
@@ -168,7 +191,12 @@ impl Walk<'_> {
         loop {
             let round = clock::mono();
             for below in &targets {
-                let seen = self.seen(below)?;
+                let seen = match self.look(below)? {
+                    Look::There(seen) => Some(seen),
+                    Look::Missing => None,
+                    // Its ACL was changed meanwhile. It stays as it was seen before.
+                    Look::Hidden => continue,
+                };
                 if let Some(node) = tree.at(below) {
                     node.see(seen);
                 }
@@ -181,14 +209,14 @@ impl Walk<'_> {
         }
     }
 
-    fn seen(&mut self, below: &str) -> Result<Option<Seen>, String> {
+    fn look(&mut self, below: &str) -> Result<Look, String> {
         let path = self.full(below);
         self.wait();
-        let stat = self
-            .client
-            .exists(&path, false)
-            .map_err(|e| format!("cannot look at {path}: {}", describe(e)))?;
-        Ok(stat.as_ref().map(seen))
+        match self.client.exists(&path, false) {
+            Ok(stat) => Ok(stat.as_ref().map_or(Look::Missing, |stat| Look::There(seen(stat)))),
+            Err(ZkError::NoAuth) => Ok(Look::Hidden),
+            Err(e) => Err(format!("cannot look at {path}: {}", describe(e))),
+        }
     }
 
     fn full(&self, below: &str) -> String {

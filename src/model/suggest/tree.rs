@@ -64,6 +64,11 @@ pub(super) struct Suggestion {
 }
 
 impl Node {
+    /// A znode of which nothing is known but that it is there.
+    pub fn hidden() -> Self {
+        Self { hidden: true, ..Self::new(Seen { ephemeral: false, children: 0, cversion: 0 }) }
+    }
+
     /// A znode that was seen once.
     pub fn new(seen: Seen) -> Self {
         Self {
