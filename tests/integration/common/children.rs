@@ -1,5 +1,6 @@
 //! Processes that do not outlive the tests.
 
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -16,6 +17,13 @@ pub struct Process(pub Child);
 pub fn bound_to_us(program: &str) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--", program]);
+    command
+}
+
+/// The same in the network namespace that this file stands for.
+pub fn bound_within(namespace: &Path, program: &str) -> Command {
+    let mut command = bound_to_us("nsenter");
+    command.arg(format!("--net={}", namespace.display())).args(["--", program]);
     command
 }
 

@@ -31,12 +31,14 @@ pub enum Mode {
 }
 
 /// Who may do what with a znode.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub enum Access {
     /// Everybody everything.
     Open,
     /// Everybody may read, nobody else anything.
     ReadOnly,
+    /// Everybody everything but to read.
+    WriteOnly,
     /// Who is authenticated on this session everything, others nothing.
     Creator,
 }
@@ -235,6 +237,33 @@ impl Client {
         Some(children)
     }
 
+    /// Makes a persistent znode hold this, whether it existed or not.
+    ///
+    /// # Errors
+    /// As for [`Client::try_make`].
+    pub fn try_put(&mut self, path: &str, data: &str) -> io::Result<()> {
+        let body = self.creation(path, data, Mode::Persistent, Access::Open);
+        match self.call(Op::Create, &body)? {
+            Ok(_) => Ok(()),
+            Err(NODE_EXISTS) => {
+                let body = self.path(path).bytes(data.as_bytes()).int(-1);
+                self.call(Op::SetData, &body)?
+                    .map(drop)
+                    .map_err(|code| io::Error::other(format!("error {code}")))
+            }
+            Err(code) => Err(io::Error::other(format!("error {code}"))),
+        }
+    }
+
+    /// Replaces who may do what with a znode.
+    ///
+    /// # Errors
+    /// As for [`Client::try_make`].
+    pub fn try_allow(&mut self, path: &str, access: Access) -> io::Result<()> {
+        let body = self.path(path).access(access).int(-1);
+        self.call(Op::SetAcl, &body)?.map(drop).map_err(|code| io::Error::other(format!("error {code}")))
+    }
+
     /// Creates or removes a persistent znode; one that is as wanted already is as good.
     ///
     /// # Errors
@@ -336,7 +365,10 @@ impl Client {
     fn receive(&mut self, xid: i32) -> io::Result<Result<Answer, i32>> {
         let mut answer = Answer::read(&mut self.stream)?;
         let (got, _zxid, code) = (answer.int(), answer.long(), answer.int());
-        assert_eq!(got, xid, "answers come in order");
+        // Answers come in order: this is one that was not waited for to its end.
+        if got != xid {
+            return Err(io::Error::other(format!("the answer to request {got}, not to {xid}")));
+        }
         Ok(if code == 0 { Ok(answer) } else { Err(code) })
     }
 }

@@ -13,7 +13,7 @@ use crossbeam_channel::Sender;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::children::{Process, bound_to_us};
+use super::children::{Process, bound_to_us, bound_within};
 use super::response::Response;
 use super::run::{EXECUTABLE, Output, finish};
 use super::{Folder, SOON, eventually};
@@ -366,6 +366,13 @@ impl Builder {
         let mut command = bound_to_us("unshare");
         command.args(["--map-root-user", "--pid", "--fork", "--kill-child", "--", EXECUTABLE]);
         command.args(self.own_args());
+        self.by(command)
+    }
+
+    /// In the network namespace that this file stands for, where it has this address.
+    pub fn within(self, namespace: &Path, address: &str) -> Self {
+        let mut command = bound_within(namespace, EXECUTABLE);
+        command.args(self.own_args()).args(["--bind", address]);
         self.by(command)
     }
 

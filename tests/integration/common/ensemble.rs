@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::zookeeper::{Version, ZooKeeper};
+use super::zookeeper::{Place, Version, ZooKeeper};
 use super::{Client, eventually, free_port};
 
 /// An ensemble of three, of a test's own.
@@ -34,7 +34,8 @@ impl Ensemble {
         let servers = (1..)
             .zip(&ports)
             .map(|(id, [client, ..])| {
-                ZooKeeper::member(*client, "", &lines, Vec::new(), Some(id), None, version.clone())
+                let place = Place::local(*client);
+                ZooKeeper::member(place, "", &lines, Vec::new(), Some(id), None, version.clone())
             })
             .collect();
         let ensemble = Self { servers };

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -96,6 +96,8 @@ pub struct Request {
     pub body: String,
     /// When its last byte came.
     pub at: Instant,
+    /// The status that it is answered with, if it is answered.
+    pub answered: Option<u16>,
 }
 
 impl Request {
@@ -125,18 +127,23 @@ pub struct HttpSink {
 impl HttpSink {
     /// Starts one.
     pub fn start() -> Self {
+        Self::on(Ipv4Addr::LOCALHOST)
+    }
+
+    /// Starts one on this address, which is ours.
+    pub fn on(ip: Ipv4Addr) -> Self {
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
-        let server = Server::start(move |stream| {
+        let server = Server::on(ip, move |stream| {
             // A client that goes away in the middle ends its own connection only.
             drop(serve(&stream, &shared));
         });
         Self { server, state }
     }
 
-    /// `http://127.0.0.1:port` and this path.
+    /// `http://address:port` and this path.
     pub fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.server.port())
+        format!("http://{}{path}", self.server.address())
     }
 
     /// Its port.
@@ -199,10 +206,12 @@ fn serve(stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     while let Some(request) = read_request(&mut input, stream)? {
         let answer = {
             let mut state = state.lock().unwrap();
-            let path = request.path.clone();
-            state.requests.push(request);
-            let next = state.next.get_mut(&path).and_then(VecDeque::pop_front);
-            next.or_else(|| state.always.get(&path).cloned()).unwrap_or_else(|| Answer::status(200))
+            let next = state.next.get_mut(&request.path).and_then(VecDeque::pop_front);
+            let answer = next.or_else(|| state.always.get(&request.path).cloned());
+            let answer = answer.unwrap_or_else(|| Answer::status(200));
+            let answered = matches!(answer.end, End::Answered).then_some(answer.status);
+            state.requests.push(Request { answered, ..request });
+            answer
         };
         if hangs_up_within(stream, answer.delay) || !respond(stream, &answer)? {
             return Ok(());
@@ -272,6 +281,7 @@ fn read_request(input: &mut Input, mut stream: &TcpStream) -> std::io::Result<Op
         headers,
         body: String::from_utf8_lossy(&body).into_owned(),
         at: Instant::now(),
+        answered: None,
     }))
 }
 

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 pub use alertmanager::Alertmanager;
 pub use authority::Authority;
-pub use children::{Process, bound_to_us};
+pub use children::{Process, bound_to_us, bound_within};
 pub use chromium::{Chromium, Key};
 pub use client::{Access, Client, Mode};
 pub use daemon::{Builder, Daemon, Tap};
@@ -50,7 +50,7 @@ pub use server::{Server, echo_server};
 pub use smtp_sink::{Manner, SmtpSink};
 pub use tls_front::TlsFront;
 pub use tunnel::Tunnel;
-pub use zookeeper::{Space, Version, ZooKeeper, shared};
+pub use zookeeper::{Place, Space, Version, ZooKeeper, other_clock, shared};
 
 /// How long to wait for what takes a moment: generous, because two cores run many tests at once.
 pub const SOON: Duration = Duration::from_secs(20);

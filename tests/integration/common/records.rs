@@ -44,6 +44,7 @@ impl Body {
         match access {
             Access::Open => self.int(1).int(all).text("world").text("anyone"),
             Access::ReadOnly => self.int(1).int(read).text("world").text("anyone"),
+            Access::WriteOnly => self.int(1).int(all & !read).text("world").text("anyone"),
             Access::Creator => self.int(1).int(all).text("auth").text(""),
         }
     }

@@ -1,7 +1,7 @@
 //! A listener whose every connection has a thread, and that can be down for a while.
 
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -19,6 +19,7 @@ type Handler = Arc<dyn Fn(TcpStream) + Send + Sync>;
 
 /// The listener. Down when dropped.
 pub struct Server {
+    ip: Ipv4Addr,
     port: u16,
     handler: Handler,
     open: Arc<Mutex<Vec<TcpStream>>>,
@@ -29,7 +30,13 @@ pub struct Server {
 impl Server {
     /// Listens on a free port of the loopback.
     pub fn start(handler: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+        Self::on(Ipv4Addr::LOCALHOST, handler)
+    }
+
+    /// Listens on a free port of this address, which is ours.
+    pub fn on(ip: Ipv4Addr, handler: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
         let mut server = Self {
+            ip,
             port: free_port(),
             handler: Arc::new(handler),
             open: Arc::default(),
@@ -45,6 +52,11 @@ impl Server {
         self.port
     }
 
+    /// `address:port`.
+    pub fn address(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(self.ip, self.port)
+    }
+
     /// How many connections there were.
     pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
@@ -58,8 +70,8 @@ impl Server {
         if self.running.is_some() {
             return;
         }
-        let port = self.port;
-        let listener = eventually(SOON, "listener", || TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
+        let address = self.address();
+        let listener = eventually(SOON, "listener", || TcpListener::bind(address));
         let stop = Arc::new(AtomicBool::new(false));
         let (handler, open) = (Arc::clone(&self.handler), Arc::clone(&self.open));
         let (accepted, stopped) = (Arc::clone(&self.accepted), Arc::clone(&stop));
@@ -72,7 +84,7 @@ impl Server {
         let Some((stop, thread)) = self.running.take() else { return };
         stop.store(true, Ordering::SeqCst);
         // Wakes the thread that accepts. If the connection fails it is awake already.
-        drop(TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, self.port).into(), Duration::from_secs(1)));
+        drop(TcpStream::connect_timeout(&self.address().into(), Duration::from_secs(1)));
         thread.join().unwrap();
         for stream in self.open.lock().unwrap().drain(..) {
             drop(stream.shutdown(Shutdown::Both));

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -57,9 +57,14 @@ pub struct SmtpSink {
 impl SmtpSink {
     /// Starts one that behaves.
     pub fn start() -> Self {
+        Self::on(Ipv4Addr::LOCALHOST)
+    }
+
+    /// Starts one that behaves, on this address, which is ours.
+    pub fn on(ip: Ipv4Addr) -> Self {
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
-        let server = Server::start(move |stream| {
+        let server = Server::on(ip, move |stream| {
             // A client that goes away in the middle ends its own conversation only.
             drop(Conversation { stream, state: &shared }.hold());
         });

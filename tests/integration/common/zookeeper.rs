@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::OnceLock;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::children::{Process, bound_to_us};
+use super::children::{Process, bound_to_us, bound_within};
 use super::{Client, Folder, SOON, eventually, free_port};
 
 /// Names what it needs beside itself in its manifest.
@@ -27,10 +27,26 @@ const VERSIONS: &str = "ZK_MONITOR_ZOOKEEPER_VERSIONS";
 /// How long a connection that may have come too early is waited for.
 const EARLY: Duration = Duration::from_secs(1);
 
-/// One server on the loopback, with a tick of half a second, so that sessions may be as short as one second.
+/// Where a server listens for clients.
+#[derive(Clone)]
+pub struct Place {
+    pub ip: Ipv4Addr,
+    pub port: u16,
+    /// The file that stands for its network namespace, unless that is ours.
+    pub namespace: Option<PathBuf>,
+}
+
+impl Place {
+    /// A port of the loopback.
+    pub fn local(port: u16) -> Self {
+        Self { ip: Ipv4Addr::LOCALHOST, port, namespace: None }
+    }
+}
+
+/// One server, on the loopback unless said otherwise, with a tick of half a second, so that sessions may be as short as one second.
 pub struct ZooKeeper {
     folder: Folder,
-    port: u16,
+    place: Place,
     jvm: Vec<String>,
     clock: Option<&'static str>,
     version: Version,
@@ -118,7 +134,7 @@ impl ZooKeeper {
         let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
         let jvm = jvm.iter().map(|option| (*option).to_owned()).collect();
         let server = Self::member(
-            port,
+            Place::local(port),
             &format!("clientPort={port}\nclientPortAddress=127.0.0.1"),
             &lines,
             jvm,
@@ -131,8 +147,8 @@ impl ZooKeeper {
     }
 
     /// Starts a server without waiting; `id` is its number in an ensemble.
-    pub(super) fn member(
-        port: u16,
+    pub fn member(
+        place: Place,
         listen: &str,
         lines: &[String],
         jvm: Vec<String>,
@@ -155,13 +171,13 @@ impl ZooKeeper {
             folder.write("data/myid", &id.to_string());
         }
         folder.write("zoo.cfg", &config);
-        let process = launch(&folder, &jvm, clock, &version);
-        Self { folder, port, jvm, clock, version, process }
+        let process = launch(&folder, &place, &jvm, clock, &version);
+        Self { folder, place, jvm, clock, version, process }
     }
 
-    /// `127.0.0.1:port`.
+    /// `address:port`.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", self.place.ip, self.place.port)
     }
 
     /// A client of this server.
@@ -208,9 +224,9 @@ impl ZooKeeper {
     }
 
     /// Starts it again without waiting.
-    pub(super) fn launch(&mut self) {
+    pub fn launch(&mut self) {
         self.kill();
-        self.process = launch(&self.folder, &self.jvm, self.clock, &self.version);
+        self.process = launch(&self.folder, &self.place, &self.jvm, self.clock, &self.version);
     }
 
     /// Stops the process (SIGSTOP): connections stay open, and nothing moves.
@@ -221,6 +237,11 @@ impl ZooKeeper {
     /// Lets it go on (SIGCONT).
     pub fn resume(&mut self) {
         self.process.signal(Signal::CONT);
+    }
+
+    /// Where its transaction logs are.
+    pub fn logs(&self) -> PathBuf {
+        self.folder.path().join("data/version-2")
     }
 
     /// The answer to a four-letter word: `ruok`, `srvr`, `wchs`, `cons` …
@@ -243,7 +264,7 @@ impl ZooKeeper {
 }
 
 /// What gives a process another wall clock.
-fn other_clock() -> PathBuf {
+pub fn other_clock() -> PathBuf {
     let folders = std::fs::read_dir("/usr/lib").unwrap();
     let libraries = folders.map(|folder| folder.unwrap().path().join("faketime/libfaketimeMT.so.1"));
     let mut found = libraries.filter(|library| library.exists());
@@ -252,8 +273,11 @@ fn other_clock() -> PathBuf {
 
 /// No fsync: the page cache survives `kill -9`, and nobody pulls the plug. Little is compiled, little allocated
 /// in advance: many of these run on a small machine, none for long.
-fn launch(folder: &Folder, jvm: &[String], clock: Option<&str>, version: &Version) -> Process {
-    let mut command = bound_to_us("java");
+fn launch(folder: &Folder, place: &Place, jvm: &[String], clock: Option<&str>, version: &Version) -> Process {
+    let mut command = match &place.namespace {
+        Some(namespace) => bound_within(namespace, "java"),
+        None => bound_to_us("java"),
+    };
     if let Some(shift) = clock {
         command
             .env("LD_PRELOAD", other_clock())

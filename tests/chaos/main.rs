@@ -1,0 +1,79 @@
+//! Everything at once goes wrong, and the contract holds: agents and servers die, hang and are cut off from each other,
+//! receivers lie, clocks step and disks fill, while paths fall out of spec and come back.
+//!
+//! The run follows from a seed, which it prints: `ZK_MONITOR_CHAOS_SEED` repeats the plan of an earlier one, and
+//! `ZK_MONITOR_CHAOS_SECONDS` makes it longer. The oracle reads what the receivers got and ZooKeeper's transaction log.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+#![allow(clippy::disallowed_methods, reason = "tests are shells: they tell the daemon the time")]
+
+mod calm;
+#[path = "../integration/common/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "a toolbox: not every tool is in use here")]
+mod common;
+mod disturbances;
+mod expire;
+mod network;
+mod oracle;
+mod told;
+mod truth;
+mod txnlog;
+mod workload;
+mod world;
+
+use std::process::Command;
+use std::time::Duration;
+
+use crossbeam_channel::bounded;
+use fastrand::Rng;
+
+use disturbances::plan;
+use world::World;
+
+const SECONDS: u64 = 25;
+/// Says that this process has a network of its own.
+const INSIDE: &str = "ZK_MONITOR_CHAOS_INSIDE";
+
+#[test]
+fn the_contract_holds_whatever_happens() {
+    if std::env::var_os(INSIDE).is_none() {
+        return in_namespaces_of_its_own();
+    }
+    let wrong = run();
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Tells what was wrong. Servers and agents have ended when it returns.
+fn run() -> Vec<String> {
+    let number = |name| std::env::var(name).ok().map(|text: String| text.parse::<u64>().unwrap());
+    let length = Duration::from_secs(number("ZK_MONITOR_CHAOS_SECONDS").unwrap_or(SECONDS));
+    let seed = number("ZK_MONITOR_CHAOS_SEED").unwrap_or_else(|| fastrand::u64(..));
+    println!("ZK_MONITOR_CHAOS_SEED={seed}");
+    let mut rng = Rng::with_seed(seed);
+    let plan = plan(&mut rng, length);
+    let mut world = World::start(seed);
+    let (stop, stopped) = bounded(0);
+    let servers: Vec<String> = world.servers.iter().map(common::ZooKeeper::address).collect();
+    let driver = std::thread::spawn(move || workload::drive(&servers, rng, &stopped));
+    let faults = world.suffer(&plan);
+    drop(stop);
+    driver.join().unwrap();
+    let mut wrong = world.settle();
+    let evidence = world.evidence(&faults).unwrap();
+    let (tally, found) = evidence.judge();
+    wrong.extend(found);
+    println!("seed {seed}: {tally:?}");
+    if !wrong.is_empty() {
+        world.leave_traces(seed, &evidence);
+    }
+    wrong
+}
+
+/// Runs this test again where it can do no harm: with a network and mounts that nobody else has.
+fn in_namespaces_of_its_own() {
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--net", "--mount", "--kill-child=KILL", "--fork"]);
+    command.arg(std::env::current_exe().unwrap());
+    command.args(["--exact", "the_contract_holds_whatever_happens", "--nocapture"]);
+    let status = command.env(INSIDE, "1").status().unwrap();
+    assert!(status.success(), "the run failed: see above");
+}

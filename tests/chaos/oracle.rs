@@ -1,0 +1,366 @@
+//! What must hold of all that receivers were told, whatever happened: contract §4.
+//!
+//! It is judged by the transaction log, by what the receivers logged and by what was done to whom; no agent is asked.
+//!
+//! *Owed* is a violation if, after its hold-down, some agent had been first in line for [`EFFECT`] (a lease that takes
+//! no effect within that time ends the session) or had told something since it was, and went on writing its heartbeats for [`SEEN`], while the path could be
+//! read and nothing held the alert back. It must reach every receiver in the end.
+//!
+//! *Unknowable* is the outcome of an attempt if its sender was harmed, lost its place in line, or was kept from hearing
+//! the answer, while or soon after the message arrived. Such a message may come again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::disturbances::{Fault, Harm, SKEW};
+use crate::told::{RECEIVERS, Told};
+use crate::truth::{Lead, Span, Truth};
+use crate::txnlog::Millis;
+use crate::workload::Subject;
+use crate::world::{ADDRESS, BLIND, FLAKY, Life, REREAD, SESSION};
+
+/// How soon a lease that was won is in effect, at most.
+const EFFECT: Millis = 10_000;
+/// How long a leader that is well may need to see a violation, on a busy machine.
+const SEEN: Millis = 3_000;
+/// How long a znode must have been well for an agent that is well to know that it was.
+const KNOWN: Millis = 1_500;
+/// Heartbeats are written every sixth of the session timeout; an agent that misses two is not well.
+const GAP: Millis = SESSION * 1_000 / 2;
+/// How long after a message arrived its outcome may still not be in the ledger, on a busy machine.
+const NOTE: Millis = 1_500;
+/// How long after a harm an agent may need until it acts as if there had been none.
+const HEAL: Millis = 3_000;
+/// When the servers know that a session has expired, after the last that they heard of it: they count in ticks.
+const EXPIRY: Millis = SESSION * 1_000 + 1_000;
+
+/// All that is known.
+#[derive(Debug, Default)]
+pub struct Evidence {
+    pub subjects: Vec<Subject>,
+    pub truth: Truth,
+    pub told: Vec<Told>,
+    pub blind: Vec<(Millis, usize, bool)>,
+    pub faults: Vec<Fault>,
+    pub lives: Vec<Life>,
+}
+
+/// What the judgement rests on: a run in which nothing was owed proves nothing.
+#[derive(Debug, Default)]
+#[expect(dead_code, reason = "all of it is printed")]
+pub struct Tally {
+    pub violations: usize,
+    pub owed: usize,
+    pub messages: usize,
+    pub repeats: usize,
+    pub late: usize,
+    pub leads: usize,
+    pub blind: usize,
+    pub harms: usize,
+}
+
+impl Evidence {
+    /// Everything that is not as it must be, in words.
+    pub fn judge(&self) -> (Tally, Vec<String>) {
+        let mut tally = Tally {
+            messages: self.told.len(),
+            late: self.told.iter().filter(|told| told.late).count(),
+            leads: self.truth.leads.len(),
+            blind: self.blind.len(),
+            harms: self.faults.len(),
+            ..Tally::default()
+        };
+        let mut wrong = Vec::new();
+        for index in 0..self.subjects.len() {
+            self.everything_owed_arrived(index, &mut tally, &mut wrong);
+            self.one_incident_a_violation(index, &mut wrong);
+        }
+        self.nothing_came_twice(&mut tally, &mut wrong);
+        self.ends_follow_beginnings(&mut wrong);
+        self.nothing_was_made_up(&mut wrong);
+        self.only_the_first_in_line_told(&mut wrong);
+        self.the_blind_were_blind(&mut wrong);
+        (tally, wrong)
+    }
+
+    fn everything_owed_arrived(&self, index: usize, tally: &mut Tally, wrong: &mut Vec<String>) {
+        let subject = &self.subjects[index];
+        for violation in self.truth.violations(index) {
+            tally.violations += 1;
+            let Some((at, agent)) = self.owed_at(index, violation) else { continue };
+            tally.owed += 1;
+            for receiver in RECEIVERS {
+                if !self.is_covered(&subject.path, violation, receiver) {
+                    wrong.push(format!(
+                        "{receiver} never heard of {} {violation:?}, owed at {at} by {agent}",
+                        subject.path
+                    ));
+                }
+            }
+        }
+    }
+
+    /// When a violation was owed first, and by whom.
+    fn owed_at(&self, index: usize, violation: Span) -> Option<(Millis, &str)> {
+        let subject = &self.subjects[index];
+        let mut clear = vec![violation];
+        clear = intersect(&clear, &self.readable(index));
+        if let Some(base) = subject.depends_on {
+            let base = self.subjects.iter().position(|subject| subject.path == base).unwrap();
+            clear = intersect(&clear, &self.truth.spans(base, |state| !state.is_bad));
+        }
+        let owed = clear.iter().flat_map(|span| {
+            let lead = |lead| self.owed_by(index, violation, *span, lead);
+            self.truth.leads.iter().filter_map(lead)
+        });
+        owed.min_by_key(|(at, _)| *at)
+    }
+
+    fn owed_by<'a>(
+        &self,
+        index: usize,
+        violation: Span,
+        clear: Span,
+        lead: &'a Lead,
+    ) -> Option<(Millis, &'a str)> {
+        let subject = &self.subjects[index];
+        let life = self.life(&lead.agent)?;
+        if subject.needs_memory && !self.knew_it_well(index, life, &lead.agent, violation.from) {
+            return None;
+        }
+        // A hold-down starts anew in each process.
+        let seen = clear.from.max(life.from + SEEN);
+        let mut at = (seen + subject.hold_down).max(self.in_effect(lead));
+        let end = clear.end().min(lead.span.end());
+        while at.saturating_add(SEEN) <= end && at < self.last() {
+            if self.truth.beats_on(&lead.agent, at, at + SEEN, GAP) {
+                return Some((at + SEEN, &lead.agent));
+            }
+            at += 500;
+        }
+        None
+    }
+
+    /// When a lease is in effect: at the latest when its holder has told something.
+    fn in_effect(&self, lead: &Lead) -> Millis {
+        let within = |told: &&Told| (lead.span.from..lead.span.end()).contains(&told.at);
+        let told = self.told.iter().filter(|told| lead.agent.ends_with(&format!("-{}", told.pid)));
+        let first = told.filter(within).map(|told| told.at).min();
+        first.unwrap_or(Millis::MAX).min(lead.span.from + EFFECT)
+    }
+
+    /// Whether a process saw a path well, before.
+    fn knew_it_well(&self, index: usize, life: &Life, agent: &str, before: Millis) -> bool {
+        let well = self.truth.spans(index, |state| !state.is_bad && state.is_readable);
+        well.iter().any(|span| {
+            let until = span.end().min(before);
+            let mut at = span.from.max(life.from + SEEN);
+            while at + KNOWN <= until {
+                if self.truth.beats_on(agent, at, at + KNOWN, GAP) {
+                    return true;
+                }
+                at += 500;
+            }
+            false
+        })
+    }
+
+    /// When a path could be read, and whoever could not before had found out.
+    fn readable(&self, index: usize) -> Vec<Span> {
+        let mut spans = self.truth.spans(index, |state| state.is_readable);
+        for span in spans.iter_mut().skip(1) {
+            span.from += REREAD * 1_000;
+        }
+        spans
+    }
+
+    fn last(&self) -> Millis {
+        self.truth.beats.values().flatten().max().copied().unwrap_or(0)
+    }
+
+    fn life(&self, agent: &str) -> Option<&Life> {
+        self.lives.iter().find(|life| agent.ends_with(&format!("-{}", life.pid)))
+    }
+
+    /// By how much a time in a message may be wrong: it is by the sender's clock, and cut to the second.
+    fn blur(&self) -> Millis {
+        let steps = self.faults.iter().any(|fault| matches!(fault.harm, Harm::Clock(..)));
+        1_000 + if steps { SKEW } else { 0 }
+    }
+
+    /// Whether a receiver was told of an incident that covers a violation, wholly or in part.
+    fn is_covered(&self, path: &str, violation: Span, receiver: &str) -> bool {
+        let blur = self.blur();
+        self.of(path, receiver).any(|told| {
+            let ends = self.of(path, receiver).filter(|end| end.incident == told.incident);
+            let until = ends.filter_map(|end| end.until).max();
+            let begins_before_its_end = told.since <= violation.end().saturating_add(blur);
+            begins_before_its_end && until.is_none_or(|until| until + blur >= violation.from)
+        })
+    }
+
+    fn of<'a>(&'a self, path: &'a str, receiver: &'a str) -> impl Iterator<Item = &'a Told> {
+        self.told.iter().filter(move |told| told.receiver == receiver && told.path == path)
+    }
+
+    fn one_incident_a_violation(&self, index: usize, wrong: &mut Vec<String>) {
+        let path = &self.subjects[index].path;
+        for violation in self.truth.violations(index) {
+            let within = |time: Millis| {
+                time >= violation.from + self.blur() && time.saturating_add(self.blur()) <= violation.end()
+            };
+            for receiver in RECEIVERS {
+                let told = self.of(path, receiver).filter(|told| within(told.since));
+                let incidents: BTreeSet<&str> = told.map(|told| told.incident.as_str()).collect();
+                if incidents.len() > 1 {
+                    wrong.push(format!("{path} {violation:?} was told as {incidents:?} to {receiver}"));
+                }
+            }
+        }
+    }
+
+    fn nothing_came_twice(&self, tally: &mut Tally, wrong: &mut Vec<String>) {
+        let mut ends: BTreeMap<(&str, &str, bool), Vec<&Told>> = BTreeMap::new();
+        // An Alertmanager is told again and again by contract.
+        for told in self.told.iter().filter(|told| told.receiver != crate::world::MANAGER) {
+            ends.entry((told.receiver, &told.incident, told.firing)).or_default().push(told);
+        }
+        for copies in ends.values() {
+            for pair in copies.windows(2) {
+                tally.repeats += 1;
+                let [first, later] = pair else { unreachable!() };
+                if !self.may_come_again(first, later) {
+                    wrong.push(format!("told twice, though nothing befell the first sender: {pair:#?}"));
+                }
+            }
+        }
+    }
+
+    fn may_come_again(&self, first: &Told, later: &Told) -> bool {
+        let unheard = self.is_unheard(first);
+        if first.pid == later.pid {
+            return unheard;
+        }
+        unheard
+            || self.is_harmed(first.seat, first.at, first.at + NOTE)
+            || self.loses_its_place(first)
+            // Or the later one was begun first, and its sender held up in the middle of it.
+            || self.is_harmed(later.seat, first.at, later.at)
+    }
+
+    /// Whether something befell an agent within this time, or shortly before it.
+    fn is_harmed(&self, seat: usize, from: Millis, until: Millis) -> bool {
+        let mut faults = self.faults.iter().filter(|fault| fault.harm.concerns_agent(seat));
+        faults.any(|fault| fault.from <= until && from <= fault.until + HEAL)
+    }
+
+    /// Whether the answer to a message may not have come back.
+    fn is_unheard(&self, told: &Told) -> bool {
+        let concerned = |harm: Harm| {
+            harm == Harm::ReceiversDown
+                || (matches!(harm, Harm::Misbehave(_)) && [FLAKY, ADDRESS].contains(&told.receiver))
+                || (harm.is_of_the_network() && harm.concerns_agent(told.seat))
+        };
+        let mut faults = self.faults.iter().filter(|fault| concerned(fault.harm));
+        faults.any(|fault| fault.from <= told.at + NOTE && told.at <= fault.until + HEAL)
+    }
+
+    /// Whether the sender was not first in line any more so soon after that the outcome may not have been noted.
+    fn loses_its_place(&self, told: &Told) -> bool {
+        self.leads_of(told).any(|lead| {
+            lead.span.until.is_some_and(|until| told.at <= until + NOTE && until <= told.at + NOTE + EXPIRY)
+        })
+    }
+
+    fn leads_of<'a>(&'a self, told: &'a Told) -> impl Iterator<Item = &'a Lead> {
+        let suffix = format!("-{}", told.pid);
+        self.truth.leads.iter().filter(move |lead| lead.agent.ends_with(&suffix))
+    }
+
+    fn ends_follow_beginnings(&self, wrong: &mut Vec<String>) {
+        for end in self.told.iter().filter(|told| !told.firing) {
+            let same =
+                |told: &&Told| told.firing && told.receiver == end.receiver && told.incident == end.incident;
+            let first = self.told.iter().find(same);
+            match first {
+                Some(alert) if end.late && !self.is_unheard(alert) && !self.may_come_again(alert, end) => {
+                    wrong.push(format!("told as if its alert had not got through: {alert:#?} {end:#?}"));
+                }
+                Some(alert) if alert.at > end.at && !self.is_harmed(alert.seat, end.at, alert.at) => {
+                    wrong.push(format!("an end before its alert: {alert:#?} {end:#?}"));
+                }
+                Some(_) | None => {}
+            }
+        }
+        for alert in self.told.iter().filter(|told| told.firing) {
+            let ends = |told: &&Told| {
+                !told.firing && told.receiver == alert.receiver && told.incident == alert.incident
+            };
+            if !self.told.iter().any(|told| ends(&told)) {
+                wrong.push(format!("an alert without its recovery: {alert:#?}"));
+            }
+        }
+    }
+
+    /// What was told had happened when it was told: the path was out of spec, and back where an end is told.
+    fn nothing_was_made_up(&self, wrong: &mut Vec<String>) {
+        let slack = self.blur() + EXPIRY;
+        for told in &self.told {
+            let Some(index) = self.subjects.iter().position(|subject| subject.path == told.path) else {
+                wrong.push(format!("told of a path that nobody asked about: {told:#?}"));
+                continue;
+            };
+            let mut violations = self.truth.violations(index).into_iter().filter(|violation| {
+                violation.from <= told.at
+                    && violation.from <= told.since + self.blur()
+                    && told.since <= violation.end().saturating_add(slack)
+            });
+            let was_so = violations.any(|violation| told.firing || violation.end() <= told.at);
+            if !was_so {
+                let states = &self.truth.states[index];
+                wrong.push(format!("told of what never was: {told:#?}, which was {states:?}"));
+            }
+        }
+    }
+
+    /// A webhook's message arrives as soon as it is sent, unless the network is disturbed.
+    fn only_the_first_in_line_told(&self, wrong: &mut Vec<String>) {
+        for told in self.told.iter().filter(|told| told.receiver != ADDRESS) {
+            let mut leads = self.leads_of(told);
+            let held = leads
+                .any(|lead| lead.span.from <= told.at && told.at <= lead.span.end().saturating_add(NOTE));
+            if !held && !self.is_unheard(told) {
+                wrong.push(format!("sent by an agent that was not first in line: {told:#?}"));
+            }
+        }
+    }
+
+    /// Who says that it is blind had written nothing for as long as it must be blind.
+    fn the_blind_were_blind(&self, wrong: &mut Vec<String>) {
+        /// For how long the message may have been tried before it got through.
+        const TRIES: Millis = 60_000;
+        for (at, seat, _) in self.blind.iter().filter(|(.., firing)| *firing) {
+            let mut lives = self.lives.iter().filter(|life| life.seat == *seat && life.from <= *at);
+            let life = lives.next_back().unwrap();
+            let agent = self.truth.beats.keys().find(|agent| agent.ends_with(&format!("-{}", life.pid)));
+            let Some(agent) = agent else { continue };
+            let start = life.from.max(at.saturating_sub(TRIES));
+            let beats = self.truth.beats[agent].iter().copied().filter(|beat| (start..*at).contains(beat));
+            let moments: Vec<Millis> = [start].into_iter().chain(beats).chain([*at]).collect();
+            if !moments.windows(2).any(|pair| pair[1] - pair[0] + 500 >= BLIND * 1_000) {
+                wrong.push(format!(
+                    "{agent} said at {at} that it was blind, and wrote its node at {moments:?}"
+                ));
+            }
+        }
+    }
+}
+
+/// The times that are in a span of each.
+fn intersect(these: &[Span], those: &[Span]) -> Vec<Span> {
+    let pairs = these.iter().flat_map(|this| those.iter().map(move |that| (this, that)));
+    let both = pairs.map(|(this, that)| {
+        let until = this.end().min(that.end());
+        Span { from: this.from.max(that.from), until: (until != Millis::MAX).then_some(until) }
+    });
+    both.filter(|span| span.from < span.end()).collect()
+}

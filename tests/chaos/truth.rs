@@ -1,0 +1,209 @@
+//! What was so, by the transaction log: when each path was out of spec, who led, whose heartbeats were written.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::txnlog::{Millis, Op, Txn};
+use crate::workload::{Spec, Subject};
+
+/// Where the cluster keeps its znodes.
+const LOCKS: &str = "/zk_monitor/zkmonitor/locks/alerter/";
+const AGENTS: &str = "/zk_monitor/zkmonitor/agents/";
+
+#[derive(Clone, Debug)]
+struct Node {
+    data: Vec<u8>,
+    readable: bool,
+    /// The session that it ends with.
+    owner: Option<u64>,
+}
+
+/// How a path stood from some moment on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State {
+    pub is_bad: bool,
+    pub is_readable: bool,
+}
+
+/// A time without an end goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub from: Millis,
+    pub until: Option<Millis>,
+}
+
+impl Span {
+    /// The end, or the end of all.
+    pub fn end(&self) -> Millis {
+        self.until.unwrap_or(Millis::MAX)
+    }
+}
+
+/// The time during which an agent was first in line.
+#[derive(Clone, Debug)]
+pub struct Lead {
+    pub agent: String,
+    pub span: Span,
+}
+
+/// All that the log says.
+#[derive(Debug, Default)]
+pub struct Truth {
+    /// By subject: the states, each with the time at which it began.
+    pub states: Vec<Vec<(Millis, State)>>,
+    pub leads: Vec<Lead>,
+    /// When each agent's node was written.
+    pub beats: HashMap<String, Vec<Millis>>,
+    /// When each agent's node was there.
+    pub present: HashMap<String, Vec<Span>>,
+}
+
+/// The tree, as far as the log has been played.
+#[derive(Default)]
+struct Tree(BTreeMap<String, Node>);
+
+impl Tree {
+    fn apply(&mut self, txn: &Txn) {
+        for op in &txn.ops {
+            match op {
+                Op::Create { path, data, readable, is_ephemeral } => {
+                    let owner = is_ephemeral.then_some(txn.session);
+                    self.0.insert(path.clone(), Node { data: data.clone(), readable: *readable, owner });
+                }
+                Op::Delete { path } => drop(self.0.remove(path)),
+                Op::SetData { path, data } => {
+                    self.0.entry(path.clone()).and_modify(|node| node.data.clone_from(data));
+                }
+                Op::SetAcl { path, readable } => {
+                    self.0.entry(path.clone()).and_modify(|node| node.readable = *readable);
+                }
+                Op::CloseSession => self.0.retain(|_, node| node.owner != Some(txn.session)),
+                Op::CreateSession | Op::Other => {}
+            }
+        }
+    }
+
+    fn below<'a>(&'a self, path: &'a str) -> impl Iterator<Item = (&'a str, &'a Node)> {
+        let from = format!("{path}/");
+        let all = self.0.range(from.clone()..);
+        let below = all.map_while(move |(name, node)| Some((name.strip_prefix(&from)?, name, node)));
+        below.filter(|(rest, ..)| !rest.contains('/')).map(|(_, name, node)| (name.as_str(), node))
+    }
+
+    fn state(&self, subject: &Subject) -> State {
+        let (path, node) = (subject.path.as_str(), self.0.get(&subject.path));
+        let count = self.below(path).count();
+        let is_enabled = |data: &[u8]| data.windows(6).any(|word| word == b": true");
+        let is_bad = match subject.spec {
+            Spec::Children(min) => count < min,
+            Spec::Exists => node.is_none(),
+            Spec::Data(data) => node.is_none_or(|node| node.data != data.as_bytes()),
+            Spec::Enabled(min) => self.below(path).filter(|(_, node)| is_enabled(&node.data)).count() < min,
+            Spec::Drop(most) => count * 2 < most,
+        };
+        State { is_bad, is_readable: node.is_none_or(|node| node.readable) }
+    }
+
+    /// The agent whose lock is the first in line.
+    fn leader(&self) -> Option<String> {
+        let locks = self.below(LOCKS.trim_end_matches('/'));
+        let first = locks.min_by_key(|(path, _)| path[path.len() - 10..].to_owned());
+        first.map(|(_, node)| String::from_utf8_lossy(&node.data).into_owned())
+    }
+
+    fn agents(&self) -> Vec<String> {
+        let agents = self.below(AGENTS.trim_end_matches('/'));
+        agents.map(|(path, _)| path[AGENTS.len()..].to_owned()).collect()
+    }
+}
+
+impl Truth {
+    /// Plays the log.
+    pub fn of(subjects: &[Subject], log: &[Txn]) -> Self {
+        let mut truth = Self { states: vec![Vec::new(); subjects.len()], ..Self::default() };
+        let mut tree = Tree::default();
+        for txn in log {
+            tree.apply(txn);
+            truth.beat(txn);
+            truth.lead(tree.leader(), txn.at);
+            truth.attend(&tree.agents(), txn.at);
+            for (subject, states) in subjects.iter().zip(&mut truth.states) {
+                let state = tree.state(subject);
+                if states.last().is_none_or(|(_, last)| *last != state) {
+                    states.push((txn.at, state));
+                }
+            }
+        }
+        truth
+    }
+
+    fn beat(&mut self, txn: &Txn) {
+        for op in &txn.ops {
+            if let Op::SetData { path, .. } | Op::Create { path, .. } = op
+                && let Some(agent) = path.strip_prefix(AGENTS)
+            {
+                self.beats.entry(agent.to_owned()).or_default().push(txn.at);
+            }
+        }
+    }
+
+    fn lead(&mut self, leader: Option<String>, at: Millis) {
+        let last = self.leads.last_mut().filter(|lead| lead.span.until.is_none());
+        if last.as_ref().map(|lead| &lead.agent) == leader.as_ref() {
+            return;
+        }
+        if let Some(last) = last {
+            last.span.until = Some(at);
+        }
+        self.leads.extend(leader.map(|agent| Lead { agent, span: Span { from: at, until: None } }));
+    }
+
+    fn attend(&mut self, agents: &[String], at: Millis) {
+        for (agent, spans) in &mut self.present {
+            let open = spans.last_mut().filter(|span| span.until.is_none());
+            if let Some(span) = open.filter(|_| !agents.contains(agent)) {
+                span.until = Some(at);
+            }
+        }
+        for agent in agents {
+            let spans = self.present.entry(agent.clone()).or_default();
+            if spans.last().is_none_or(|span| span.until.is_some()) {
+                spans.push(Span { from: at, until: None });
+            }
+        }
+    }
+
+    /// When a subject was out of spec.
+    pub fn violations(&self, subject: usize) -> Vec<Span> {
+        self.spans(subject, |state| state.is_bad)
+    }
+
+    /// When a subject's states were so.
+    pub fn spans(&self, subject: usize, so: impl Fn(State) -> bool) -> Vec<Span> {
+        let mut spans: Vec<Span> = Vec::new();
+        for (at, state) in &self.states[subject] {
+            let open = spans.last_mut().filter(|span| span.until.is_none());
+            match (open, so(*state)) {
+                (Some(span), false) => span.until = Some(*at),
+                (None, true) => spans.push(Span { from: *at, until: None }),
+                (Some(_), true) | (None, false) => {}
+            }
+        }
+        spans
+    }
+
+    /// Whether an agent wrote its node throughout, with no gap longer than this.
+    pub fn beats_on(&self, agent: &str, from: Millis, until: Millis, gap: Millis) -> bool {
+        let Some(beats) = self.beats.get(agent) else { return false };
+        let mut last = from.saturating_sub(gap);
+        for beat in beats.iter().filter(|beat| **beat >= from.saturating_sub(gap)) {
+            if beat.saturating_sub(last) > gap {
+                return false;
+            }
+            last = *beat;
+            if last >= until {
+                return true;
+            }
+        }
+        last + gap >= until
+    }
+}

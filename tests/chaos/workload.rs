@@ -1,0 +1,231 @@
+//! What is watched, what befalls it, and when it is out of spec.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Receiver;
+use fastrand::Rng;
+
+use crate::common::{Access, Client, eventually};
+use crate::txnlog::Millis;
+
+/// How long a server may take to answer the hand that changes znodes.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Within which time [`Spec::Drop`] compares, in seconds: longer than a path is ever out of spec.
+const WITHIN: u64 = 120;
+/// What a rule that depends on another waits at least, by contract §2.
+const DEPENDENT: Millis = 10_000;
+
+/// A change of the tree.
+#[derive(Clone, Debug)]
+pub enum Step {
+    Put(String, &'static str),
+    Delete(String),
+    Allow(String, Access),
+}
+
+/// What has to hold of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spec {
+    /// So many children.
+    Children(usize),
+    Exists,
+    /// This data.
+    Data(&'static str),
+    /// So many children whose data says `"enabled": true`.
+    Enabled(usize),
+    /// Not more than half below the most that was seen; there are this many when all is well.
+    Drop(usize),
+}
+
+/// A path that is watched: the rule that governs it, and how it is broken and mended.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    pub path: String,
+    /// The key of its rule, if that is a glob.
+    pub glob: Option<&'static str>,
+    pub spec: Spec,
+    /// For how long it has to be out of spec.
+    pub hold_down: Millis,
+    /// The path that holds its alerts back while out of spec.
+    pub depends_on: Option<&'static str>,
+    /// Whether only who saw it well knows that it is not.
+    pub needs_memory: bool,
+    pub broken: Vec<Step>,
+    pub mended: Vec<Step>,
+    /// How long it stays broken, in milliseconds.
+    lasts: std::ops::Range<u64>,
+}
+
+const ENABLED: &str = r#"{"enabled": true}"#;
+const DISABLED: &str = r#"{"enabled": false}"#;
+const GLOB: &str = "/chaos/glob/*/members";
+const BASE: &str = "/chaos/base";
+
+/// All that is watched.
+pub fn subjects() -> Vec<Subject> {
+    let subject = |path: &str, spec, broken, mended| Subject {
+        path: path.to_owned(),
+        glob: None,
+        spec,
+        hold_down: 0,
+        depends_on: None,
+        needs_memory: false,
+        broken,
+        mended,
+        lasts: 3_000..12_000,
+    };
+    let child = |path: &str| {
+        let child = format!("{path}/a");
+        subject(path, Spec::Children(1), vec![Step::Delete(child.clone())], vec![Step::Put(child, "")])
+    };
+    let mut all = Vec::new();
+    for index in 0..6 {
+        let hold_down = if index % 3 == 2 { 1_000 } else { 0 };
+        all.push(Subject { hold_down, ..child(&format!("/chaos/plain-{index}")) });
+    }
+    for index in 0..3 {
+        let path = format!("/chaos/glob/g{index}/members");
+        let (broken, mended) = whole(&path);
+        all.push(Subject {
+            glob: Some(GLOB),
+            needs_memory: true,
+            ..subject(&path, Spec::Children(1), broken, mended)
+        });
+    }
+    let path = "/chaos/exists";
+    let exists =
+        subject(path, Spec::Exists, vec![Step::Delete(path.into())], vec![Step::Put(path.into(), "")]);
+    all.push(exists);
+    let (path, put) = ("/chaos/data", |data| vec![Step::Put("/chaos/data".into(), data)]);
+    all.push(subject(path, Spec::Data("UP"), put("DOWN"), put("UP")));
+    let enable = |data| ["a", "b"].map(|name| Step::Put(format!("/chaos/where/{name}"), data)).to_vec();
+    all.push(subject("/chaos/where", Spec::Enabled(2), enable(DISABLED), enable(ENABLED)));
+    let names = || ["a", "b", "c"].map(|name| format!("/chaos/drop/{name}")).into_iter();
+    let fallen = names().map(Step::Delete).collect();
+    let risen = names().map(|path| Step::Put(path, "")).collect();
+    all.push(Subject { needs_memory: true, ..subject("/chaos/drop", Spec::Drop(4), fallen, risen) });
+    all.push(child(BASE));
+    all.push(Subject {
+        depends_on: Some(BASE),
+        hold_down: DEPENDENT,
+        lasts: 12_000..25_000,
+        ..child("/chaos/dependent")
+    });
+    let acl = |access| vec![Step::Allow("/chaos/access".into(), access)];
+    let access = child("/chaos/access");
+    let broken = [acl(Access::WriteOnly), access.broken.clone(), acl(Access::Open)].concat();
+    all.push(Subject { broken, ..access });
+    all
+}
+
+/// The znode itself goes, with all below it, and comes back.
+fn whole(path: &str) -> (Vec<Step>, Vec<Step>) {
+    let child = format!("{path}/a");
+    let broken = vec![Step::Delete(child.clone()), Step::Delete(path.to_owned())];
+    (broken, vec![Step::Put(path.to_owned(), ""), Step::Put(child, "")])
+}
+
+/// The rules, as YAML.
+pub fn rules() -> String {
+    let mut yaml = String::new();
+    let mut globs = Vec::new();
+    for subject in subjects() {
+        let path = subject.glob.unwrap_or(&subject.path);
+        if subject.glob.is_some() && globs.contains(&path.to_owned()) {
+            continue;
+        }
+        globs.push(path.to_owned());
+        let spec = match subject.spec {
+            Spec::Children(min) => format!("children: {min}"),
+            Spec::Exists => "exists: true".to_owned(),
+            Spec::Data(data) => format!("data: {{equals: {data}}}"),
+            Spec::Enabled(min) => {
+                format!("children: {{min: {min}, where: {{data: {{json: /enabled, equals: true}}}}}}")
+            }
+            Spec::Drop(_) => format!("children: {{drop: {{by: 50%, within: {WITHIN}s}}}}"),
+        };
+        let depends = subject.depends_on.map_or(String::new(), |on| format!(", depends_on: [{on}]"));
+        let hold_down = subject.hold_down / 1_000;
+        writeln!(yaml, "\"{path}\": {{{spec}, cancel_timeout: {hold_down}{depends}}}").unwrap();
+    }
+    yaml
+}
+
+/// Makes all znodes, all in spec.
+pub fn prepare(client: &mut Client) {
+    for subject in subjects() {
+        client.create(&subject.path, "");
+        for step in &subject.mended {
+            if let Step::Put(path, data) = step {
+                client.create(path, "");
+                client.set(path, data);
+            }
+        }
+    }
+    client.create("/chaos/drop/d", "");
+}
+
+/// Breaks and mends until told to stop, then mends all.
+pub fn drive(servers: &[String], mut rng: Rng, stopped: &Receiver<()>) {
+    let mut hand = Hand { servers: servers.to_vec(), client: None };
+    let subjects = subjects();
+    let mut is_broken = vec![false; subjects.len()];
+    let start = Instant::now();
+    let mut due: Vec<Instant> =
+        subjects.iter().map(|_| start + Duration::from_millis(rng.u64(0..5_000))).collect();
+    loop {
+        let index = (0..subjects.len()).min_by_key(|index| due[*index]).unwrap();
+        let wait = due[index].saturating_duration_since(Instant::now());
+        if stopped.recv_timeout(wait).is_err_and(|error| error.is_disconnected()) {
+            break;
+        }
+        let subject = &subjects[index];
+        let next = if is_broken[index] {
+            hand.take(&subject.mended);
+            rng.u64(2_000..8_000)
+        } else {
+            hand.take(&subject.broken);
+            match rng.u8(..8) {
+                // Back at once, within the same moment.
+                0 => 0,
+                1 | 2 => rng.u64(200..1_500),
+                _ => rng.u64(subject.lasts.clone()),
+            }
+        };
+        is_broken[index] = !is_broken[index];
+        due[index] = Instant::now() + Duration::from_millis(next);
+    }
+    subjects.iter().for_each(|subject| hand.take(&subject.mended));
+}
+
+/// A client that goes on with another server when its own does not answer.
+struct Hand {
+    servers: Vec<String>,
+    client: Option<Client>,
+}
+
+impl Hand {
+    fn take(&mut self, steps: &[Step]) {
+        for step in steps {
+            eventually(Duration::from_secs(120), "server that makes a change", || self.try_step(step));
+        }
+    }
+
+    fn try_step(&mut self, step: &Step) -> std::io::Result<()> {
+        if self.client.is_none() {
+            self.servers.rotate_left(1);
+            self.client = Some(Client::connect_within(&self.servers[0], PATIENCE)?);
+        }
+        let client = self.client.as_mut().unwrap();
+        let result = match step {
+            Step::Put(path, data) => client.try_put(path, data),
+            Step::Delete(path) => client.try_make(path, false),
+            Step::Allow(path, access) => client.try_allow(path, *access),
+        };
+        if result.is_err() {
+            self.client = None;
+        }
+        result
+    }
+}
