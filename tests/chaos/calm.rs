@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::common::{Client, eventually, throughout};
@@ -71,7 +72,7 @@ impl World {
     fn one_more_violation(&mut self, wrong: &mut Vec<String>) {
         let subject = &subjects()[0];
         let mut client = self.client();
-        for (steps, firing) in [(&subject.broken, true), (&subject.mended, false)] {
+        for (steps, firing) in [(&subject.toggle.broken, true), (&subject.toggle.mended, false)] {
             let known = self.told().len();
             steps.iter().for_each(|step| take(&mut client, step));
             let start = Instant::now();
@@ -149,6 +150,11 @@ impl World {
         if let Ok(txns) = self.transactions() {
             let lines: Vec<String> = txns.iter().map(|txn| format!("{txn:?}")).collect();
             std::fs::write(folder.join("transactions"), lines.join("\n")).unwrap();
+        }
+        for (index, server) in self.servers.iter().enumerate() {
+            let mut copy = Command::new("cp");
+            copy.arg("-r").arg(server.folder()).arg(folder.join(format!("server-{index}")));
+            assert!(copy.status().unwrap().success());
         }
         println!("traces: {}", folder.display());
     }

@@ -16,7 +16,7 @@ use crate::told::{RECEIVERS, Told};
 use crate::truth::{Lead, Span, Truth};
 use crate::txnlog::Millis;
 use crate::workload::Subject;
-use crate::world::{ADDRESS, BLIND, FLAKY, Life, REREAD, SESSION};
+use crate::world::{ADDRESS, BLIND, FLAKY, HOOK, Life, REREAD, SESSION};
 
 /// How soon a lease that was won is in effect, at most.
 const EFFECT: Millis = 10_000;
@@ -30,6 +30,8 @@ const GAP: Millis = SESSION * 1_000 / 2;
 const NOTE: Millis = 1_500;
 /// How long after a harm an agent may need until it acts as if there had been none.
 const HEAL: Millis = 3_000;
+/// For how long after receivers were away the next attempt may be waited with.
+const BACK_OFF: Millis = 20_000;
 /// When the servers know that a session has expired, after the last that they heard of it: they count in ticks.
 const EXPIRY: Millis = SESSION * 1_000 + 1_000;
 
@@ -50,6 +52,8 @@ pub struct Evidence {
 pub struct Tally {
     pub violations: usize,
     pub owed: usize,
+    /// Owed, with nothing between the leader and its receivers.
+    pub prompt: usize,
     pub messages: usize,
     pub repeats: usize,
     pub late: usize,
@@ -69,7 +73,10 @@ impl Evidence {
             harms: self.faults.len(),
             ..Tally::default()
         };
-        let mut wrong = Vec::new();
+        let contradictions = self.truth.contradictions.iter();
+        let mut wrong: Vec<String> = contradictions
+            .map(|(at, what)| format!("the servers contradict themselves at {at}: {what}"))
+            .collect();
         for index in 0..self.subjects.len() {
             self.everything_owed_arrived(index, &mut tally, &mut wrong);
             self.one_incident_a_violation(index, &mut wrong);
@@ -77,6 +84,7 @@ impl Evidence {
         self.nothing_came_twice(&mut tally, &mut wrong);
         self.ends_follow_beginnings(&mut wrong);
         self.nothing_was_made_up(&mut wrong);
+        self.held_alerts_waited(&mut wrong);
         self.only_the_first_in_line_told(&mut wrong);
         self.the_blind_were_blind(&mut wrong);
         (tally, wrong)
@@ -88,6 +96,7 @@ impl Evidence {
             tally.violations += 1;
             let Some((at, agent)) = self.owed_at(index, violation) else { continue };
             tally.owed += 1;
+            self.arrived_in_time(index, violation, at, agent, tally, wrong);
             for receiver in RECEIVERS {
                 if !self.is_covered(&subject.path, violation, receiver) {
                     wrong.push(format!(
@@ -96,6 +105,33 @@ impl Evidence {
                     ));
                 }
             }
+        }
+    }
+
+    /// Where nothing kept its sender from the receivers, what is owed has arrived by then.
+    fn arrived_in_time(
+        &self,
+        index: usize,
+        violation: Span,
+        at: Millis,
+        agent: &str,
+        tally: &mut Tally,
+        wrong: &mut Vec<String>,
+    ) {
+        let (path, seat) = (&self.subjects[index].path, self.life(agent).unwrap().seat);
+        let kept = |fault: &Fault| {
+            let severed = fault.harm.is_of_the_network() && fault.harm.concerns_agent(seat);
+            let concerned = fault.harm == Harm::ReceiversDown || severed;
+            concerned && fault.from <= at && at <= fault.until + BACK_OFF
+        };
+        if self.faults.iter().any(kept) {
+            return;
+        }
+        tally.prompt += 1;
+        let first = self.of(path, HOOK).filter(|told| told.at >= violation.from).map(|told| told.at).min();
+        let is_known = self.of(path, HOOK).any(|told| told.firing && self.surely_overlaps(told, violation));
+        if !is_known && first.is_none_or(|first| first > at) {
+            wrong.push(format!("{path} {violation:?}, owed at {at} by {agent}, was told late: {first:?}"));
         }
     }
 
@@ -205,17 +241,21 @@ impl Evidence {
     fn one_incident_a_violation(&self, index: usize, wrong: &mut Vec<String>) {
         let path = &self.subjects[index].path;
         for violation in self.truth.violations(index) {
-            let within = |time: Millis| {
-                time >= violation.from + self.blur() && time.saturating_add(self.blur()) <= violation.end()
-            };
             for receiver in RECEIVERS {
-                let told = self.of(path, receiver).filter(|told| within(told.since));
+                let told = self.of(path, receiver).filter(|told| self.surely_overlaps(told, violation));
                 let incidents: BTreeSet<&str> = told.map(|told| told.incident.as_str()).collect();
                 if incidents.len() > 1 {
                     wrong.push(format!("{path} {violation:?} was told as {incidents:?} to {receiver}"));
                 }
             }
         }
+    }
+
+    /// Whether an incident began before a violation's end, and did not end before its beginning.
+    fn surely_overlaps(&self, told: &Told, violation: Span) -> bool {
+        let ends = self.of(&told.path, told.receiver).filter(|end| end.incident == told.incident);
+        let until = ends.filter_map(|end| end.until).max().unwrap_or(Millis::MAX);
+        until >= violation.from + self.blur() && told.since.saturating_add(self.blur()) <= violation.end()
     }
 
     fn nothing_came_twice(&self, tally: &mut Tally, wrong: &mut Vec<String>) {
@@ -301,7 +341,8 @@ impl Evidence {
         }
     }
 
-    /// What was told had happened when it was told: the path was out of spec, and back where an end is told.
+    /// What was told had happened when it was told: the path was out of spec for its hold-down, somebody could see that,
+    /// and it was back where an end is told.
     fn nothing_was_made_up(&self, wrong: &mut Vec<String>) {
         let slack = self.blur() + EXPIRY;
         for told in &self.told {
@@ -309,15 +350,32 @@ impl Evidence {
                 wrong.push(format!("told of a path that nobody asked about: {told:#?}"));
                 continue;
             };
+            let visible = self.truth.spans(index, |state| state.is_readable);
             let mut violations = self.truth.violations(index).into_iter().filter(|violation| {
-                violation.from <= told.at
+                violation.from + self.subjects[index].hold_down <= told.at
                     && violation.from <= told.since + self.blur()
                     && told.since <= violation.end().saturating_add(slack)
+                    && !intersect(&[*violation], &visible).is_empty()
             });
             let was_so = violations.any(|violation| told.firing || violation.end() <= told.at);
             if !was_so {
                 let states = &self.truth.states[index];
                 wrong.push(format!("told of what never was: {told:#?}, which was {states:?}"));
+            }
+        }
+    }
+
+    /// An alert waits while what its rule depends on is out of spec.
+    fn held_alerts_waited(&self, wrong: &mut Vec<String>) {
+        for told in self.told.iter().filter(|told| told.firing && told.receiver == HOOK) {
+            let subject = self.subjects.iter().find(|subject| subject.path == told.path);
+            let Some(base) = subject.and_then(|subject| subject.depends_on) else { continue };
+            let base = self.subjects.iter().position(|subject| subject.path == base).unwrap();
+            let well = self.truth.spans(base, |state| !state.is_bad);
+            let before = told.at.saturating_sub(EXPIRY + SEEN);
+            let was_well = well.iter().any(|span| span.from <= told.at && before <= span.end());
+            if !was_well && !self.is_unheard(told) {
+                wrong.push(format!("told though it was to be held back: {told:#?}"));
             }
         }
     }
@@ -363,4 +421,83 @@ fn intersect(these: &[Span], those: &[Span]) -> Vec<Span> {
         Span { from: this.from.max(that.from), until: (until != Millis::MAX).then_some(until) }
     });
     both.filter(|span| span.from < span.end()).collect()
+}
+
+/// The oracle finds each kind of wrong when there is one.
+#[test]
+fn wrongs_are_found() {
+    let check = |change: fn(&mut Evidence), expected: &str| {
+        let mut evidence = fine();
+        change(&mut evidence);
+        let wrong = evidence.judge().1.join("\n");
+        assert!(wrong.contains(expected) && wrong.is_empty() == expected.is_empty(), "{expected}: {wrong}");
+    };
+    let fault = |harm| Fault { harm, from: 30_000, until: 31_000 };
+    check(|_| {}, "");
+    check(|evidence| evidence.told.clear(), "never heard");
+    check(|evidence| evidence.told.retain(|told| told.receiver != FLAKY), "never heard");
+    check(|evidence| evidence.told.retain(|told| told.receiver != HOOK || !told.firing), "was told late");
+    check(|evidence| evidence.told.retain(|told| told.firing), "an alert without its recovery");
+    check(|evidence| evidence.told.iter_mut().for_each(|told| told.at += 100_000), "not first in line");
+    check(|evidence| evidence.told.extend(evidence.told.clone()), "told twice");
+    check(|evidence| evidence.told[0].path = "/b".into(), "nobody asked about");
+    check(|evidence| evidence.told.iter_mut().for_each(|told| told.since = 60_000), "what never was");
+    check(|evidence| evidence.told.iter_mut().for_each(|told| told.at = 29_000), "what never was");
+    check(|evidence| evidence.told[4].at = 35_000, "what never was");
+    check(|evidence| evidence.blind.push((30_000, 0, true)), "that it was blind");
+    check(|evidence| evidence.truth.contradictions.push((1, "/a".into())), "contradict");
+    check(
+        |evidence| {
+            let other = Told { incident: "j".into(), since: 35_000, ..evidence.told[0].clone() };
+            evidence
+                .told
+                .extend([other.clone(), Told { firing: false, at: 40_100, until: Some(40_000), ..other }]);
+        },
+        "was told as",
+    );
+    // What keeps an answer from being heard, or its sender from noting it, excuses that it comes again.
+    for harm in [Harm::ReceiversDown, Harm::Loss(crate::network::AGENTS[0], crate::network::RECEIVERS, 9)] {
+        let mut evidence = fine();
+        evidence.told.push(evidence.told[0].clone());
+        evidence.faults.push(fault(harm));
+        assert_eq!(evidence.judge().1, [""; 0], "{harm:?}");
+    }
+}
+
+/// A violation that everybody was told of in time.
+#[cfg(test)]
+fn fine() -> Evidence {
+    use crate::truth::State;
+    let path = crate::workload::subjects()[0].path.clone();
+    let state = |is_bad| State { is_bad, is_readable: true };
+    let told = |receiver, firing, at| Told {
+        receiver,
+        seat: 0,
+        pid: 7,
+        at,
+        path: path.clone(),
+        incident: "i".into(),
+        firing,
+        late: false,
+        since: 30_000,
+        until: (!firing).then_some(40_000),
+    };
+    let span = Span { from: 1_000, until: None };
+    let agent = "host-7".to_owned();
+    Evidence {
+        subjects: crate::workload::subjects()[..1].to_vec(),
+        truth: Truth {
+            states: vec![vec![(0, state(false)), (30_000, state(true)), (40_000, state(false))]],
+            leads: vec![Lead { agent: agent.clone(), span: Span { until: Some(120_000), ..span } }],
+            beats: [(agent, (1..200).map(|beat| beat * 500).collect())].into(),
+            contradictions: Vec::new(),
+        },
+        told: [(true, 30_100), (false, 40_100)]
+            .into_iter()
+            .flat_map(|(firing, at)| RECEIVERS.map(|receiver| told(receiver, firing, at)))
+            .collect(),
+        blind: Vec::new(),
+        faults: Vec::new(),
+        lives: vec![Life { seat: 0, pid: 7, from: 0, until: None }],
+    }
 }

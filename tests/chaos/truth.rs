@@ -9,6 +9,7 @@ use crate::workload::{Spec, Subject};
 const LOCKS: &str = "/zk_monitor/zkmonitor/locks/alerter/";
 const AGENTS: &str = "/zk_monitor/zkmonitor/agents/";
 
+/// One znode.
 #[derive(Clone, Debug)]
 struct Node {
     data: Vec<u8>,
@@ -53,8 +54,8 @@ pub struct Truth {
     pub leads: Vec<Lead>,
     /// When each agent's node was written.
     pub beats: HashMap<String, Vec<Millis>>,
-    /// When each agent's node was there.
-    pub present: HashMap<String, Vec<Span>>,
+    /// What cannot have been done after what was done before: the servers lost what they had agreed on.
+    pub contradictions: Vec<(Millis, String)>,
 }
 
 /// The tree, as far as the log has been played.
@@ -62,24 +63,31 @@ pub struct Truth {
 struct Tree(BTreeMap<String, Node>);
 
 impl Tree {
-    fn apply(&mut self, txn: &Txn) {
+    /// Makes a change, and tells what speaks against its having been made.
+    fn apply(&mut self, txn: &Txn) -> Vec<String> {
+        let mut wrong = Vec::new();
         for op in &txn.ops {
             match op {
                 Op::Create { path, data, readable, is_ephemeral } => {
                     let owner = is_ephemeral.then_some(txn.session);
-                    self.0.insert(path.clone(), Node { data: data.clone(), readable: *readable, owner });
+                    let node = Node { data: data.clone(), readable: *readable, owner };
+                    wrong.extend(self.0.insert(path.clone(), node).map(|_| format!("{path} came twice")));
                 }
-                Op::Delete { path } => drop(self.0.remove(path)),
-                Op::SetData { path, data } => {
-                    self.0.entry(path.clone()).and_modify(|node| node.data.clone_from(data));
+                Op::Delete { path } if self.0.remove(path).is_none() => {
+                    wrong.push(format!("{path} went twice"));
                 }
+                Op::SetData { path, data } => match self.0.get_mut(path) {
+                    Some(node) => node.data.clone_from(data),
+                    None => wrong.push(format!("{path} was set and was not there")),
+                },
                 Op::SetAcl { path, readable } => {
                     self.0.entry(path.clone()).and_modify(|node| node.readable = *readable);
                 }
                 Op::CloseSession => self.0.retain(|_, node| node.owner != Some(txn.session)),
-                Op::CreateSession | Op::Other => {}
+                Op::Delete { .. } | Op::CreateSession | Op::Other => {}
             }
         }
+        wrong
     }
 
     fn below<'a>(&'a self, path: &'a str) -> impl Iterator<Item = (&'a str, &'a Node)> {
@@ -109,11 +117,6 @@ impl Tree {
         let first = locks.min_by_key(|(path, _)| path[path.len() - 10..].to_owned());
         first.map(|(_, node)| String::from_utf8_lossy(&node.data).into_owned())
     }
-
-    fn agents(&self) -> Vec<String> {
-        let agents = self.below(AGENTS.trim_end_matches('/'));
-        agents.map(|(path, _)| path[AGENTS.len()..].to_owned()).collect()
-    }
 }
 
 impl Truth {
@@ -122,10 +125,10 @@ impl Truth {
         let mut truth = Self { states: vec![Vec::new(); subjects.len()], ..Self::default() };
         let mut tree = Tree::default();
         for txn in log {
-            tree.apply(txn);
+            let wrong = tree.apply(txn).into_iter().map(|wrong| (txn.at, wrong));
+            truth.contradictions.extend(wrong);
             truth.beat(txn);
             truth.lead(tree.leader(), txn.at);
-            truth.attend(&tree.agents(), txn.at);
             for (subject, states) in subjects.iter().zip(&mut truth.states) {
                 let state = tree.state(subject);
                 if states.last().is_none_or(|(_, last)| *last != state) {
@@ -155,21 +158,6 @@ impl Truth {
             last.span.until = Some(at);
         }
         self.leads.extend(leader.map(|agent| Lead { agent, span: Span { from: at, until: None } }));
-    }
-
-    fn attend(&mut self, agents: &[String], at: Millis) {
-        for (agent, spans) in &mut self.present {
-            let open = spans.last_mut().filter(|span| span.until.is_none());
-            if let Some(span) = open.filter(|_| !agents.contains(agent)) {
-                span.until = Some(at);
-            }
-        }
-        for agent in agents {
-            let spans = self.present.entry(agent.clone()).or_default();
-            if spans.last().is_none_or(|span| span.until.is_some()) {
-                spans.push(Span { from: at, until: None });
-            }
-        }
     }
 
     /// When a subject was out of spec.

@@ -1,8 +1,7 @@
 //! ZooKeeper's own transaction log: what was really done to the tree, in its order and at which time.
 //!
 //! The format is that of `FileTxnLog`: a header, then records of a checksum, a length, a header and a body, each closed
-//! by a byte; zeros where the file was allocated in advance. Servers of an ensemble that have caught up agree on every
-//! transaction that they have; one that was brought up to date by a snapshot lacks some.
+//! by a byte; zeros where the file was allocated in advance.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -50,30 +49,64 @@ pub struct Txn {
     pub ops: Vec<Op>,
 }
 
-/// The transactions of all logs, in their order.
+/// What one server has.
+struct History {
+    txns: BTreeMap<u64, Txn>,
+    /// Up to which transaction each of its snapshots reaches.
+    snapshots: Vec<u64>,
+}
+
+/// The transactions that were committed, in their order, by the logs of all servers.
+///
+/// A server that led and died may have logged what nobody else has; when it is brought up to date by a snapshot, its log
+/// keeps that. So what a single server has does not count if another one went on without it.
 ///
 /// # Errors
-/// If two servers tell different stories.
+/// If two servers tell different stories, or a folder cannot be read.
 pub fn read(folders: &[&Path]) -> Result<Vec<Txn>, String> {
+    let histories: Vec<History> = folders.iter().map(|folder| history(folder)).collect::<Result<_, _>>()?;
+    committed(&histories)
+}
+
+fn committed(histories: &[History]) -> Result<Vec<Txn>, String> {
     let mut all: BTreeMap<u64, Txn> = BTreeMap::new();
-    for folder in folders {
-        for entry in std::fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))? {
-            let path = entry.unwrap().path();
-            if !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("log.")) {
-                continue;
-            }
-            for txn in parse(&std::fs::read(&path).unwrap()) {
-                match all.get(&txn.zxid) {
-                    Some(known) if *known != txn => {
-                        return Err(format!("{}: {txn:?} is {known:?} elsewhere", path.display()));
-                    }
-                    Some(_) => {}
-                    None => drop(all.insert(txn.zxid, txn)),
-                }
-            }
+    for txn in histories.iter().flat_map(|history| history.txns.values()) {
+        let known = all.entry(txn.zxid).or_insert_with(|| txn.clone());
+        if known != txn {
+            return Err(format!("{txn:?} is {known:?} elsewhere"));
         }
     }
+    all.retain(|zxid, _| {
+        let holders = histories.iter().filter(|history| history.txns.contains_key(zxid)).count();
+        holders > 1 || !histories.iter().any(|history| history.went_on_without(*zxid))
+    });
     Ok(all.into_values().collect())
+}
+
+impl History {
+    /// Whether a later transaction follows an earlier one here, and not a snapshot that may hold this one.
+    fn went_on_without(&self, zxid: u64) -> bool {
+        let next = self.txns.range(zxid..).next().map(|(next, _)| *next);
+        next.is_some_and(|next| {
+            let is_held = self.snapshots.iter().any(|snapshot| (zxid..next).contains(snapshot));
+            next != zxid && !is_held
+        })
+    }
+}
+
+fn history(folder: &Path) -> Result<History, String> {
+    let mut history = History { txns: BTreeMap::new(), snapshots: Vec::new() };
+    for entry in std::fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))? {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if name.starts_with("log.") {
+            let txns = parse(&std::fs::read(&path).unwrap());
+            history.txns.extend(txns.into_iter().map(|txn| (txn.zxid, txn)));
+        } else if let Some(zxid) = name.strip_prefix("snapshot.") {
+            history.snapshots.extend(u64::from_str_radix(zxid, 16));
+        }
+    }
+    Ok(history)
 }
 
 /// The transactions of one file, up to its end or to where the server was killed in the middle.
@@ -192,4 +225,21 @@ fn records_are_read_up_to_the_one_that_is_torn() {
     assert_eq!(parse(&[&whole[..], &[0; 64]].concat()), expected);
     assert_eq!(parse(&whole[..whole.len() - 3]), expected[..2]);
     assert_eq!(parse(b""), []);
+}
+
+#[test]
+fn what_others_went_on_without_was_not_committed() {
+    let check = |servers: [(&[u64], &[u64]); 3], expected: &[u64]| {
+        let histories = servers.map(|(zxids, snapshots)| {
+            let txn = |zxid: &u64| (*zxid, Txn { zxid: *zxid, at: 0, session: 0, ops: Vec::new() });
+            History { txns: zxids.iter().map(txn).collect(), snapshots: snapshots.to_vec() }
+        });
+        let committed: Vec<u64> = committed(&histories).unwrap().iter().map(|txn| txn.zxid).collect();
+        assert_eq!(committed, expected);
+    };
+    check([(&[1, 2, 3], &[]), (&[1, 2, 3], &[]), (&[1, 2], &[])], &[1, 2, 3]);
+    // The first led, and died; the others elected another.
+    check([(&[1, 2, 9], &[8]), (&[1, 8, 9], &[]), (&[1, 8, 9], &[])], &[1, 8, 9]);
+    // The others were brought up to date by a snapshot.
+    check([(&[1, 2, 9], &[]), (&[1, 9], &[2]), (&[1, 9], &[2])], &[1, 2, 9]);
 }

@@ -51,6 +51,12 @@ pub struct Subject {
     pub depends_on: Option<&'static str>,
     /// Whether only who saw it well knows that it is not.
     pub needs_memory: bool,
+    pub toggle: Toggle,
+}
+
+/// What is done, and undone after a while.
+#[derive(Clone, Debug)]
+pub struct Toggle {
     pub broken: Vec<Step>,
     pub mended: Vec<Step>,
     /// How long it stays broken, in milliseconds.
@@ -71,9 +77,7 @@ pub fn subjects() -> Vec<Subject> {
         hold_down: 0,
         depends_on: None,
         needs_memory: false,
-        broken,
-        mended,
-        lasts: 3_000..12_000,
+        toggle: Toggle { broken, mended, lasts: 3_000..12_000 },
     };
     let child = |path: &str| {
         let child = format!("{path}/a");
@@ -106,17 +110,25 @@ pub fn subjects() -> Vec<Subject> {
     let risen = names().map(|path| Step::Put(path, "")).collect();
     all.push(Subject { needs_memory: true, ..subject("/chaos/drop", Spec::Drop(4), fallen, risen) });
     all.push(child(BASE));
-    all.push(Subject {
-        depends_on: Some(BASE),
-        hold_down: DEPENDENT,
-        lasts: 12_000..25_000,
-        ..child("/chaos/dependent")
-    });
-    let acl = |access| vec![Step::Allow("/chaos/access".into(), access)];
-    let access = child("/chaos/access");
-    let broken = [acl(Access::WriteOnly), access.broken.clone(), acl(Access::Open)].concat();
-    all.push(Subject { broken, ..access });
+    let mut dependent = Subject { depends_on: Some(BASE), hold_down: DEPENDENT, ..child("/chaos/dependent") };
+    dependent.toggle.lasts = 12_000..25_000;
+    all.push(dependent);
+    // For a moment nobody may read it, and that is when it falls.
+    let mut access = child("/chaos/access");
+    access.toggle.broken.insert(0, Step::Allow(access.path.clone(), Access::WriteOnly));
+    access.toggle.broken.push(Step::Allow(access.path.clone(), Access::Open));
+    all.push(access);
     all
+}
+
+/// What else befalls them: some may not be read for a while, whether they are in spec then or not.
+fn closings() -> Vec<Toggle> {
+    let closing = |index: usize| {
+        let path = format!("/chaos/plain-{index}");
+        let step = |access| vec![Step::Allow(path.clone(), access)];
+        Toggle { broken: step(Access::WriteOnly), mended: step(Access::Open), lasts: 1_000..8_000 }
+    };
+    [4, 5].map(closing).to_vec()
 }
 
 /// The znode itself goes, with all below it, and comes back.
@@ -127,7 +139,7 @@ fn whole(path: &str) -> (Vec<Step>, Vec<Step>) {
 }
 
 /// The rules, as YAML.
-pub fn rules() -> String {
+pub fn rules(edition: u32) -> String {
     let mut yaml = String::new();
     let mut globs = Vec::new();
     for subject in subjects() {
@@ -147,7 +159,11 @@ pub fn rules() -> String {
         };
         let depends = subject.depends_on.map_or(String::new(), |on| format!(", depends_on: [{on}]"));
         let hold_down = subject.hold_down / 1_000;
-        writeln!(yaml, "\"{path}\": {{{spec}, cancel_timeout: {hold_down}{depends}}}").unwrap();
+        writeln!(
+            yaml,
+            "\"{path}\": {{{spec}, cancel_timeout: {hold_down}{depends}, description: \"{edition}\"}}"
+        )
+        .unwrap();
     }
     yaml
 }
@@ -156,7 +172,7 @@ pub fn rules() -> String {
 pub fn prepare(client: &mut Client) {
     for subject in subjects() {
         client.create(&subject.path, "");
-        for step in &subject.mended {
+        for step in &subject.toggle.mended {
             if let Step::Put(path, data) = step {
                 client.create(path, "");
                 client.set(path, data);
@@ -169,34 +185,35 @@ pub fn prepare(client: &mut Client) {
 /// Breaks and mends until told to stop, then mends all.
 pub fn drive(servers: &[String], mut rng: Rng, stopped: &Receiver<()>) {
     let mut hand = Hand { servers: servers.to_vec(), client: None };
-    let subjects = subjects();
-    let mut is_broken = vec![false; subjects.len()];
+    let toggles: Vec<Toggle> =
+        subjects().into_iter().map(|subject| subject.toggle).chain(closings()).collect();
+    let mut is_broken = vec![false; toggles.len()];
     let start = Instant::now();
     let mut due: Vec<Instant> =
-        subjects.iter().map(|_| start + Duration::from_millis(rng.u64(0..5_000))).collect();
+        toggles.iter().map(|_| start + Duration::from_millis(rng.u64(0..5_000))).collect();
     loop {
-        let index = (0..subjects.len()).min_by_key(|index| due[*index]).unwrap();
+        let index = (0..toggles.len()).min_by_key(|index| due[*index]).unwrap();
         let wait = due[index].saturating_duration_since(Instant::now());
         if stopped.recv_timeout(wait).is_err_and(|error| error.is_disconnected()) {
             break;
         }
-        let subject = &subjects[index];
+        let toggle = &toggles[index];
         let next = if is_broken[index] {
-            hand.take(&subject.mended);
+            hand.take(&toggle.mended);
             rng.u64(2_000..8_000)
         } else {
-            hand.take(&subject.broken);
+            hand.take(&toggle.broken);
             match rng.u8(..8) {
                 // Back at once, within the same moment.
                 0 => 0,
                 1 | 2 => rng.u64(200..1_500),
-                _ => rng.u64(subject.lasts.clone()),
+                _ => rng.u64(toggle.lasts.clone()),
             }
         };
         is_broken[index] = !is_broken[index];
         due[index] = Instant::now() + Duration::from_millis(next);
     }
-    subjects.iter().for_each(|subject| hand.take(&subject.mended));
+    toggles.iter().for_each(|toggle| hand.take(&toggle.mended));
 }
 
 /// A client that goes on with another server when its own does not answer.

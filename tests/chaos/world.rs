@@ -163,11 +163,10 @@ impl World {
         let [hook, flaky, blind] = [HOOK, FLAKY, BLIND_HOOK].map(|path| self.web.url(path));
         let manager = self.web.url("");
         format!(
-            "# {}\ngroup_wait: 0.2\nblind: {{after: {BLIND}s, alerter: {{webhook: {{url: \"{blind}\"}}}}}}\n\
+            "group_wait: 0.2\nblind: {{after: {BLIND}s, alerter: {{webhook: {{url: \"{blind}\"}}}}}}\n\
              defaults: {{alerter: {{email: {ADDRESS}, webhook: [{{url: \"{hook}\"}}, {{url: \"{flaky}\"}}], \
              alertmanager: {{url: \"{manager}\"}}}}}}\n{}",
-            self.reloads,
-            workload::rules()
+            workload::rules(self.reloads)
         )
     }
 

@@ -239,6 +239,11 @@ impl ZooKeeper {
         self.process.signal(Signal::CONT);
     }
 
+    /// Its directory, with what it logged.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Where its transaction logs are.
     pub fn logs(&self) -> PathBuf {
         self.folder.path().join("data/version-2")
