@@ -86,10 +86,12 @@ impl Blind {
         let keep = |id: &ReceiverId| terms.iter().flat_map(|terms| &terms.receivers).any(|one| one.id == *id);
         self.told.retain(|id, _| keep(id));
         self.terms = terms;
-        self.tick(now)
+        self.attempt(now)
     }
 
-    /// Whether there is a session, and how many agents are before this one in line, or were when there was one.
+    /// Whether there is a session right now, and how many agents are before this one in line, or were when there was
+    /// one. To be told at each deadline too: that time has passed does not say that there still is none, so nothing else
+    /// begins to tell.
     pub fn on_session(&mut self, is_there: bool, place: u32, now: Now) -> Vec<Effect> {
         self.place = place;
         match (is_there, self.since) {
@@ -102,7 +104,8 @@ impl Blind {
             (false, None) => self.since = Some(now),
             (true, None) | (false, Some(_)) => {}
         }
-        self.tick(now)
+        let begun = self.begin(now);
+        begun.into_iter().chain(self.attempt(now)).collect()
     }
 
     /// An attempt ended.
@@ -113,12 +116,12 @@ impl Blind {
         let Some(telling) = found else { return Vec::new() };
         let failed = telling.conclude(outcome, &mut self.jitter, now.mono);
         let failed = failed.map(|reason| Effect::Failed(telling.profile.label(), reason));
-        failed.into_iter().chain(self.tick(now)).collect()
+        failed.into_iter().chain(self.attempt(now)).collect()
     }
 
-    /// Time has passed.
-    pub fn tick(&mut self, now: Now) -> Vec<Effect> {
-        let mut effects: Vec<Effect> = self.begin(now).into_iter().collect();
+    /// The attempts that are due.
+    fn attempt(&mut self, now: Now) -> Vec<Effect> {
+        let mut effects = Vec::new();
         self.told.retain(|_, telling| !telling.is_done(now.mono));
         for telling in self.told.values_mut() {
             let Some(kind) = telling.need().filter(|_| telling.next <= now.mono) else { continue };
@@ -177,7 +180,7 @@ impl Blind {
         self.since?.mono.checked_add(after.saturating_add(STEP.saturating_mul(self.place)))
     }
 
-    /// When [`Self::tick`] has something to do.
+    /// When to look at the session next, at the latest: something is due then.
     pub fn next_deadline(&self) -> Option<Instant> {
         let attempts =
             self.told.values().filter(|telling| telling.need().is_some()).map(|telling| telling.next);

@@ -51,10 +51,7 @@ pub fn blind(speaker: Speaker, notifiers: Notifiers, sights: &Sights, stop: &Rec
                 shell.perform(effects);
             },
             recv(look) -> _ => shell.look(sights),
-            recv(at([shell.blind.next_deadline()])) -> _ => {
-                let effects = shell.blind.tick(now());
-                shell.perform(effects);
-            }
+            recv(at([shell.blind.next_deadline()])) -> _ => shell.look(sights),
         }
     }
 }

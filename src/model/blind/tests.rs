@@ -19,11 +19,12 @@ fn profile(name: &str) -> Profile {
 }
 
 /// An agent that is told at moments, in seconds: `up K` and `down` are of its session, `ok`, `fail`, `lost` and `no` are the
-/// outcome of the oldest attempt, empty is time. What it does stands behind.
+/// outcome of the oldest attempt, empty is another look at the session. What it does stands behind.
 struct Story {
     blind: Blind,
     start: Now,
     place: u32,
+    is_up: bool,
     attempts: Vec<(AttemptId, String)>,
 }
 
@@ -35,18 +36,20 @@ impl Story {
         let receivers = receivers.iter().copied().map(profile).collect();
         let effects = blind.on_terms(Some(Terms { after: Duration::from_secs(after), receivers }), start);
         assert!(effects.is_empty());
-        Self { blind, start, place: 0, attempts: Vec::new() }
+        Self { blind, start, place: 0, is_up: false, attempts: Vec::new() }
     }
 
     fn tell(&mut self, at: u64, what: &str) -> String {
         let now = self.start.after(Duration::from_secs(at));
         let effects = match what.split_once(' ') {
             Some((_, place)) => {
-                self.place = place.parse().expect("a number");
+                (self.place, self.is_up) = (place.parse().expect("a number"), true);
                 self.blind.on_session(true, self.place, now)
             }
-            None if what == "down" => self.blind.on_session(false, self.place, now),
-            None if what.is_empty() => self.blind.tick(now),
+            None if what == "down" || what.is_empty() => {
+                self.is_up &= what.is_empty();
+                self.blind.on_session(self.is_up, self.place, now)
+            }
             None => {
                 let reason = "why".to_owned();
                 let outcome = match what {
@@ -89,6 +92,8 @@ fn it_is_told_once_and_so_is_its_end() {
     // A short one is told to nobody, and one that never was a session is an outage too.
     check(120, &["a"], &[(1, "up 0", ""), (10, "down", ""), (100, "up 0", ""), (9000, "", "")]);
     check(120, &["a"], &[(119, "", ""), (120, "", told)]);
+    // That it is back may be known no sooner than the moment at which it would be told.
+    check(120, &["a"], &[(119, "", ""), (120, "up 0", ""), (9000, "", "")]);
 }
 
 #[test]
