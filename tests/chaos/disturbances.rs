@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use rustix::process::Signal;
 
-use crate::common::{Answer, Manner, throughout};
+use crate::common::{Answer, Manner, ZooKeeper, throughout};
 use crate::expire::expire;
 use crate::network::{AGENTS, RECEIVERS, SERVERS};
 use crate::txnlog::Millis;
@@ -43,6 +43,8 @@ pub enum Harm {
     Reload,
     RollAgents,
     RollServers,
+    /// All servers are killed at the same moment.
+    KillServers,
 }
 
 /// A harm with its time, from the start of the run.
@@ -114,8 +116,11 @@ impl Harm {
             16 => Self::ReceiversDown,
             17 => Self::Misbehave(rng.usize(..30)),
             18 => Self::Reload,
-            _ if rng.u8(..4) == 0 => Self::RollServers,
-            _ => Self::RollAgents,
+            _ => match rng.u8(..4) {
+                0 => Self::RollServers,
+                1 => Self::KillServers,
+                _ => Self::RollAgents,
+            },
         }
     }
 
@@ -143,7 +148,9 @@ impl Harm {
             Self::Clock(..) => rng.u64(5_000..20_000),
             Self::ReceiversDown | Self::Misbehave(_) => rng.u64(1_000..8_000),
             Self::Expire(_) | Self::Reload => 500,
-            Self::RollAgents | Self::RollServers => 6_000,
+            Self::KillServers => rng.u64(1_000..8_000),
+            Self::RollAgents => 6_000,
+            Self::RollServers => 12_000,
         }
     }
 
@@ -157,18 +164,20 @@ impl Harm {
             | Self::Expire(agent) => one(format!("agent {agent}")),
             Self::Clock(agent, _) => one(format!("clock {agent}")),
             Self::FullDisk(agent) => one(format!("disk {agent}")),
-            Self::KillServer(server) | Self::PauseServer(server) => one(format!("server {server}")),
+            Self::KillServer(_) | Self::PauseServer(_) | Self::RollServers | Self::KillServers => {
+                one(ensemble())
+            }
             Self::OneWay(a, b) | Self::Partition(a, b) | Self::Loss(a, b, _) | Self::Delay(a, b, _) => {
-                one(link(a, b))
+                one(if SERVERS.contains(&a) && SERVERS.contains(&b) { ensemble() } else { link(a, b) })
             }
             Self::Isolate(host) => {
-                hosts().into_iter().filter(|other| *other != host).map(|other| link(host, other)).collect()
+                let links = hosts().into_iter().filter(|other| *other != host).map(|other| link(host, other));
+                links.chain(SERVERS.contains(&host).then(ensemble)).collect()
             }
             Self::ReceiversDown => one("receivers".into()),
             Self::Misbehave(_) => one("manners".into()),
             Self::Reload => one("reload".into()),
             Self::RollAgents => (0..AGENTS.len()).map(|agent| format!("agent {agent}")).collect(),
-            Self::RollServers => (0..SERVERS.len()).map(|server| format!("server {server}")).collect(),
         }
     }
 
@@ -200,7 +209,8 @@ impl Harm {
             | Self::ReceiversDown
             | Self::Misbehave(_)
             | Self::Reload
-            | Self::RollServers => false,
+            | Self::RollServers
+            | Self::KillServers => false,
         }
     }
 }
@@ -209,6 +219,15 @@ fn link(a: usize, b: usize) -> String {
     format!("link {}-{}", a.min(b), a.max(b))
 }
 
+/// The servers' own agreement. Of these harms there is one at a time, and some time between two: a ZooKeeper before 3.8.3
+/// that is harmed while a server rejoins may lose what was committed (ZOOKEEPER-4643, ZOOKEEPER-4646).
+fn ensemble() -> String {
+    "ensemble".to_owned()
+}
+
+/// How long the ensemble is left alone after it was harmed.
+const REJOIN: Duration = Duration::from_secs(4);
+
 /// What is done in a run of this length.
 pub fn plan(rng: &mut Rng, length: Duration) -> Vec<Planned> {
     let mut plan: Vec<Planned> = Vec::new();
@@ -216,8 +235,12 @@ pub fn plan(rng: &mut Rng, length: Duration) -> Vec<Planned> {
     while at < length {
         let harm = Harm::draw(rng);
         let until = at + Duration::from_millis(harm.lasts(rng));
-        let taken = plan.iter().filter(|planned| planned.until > at).flat_map(|planned| planned.harm.takes());
-        if taken.collect::<BTreeSet<_>>().is_disjoint(&harm.takes()) && until <= length {
+        let is_free = |what: &String| {
+            let rest = if *what == ensemble() { REJOIN } else { Duration::ZERO };
+            let takes = |planned: &&Planned| planned.harm.takes().contains(what);
+            plan.iter().filter(takes).all(|planned| planned.until + rest <= at)
+        };
+        if harm.takes().iter().all(is_free) && until <= length {
             plan.push(Planned { harm, from: at, until });
         }
         at += Duration::from_millis(rng.u64(200..3_000));
@@ -285,10 +308,11 @@ impl World {
             }
             Harm::RollServers => {
                 for server in 0..SERVERS.len() {
-                    self.servers[server].launch();
+                    self.servers[server].restart();
                     throughout(Duration::from_millis(1_500), "rolling", || true);
                 }
             }
+            Harm::KillServers => self.servers.iter_mut().for_each(ZooKeeper::kill),
         }
     }
 
@@ -299,6 +323,7 @@ impl World {
             Harm::Clock(agent, _) => self.set_clock(agent, 0),
             Harm::FullDisk(agent) => self.fill_disk(agent, false),
             Harm::KillServer(server) => self.servers[server].launch(),
+            Harm::KillServers => self.servers.iter_mut().for_each(ZooKeeper::launch),
             Harm::PauseServer(server) => self.servers[server].resume(),
             Harm::OneWay(a, b) => self.network.change(a, b, |link| link.cut = false),
             Harm::Partition(a, b) => self.cut(a, b, false),

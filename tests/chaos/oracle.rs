@@ -223,14 +223,16 @@ impl Evidence {
         1_000 + if steps { SKEW } else { 0 }
     }
 
-    /// Whether a receiver was told of an incident that covers a violation, wholly or in part.
+    /// Whether a receiver was told of an incident that covers a violation, wholly or in part, or that there were others
+    /// before.
     fn is_covered(&self, path: &str, violation: Span, receiver: &str) -> bool {
         let blur = self.blur();
         self.of(path, receiver).any(|told| {
             let ends = self.of(path, receiver).filter(|end| end.incident == told.incident);
             let until = ends.filter_map(|end| end.until).max();
             let begins_before_its_end = told.since <= violation.end().saturating_add(blur);
-            begins_before_its_end && until.is_none_or(|until| until + blur >= violation.from)
+            let ends_after_its_beginning = until.is_none_or(|until| until + blur >= violation.from);
+            (begins_before_its_end && ends_after_its_beginning) || (told.missed && told.at > violation.from)
         })
     }
 
@@ -251,11 +253,15 @@ impl Evidence {
         }
     }
 
-    /// Whether an incident began before a violation's end, and did not end before its beginning.
+    /// Whether an incident began before a violation's end, and did not end before its beginning. One that was first told
+    /// after that end and went on is of a later violation: its sender did not see the time between the two.
     fn surely_overlaps(&self, told: &Told, violation: Span) -> bool {
-        let ends = self.of(&told.path, told.receiver).filter(|end| end.incident == told.incident);
-        let until = ends.filter_map(|end| end.until).max().unwrap_or(Millis::MAX);
-        until >= violation.from + self.blur() && told.since.saturating_add(self.blur()) <= violation.end()
+        let same = || self.of(&told.path, told.receiver).filter(|other| other.incident == told.incident);
+        let until = same().filter_map(|end| end.until).max().unwrap_or(Millis::MAX);
+        let first = same().map(|told| told.at).min().unwrap_or(told.at);
+        let is_later = first > violation.end() && until > violation.end().saturating_add(self.blur());
+        let blur = self.blur();
+        until >= violation.from + blur && told.since.saturating_add(blur) <= violation.end() && !is_later
     }
 
     fn nothing_came_twice(&self, tally: &mut Tally, wrong: &mut Vec<String>) {
@@ -479,6 +485,7 @@ fn fine() -> Evidence {
         incident: "i".into(),
         firing,
         late: false,
+        missed: false,
         since: 30_000,
         until: (!firing).then_some(40_000),
     };
@@ -488,7 +495,11 @@ fn fine() -> Evidence {
         subjects: crate::workload::subjects()[..1].to_vec(),
         truth: Truth {
             states: vec![vec![(0, state(false)), (30_000, state(true)), (40_000, state(false))]],
-            leads: vec![Lead { agent: agent.clone(), span: Span { until: Some(120_000), ..span } }],
+            leads: vec![Lead {
+                lock: String::new(),
+                agent: agent.clone(),
+                span: Span { until: Some(120_000), ..span },
+            }],
             beats: [(agent, (1..200).map(|beat| beat * 500).collect())].into(),
             contradictions: Vec::new(),
         },

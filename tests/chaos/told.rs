@@ -12,6 +12,9 @@ pub const RECEIVERS: [&str; 4] = [HOOK, FLAKY, MANAGER, ADDRESS];
 /// What a message says that tells both ends at once.
 const LATE: &str = "Now in spec; was, while no message got through: ";
 
+/// What a message says that tells of earlier violations too.
+const MISSED: &str = "Earlier violations of this path ended before every receiver could be told";
+
 /// One item of a message that a receiver got.
 #[derive(Clone, Debug)]
 pub struct Told {
@@ -25,6 +28,8 @@ pub struct Told {
     pub firing: bool,
     /// Whether it says that the alert did not get through, and tells both ends at once.
     pub late: bool,
+    /// Whether it says that there were others before, of which not everybody was told.
+    pub missed: bool,
     /// By the sender's clock, to the second.
     pub since: Millis,
     pub until: Option<Millis>,
@@ -92,6 +97,7 @@ impl World {
                 incident: text(&alert["annotations"]["incident"]),
                 firing,
                 late: false,
+                missed: alert["annotations"]["notes"].as_str().is_some_and(|notes| notes.contains(MISSED)),
                 since: parse_time(&text(since)).unwrap(),
                 until: end.filter(|_| !firing),
             });
@@ -124,6 +130,7 @@ impl World {
                     incident: incident.to_owned(),
                     firing: state == "ALERT",
                     late: line.contains(LATE),
+                    missed: mail.body.contains(MISSED),
                     since: parse_time(since).unwrap(),
                     until: until.map(|until| parse_time(until).unwrap()),
                 });

@@ -42,6 +42,8 @@ impl Span {
 /// The time during which an agent was first in line.
 #[derive(Clone, Debug)]
 pub struct Lead {
+    /// The znode of its lock: an agent that lost its session and has another stands in line anew.
+    pub lock: String,
     pub agent: String,
     pub span: Span,
 }
@@ -111,11 +113,11 @@ impl Tree {
         State { is_bad, is_readable: node.is_none_or(|node| node.readable) }
     }
 
-    /// The agent whose lock is the first in line.
-    fn leader(&self) -> Option<String> {
+    /// The lock that is the first in line, and whose it is.
+    fn leader(&self) -> Option<(String, String)> {
         let locks = self.below(LOCKS.trim_end_matches('/'));
         let first = locks.min_by_key(|(path, _)| path[path.len() - 10..].to_owned());
-        first.map(|(_, node)| String::from_utf8_lossy(&node.data).into_owned())
+        first.map(|(path, node)| (path.to_owned(), String::from_utf8_lossy(&node.data).into_owned()))
     }
 }
 
@@ -149,15 +151,16 @@ impl Truth {
         }
     }
 
-    fn lead(&mut self, leader: Option<String>, at: Millis) {
+    fn lead(&mut self, leader: Option<(String, String)>, at: Millis) {
         let last = self.leads.last_mut().filter(|lead| lead.span.until.is_none());
-        if last.as_ref().map(|lead| &lead.agent) == leader.as_ref() {
+        if last.as_ref().map(|lead| &lead.lock) == leader.as_ref().map(|(lock, _)| lock) {
             return;
         }
         if let Some(last) = last {
             last.span.until = Some(at);
         }
-        self.leads.extend(leader.map(|agent| Lead { agent, span: Span { from: at, until: None } }));
+        let span = Span { from: at, until: None };
+        self.leads.extend(leader.map(|(lock, agent)| Lead { lock, agent, span }));
     }
 
     /// When a subject was out of spec.

@@ -88,6 +88,7 @@ pub fn subjects() -> Vec<Subject> {
         let hold_down = if index % 3 == 2 { 1_000 } else { 0 };
         all.push(Subject { hold_down, ..child(&format!("/chaos/plain-{index}")) });
     }
+    all.push(child("/chaos/name that n\u{e9}eds 100% @care"));
     for index in 0..3 {
         let path = format!("/chaos/glob/g{index}/members");
         let (broken, mended) = whole(&path);
