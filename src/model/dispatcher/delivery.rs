@@ -239,12 +239,13 @@ impl Delivery {
             Mark::Ambiguous => Overtaken::Possibly,
             Mark::Pending | Mark::Sent | Mark::Refused => Overtaken::No,
         };
-        let past = progress.past.clone().filter(|_| progress.incident != entry.incident);
+        let is_behind = progress.incident != entry.incident;
+        let past = progress.past.clone().filter(|_| is_behind);
         let mut adopted = Self {
             progress: Progress { past, ..progress.clone() },
             // Which receivers missed them the entry does not say.
-            missed: entry.missed > 0 && progress.firing.is_open(),
-            waits: progress.firing != Mark::Pending && progress.incident != entry.incident,
+            missed: entry.missed > 0 && (progress.firing.is_open() || is_behind),
+            waits: progress.firing != Mark::Pending && is_behind,
             // There is an entry, so the alert had been due before: if it is over, it is told late.
             due: Due::Since(now),
             reminded: reminder,

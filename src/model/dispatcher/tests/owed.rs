@@ -320,3 +320,27 @@ fn a_recovery_that_goes_to_nobody_is_said_to_be_dropped() {
         assert!(world.ledger.is_empty());
     }
 }
+
+/// A receiver is owed the end of the first violation when the second comes and goes and the third begins.
+#[test]
+fn a_new_leader_tells_that_one_was_missed_by_who_was_owed_an_earlier_end() {
+    let mut leader = World::new(1, &["a", "b"]);
+    let down = |receiver: &str| if receiver == "a" { failed() } else { Outcome::Accepted };
+    leader.error("/0");
+    assert_eq!(leader.told(), ["a Firing /0", "b Firing /0"]);
+    for _ in 0..2 {
+        leader.ok("/0");
+        leader.answer(secs(5), down);
+        leader.error("/0");
+        leader.answer(secs(5), down);
+    }
+    let mut world = World::follower(vec![rule("/0", &["a", "b"])], &["a", "b"], leader.ledger.clone());
+    world.error("/0");
+    world.lead(2);
+    let told = world.answer(secs(10), |_| Outcome::Accepted);
+    assert_eq!(words(&told), ["a Firing /0", "a Resolved /0"]);
+    let is_noted = |(_, told): &(String, Notification)| {
+        told.items.iter().any(|item| item.kind == Kind::Firing && !item.notes.is_empty())
+    };
+    assert!(told.iter().any(is_noted), "{told:?}");
+}
