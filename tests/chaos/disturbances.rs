@@ -12,6 +12,9 @@ use crate::network::{AGENTS, RECEIVERS, SERVERS};
 use crate::txnlog::Millis;
 use crate::world::{BLIND, FLAKY, SESSION, World, now};
 
+/// Instead of an agent's index: whichever leads then.
+const LEADER: usize = AGENTS.len();
+
 /// By how much wall clocks may be wrong, in milliseconds.
 pub const SKEW: u64 = 3_000;
 
@@ -98,12 +101,13 @@ fn hosts() -> Vec<usize> {
 impl Harm {
     fn draw(rng: &mut Rng) -> Self {
         let (agent, server) = (rng.usize(..AGENTS.len()), rng.usize(..SERVERS.len()));
+        let victim = if rng.u8(..5) < 2 { LEADER } else { agent };
         let (a, b) = Self::pair(rng);
         match rng.u8(..20) {
-            0 | 1 => Self::KillAgent(agent),
-            2 => Self::StopAgent(agent),
-            3 | 4 => Self::PauseAgent(agent),
-            5 => Self::Expire(agent),
+            0 | 1 => Self::KillAgent(victim),
+            2 => Self::StopAgent(victim),
+            3 | 4 => Self::PauseAgent(victim),
+            5 => Self::Expire(victim),
             6 => Self::Clock(agent, rng.i64(-1..=1) * i64::try_from(SKEW).unwrap()),
             7 => Self::FullDisk(agent),
             8 | 9 => Self::KillServer(server),
@@ -157,7 +161,12 @@ impl Harm {
     /// What it takes for itself: no two harms have the same at once.
     fn takes(self) -> BTreeSet<String> {
         let one = |name: String| BTreeSet::from([name]);
+        let all = || (0..AGENTS.len()).map(|agent| format!("agent {agent}")).collect();
         match self {
+            Self::KillAgent(LEADER)
+            | Self::StopAgent(LEADER)
+            | Self::PauseAgent(LEADER)
+            | Self::Expire(LEADER) => all(),
             Self::KillAgent(agent)
             | Self::StopAgent(agent)
             | Self::PauseAgent(agent)
@@ -177,7 +186,7 @@ impl Harm {
             Self::ReceiversDown => one("receivers".into()),
             Self::Misbehave(_) => one("manners".into()),
             Self::Reload => one("reload".into()),
-            Self::RollAgents => (0..AGENTS.len()).map(|agent| format!("agent {agent}")).collect(),
+            Self::RollAgents => all(),
         }
     }
 
@@ -260,17 +269,25 @@ impl World {
         for (at, index, begins) in moments {
             let wait = (start + at).saturating_duration_since(Instant::now());
             throughout(wait, "waiting", || true);
-            let harm = plan[index].harm;
             if begins {
+                let harm = self.aim(plan[index].harm);
                 println!("{:6.1} {harm:?}", start.elapsed().as_secs_f64());
                 faults[index] = Some(Fault { harm, from: now(), until: Millis::MAX });
                 self.begin(harm);
             } else {
-                self.end(harm);
-                faults[index].as_mut().unwrap().until = now();
+                let fault = faults[index].as_mut().unwrap();
+                self.end(fault.harm);
+                fault.until = now();
             }
         }
         faults.into_iter().flatten().collect()
+    }
+
+    /// Finds out who leads, if that is who is to be harmed.
+    fn aim(&self, harm: Harm) -> Harm {
+        let all: [fn(usize) -> Harm; 4] = [Harm::KillAgent, Harm::StopAgent, Harm::PauseAgent, Harm::Expire];
+        let made = all.into_iter().find(|make| make(LEADER) == harm);
+        made.map_or(harm, |make| make(self.leaders().first().copied().unwrap_or(0)))
     }
 
     fn begin(&mut self, harm: Harm) {

@@ -42,6 +42,8 @@ pub struct Evidence {
     pub truth: Truth,
     pub told: Vec<Told>,
     pub blind: Vec<(Millis, usize, bool)>,
+    /// When each incident was tried at a webhook that refuses everything.
+    pub refused: BTreeMap<String, Vec<Millis>>,
     pub faults: Vec<Fault>,
     pub lives: Vec<Life>,
 }
@@ -87,6 +89,7 @@ impl Evidence {
         self.held_alerts_waited(&mut wrong);
         self.only_the_first_in_line_told(&mut wrong);
         self.the_blind_were_blind(&mut wrong);
+        self.refusals_were_taken(&mut wrong);
         (tally, wrong)
     }
 
@@ -419,6 +422,27 @@ impl Evidence {
     }
 }
 
+impl Evidence {
+    /// What is refused for good is tried again once by each lease and each reload; a digest is halved, and so tried a few
+    /// times.
+    fn refusals_were_taken(&self, wrong: &mut Vec<String>) {
+        const HALVINGS: usize = 5;
+        if self.refused.is_empty() {
+            wrong.push("nobody tried the webhook that refuses".into());
+        }
+        for (incident, times) in &self.refused {
+            let (first, last) = (times[0], times[times.len() - 1]);
+            let leads = self.truth.leads.iter();
+            let leads = leads.filter(|lead| lead.span.from <= last && first <= lead.span.end()).count();
+            let reloads = self.faults.iter().filter(|fault| fault.harm == Harm::Reload);
+            let reloads = reloads.filter(|fault| (first..=last).contains(&fault.from)).count();
+            if times.len() > HALVINGS * (leads + reloads).max(1) {
+                wrong.push(format!("refused, and tried again and again: {incident} at {times:?}"));
+            }
+        }
+    }
+}
+
 /// The times that are in a span of each.
 fn intersect(these: &[Span], those: &[Span]) -> Vec<Span> {
     let pairs = these.iter().flat_map(|this| those.iter().map(move |that| (this, that)));
@@ -450,6 +474,8 @@ fn wrongs_are_found() {
     check(|evidence| evidence.told.iter_mut().for_each(|told| told.since = 60_000), "what never was");
     check(|evidence| evidence.told.iter_mut().for_each(|told| told.at = 29_000), "what never was");
     check(|evidence| evidence.told[4].at = 35_000, "what never was");
+    check(|evidence| evidence.refused.get_mut("i").unwrap().extend([30_100; 5]), "again and again");
+    check(|evidence| evidence.refused.clear(), "nobody tried");
     check(|evidence| evidence.blind.push((30_000, 0, true)), "that it was blind");
     check(|evidence| evidence.truth.contradictions.push((1, "/a".into())), "contradict");
     check(
@@ -508,6 +534,7 @@ fn fine() -> Evidence {
             .flat_map(|(firing, at)| RECEIVERS.map(|receiver| told(receiver, firing, at)))
             .collect(),
         blind: Vec::new(),
+        refused: [("i".to_owned(), vec![30_100])].into(),
         faults: Vec::new(),
         lives: vec![Life { seat: 0, pid: 7, from: 0, until: None }],
     }

@@ -1,11 +1,13 @@
 //! What the receivers were told, as they logged it.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::common::{Mail, Request};
 use crate::network::{AGENTS, ip};
 use crate::txnlog::Millis;
-use crate::world::{ADDRESS, BLIND_HOOK, FLAKY, HOOK, MANAGER, World};
+use crate::world::{ADDRESS, BLIND_HOOK, FLAKY, HOOK, MANAGER, NEVER, World};
 
 /// Who is told of every path.
 pub const RECEIVERS: [&str; 4] = [HOOK, FLAKY, MANAGER, ADDRESS];
@@ -14,6 +16,9 @@ const LATE: &str = "Now in spec; was, while no message got through: ";
 
 /// What a message says that tells of earlier violations too.
 const MISSED: &str = "Earlier violations of this path ended before every receiver could be told";
+
+/// What a message says when another receiver refused.
+const REFUSED: &str = " refused the alert: ";
 
 /// One item of a message that a receiver got.
 #[derive(Clone, Debug)]
@@ -77,6 +82,18 @@ impl World {
         items.collect()
     }
 
+    /// When each incident was tried at the webhook that refuses everything.
+    pub fn refused(&self) -> BTreeMap<String, Vec<Millis>> {
+        let mut tries: BTreeMap<String, Vec<Millis>> = BTreeMap::new();
+        for request in self.web.requests(NEVER) {
+            for alert in request.json()["alerts"].as_array().unwrap() {
+                let incident = text(&alert["annotations"]["incident"]);
+                tries.entry(incident).or_default().push(self.wall(request.at));
+            }
+        }
+        tries
+    }
+
     fn posted(&self, receiver: &'static str, request: &Request, all: &mut Vec<Told>) {
         let (json, at) = (request.json(), self.wall(request.at));
         let alerts = json.as_array().or_else(|| json["alerts"].as_array()).unwrap();
@@ -88,16 +105,24 @@ impl World {
             let firing = alert
                 .get("status")
                 .map_or_else(|| end.is_some_and(|end| end > at + 5 * 60_000), |status| status == "firing");
+            let incident = text(&alert["annotations"]["incident"]);
+            let notes = alert["annotations"]["notes"].as_str().unwrap_or_default();
+            // Here that another receiver refused it is an alert that is told again, with a note.
+            let is_known =
+                |told: &Told| told.receiver == receiver && told.incident == incident && told.firing;
+            if firing && notes.contains(REFUSED) && all.iter().any(is_known) {
+                continue;
+            }
             all.push(Told {
                 receiver,
                 seat,
                 pid: self.pid_at(seat, at),
                 at,
                 path: text(&alert["labels"]["path"]),
-                incident: text(&alert["annotations"]["incident"]),
+                incident,
                 firing,
                 late: false,
-                missed: alert["annotations"]["notes"].as_str().is_some_and(|notes| notes.contains(MISSED)),
+                missed: notes.contains(MISSED),
                 since: parse_time(&text(since)).unwrap(),
                 until: end.filter(|_| !firing),
             });
@@ -121,6 +146,10 @@ impl World {
         let at = self.wall(mail.at);
         let mut tell =
             |path: &str, state: &str, line: &str, since: &str, until: Option<&str>, incident: &str| {
+                // That another receiver refused it is no news of the path, and has no end.
+                if state != "ALERT" && until.is_none() {
+                    return;
+                }
                 all.push(Told {
                     receiver: ADDRESS,
                     seat,

@@ -66,6 +66,9 @@ pub struct Toggle {
 const ENABLED: &str = r#"{"enabled": true}"#;
 const DISABLED: &str = r#"{"enabled": false}"#;
 const GLOB: &str = "/chaos/glob/*/members";
+/// The rules of which some receivers refuse everything.
+const REFUSED: [&str; 3] = ["/chaos/plain-1", "/chaos/where", PARENTS];
+const PARENTS: &str = "/chaos/glob/*";
 const BASE: &str = "/chaos/base";
 
 /// All that is watched.
@@ -88,10 +91,15 @@ pub fn subjects() -> Vec<Subject> {
         let hold_down = if index % 3 == 2 { 1_000 } else { 0 };
         all.push(Subject { hold_down, ..child(&format!("/chaos/plain-{index}")) });
     }
+    for index in 0..4 {
+        let parent = subject(&format!("/chaos/glob/g{index}"), Spec::Children(1), Vec::new(), Vec::new());
+        all.push(Subject { glob: Some(PARENTS), needs_memory: true, ..parent });
+    }
     all.push(child("/chaos/name that n\u{e9}eds 100% @care"));
-    for index in 0..3 {
+    for index in 0..4 {
         let path = format!("/chaos/glob/g{index}/members");
-        let (broken, mended) = whole(&path);
+        // The last one goes with what it is in.
+        let (broken, mended) = whole(if index == 3 { &path[..path.len() - 8] } else { &path });
         all.push(Subject {
             glob: Some(GLOB),
             needs_memory: true,
@@ -132,15 +140,18 @@ fn closings() -> Vec<Toggle> {
     [4, 5].map(closing).to_vec()
 }
 
-/// The znode itself goes, with all below it, and comes back.
+/// A znode of a glob goes, with all below it, and comes back.
 fn whole(path: &str) -> (Vec<Step>, Vec<Step>) {
-    let child = format!("{path}/a");
-    let broken = vec![Step::Delete(child.clone()), Step::Delete(path.to_owned())];
-    (broken, vec![Step::Put(path.to_owned(), ""), Step::Put(child, "")])
+    let below: &[&str] =
+        if path.ends_with("/members") { &["", "/a"] } else { &["", "/members", "/members/a"] };
+    let all = below.iter().map(|name| format!("{path}{name}"));
+    (all.clone().rev().map(Step::Delete).collect(), all.map(|path| Step::Put(path, "")).collect())
 }
 
 /// The rules, as YAML.
-pub fn rules(edition: u32) -> String {
+///
+/// `refused` is the alerter of those whose receivers in part refuse everything.
+pub fn rules(edition: u32, refused: &str) -> String {
     let mut yaml = String::new();
     let mut globs = Vec::new();
     for subject in subjects() {
@@ -159,10 +170,11 @@ pub fn rules(edition: u32) -> String {
             Spec::Drop(_) => format!("children: {{drop: {{by: 50%, within: {WITHIN}s}}}}"),
         };
         let depends = subject.depends_on.map_or(String::new(), |on| format!(", depends_on: [{on}]"));
+        let alerter = if REFUSED.contains(&path) { format!(", alerter: {refused}") } else { String::new() };
         let hold_down = subject.hold_down / 1_000;
         writeln!(
             yaml,
-            "\"{path}\": {{{spec}, cancel_timeout: {hold_down}{depends}, description: \"{edition}\"}}"
+            "\"{path}\": {{{spec}, cancel_timeout: {hold_down}{depends}{alerter}, description: \"{edition}\"}}"
         )
         .unwrap();
     }
@@ -183,7 +195,12 @@ pub fn prepare(client: &mut Client) {
     client.create("/chaos/drop/d", "");
 }
 
-/// Breaks and mends until told to stop, then mends all.
+/// What is left out of spec when all is over.
+pub fn standing() -> Vec<Subject> {
+    subjects()[..3].to_vec()
+}
+
+/// Breaks and mends until told to stop, then mends all but what is left.
 pub fn drive(servers: &[String], mut rng: Rng, stopped: &Receiver<()>) {
     let mut hand = Hand { servers: servers.to_vec(), client: None };
     let toggles: Vec<Toggle> =
@@ -215,6 +232,7 @@ pub fn drive(servers: &[String], mut rng: Rng, stopped: &Receiver<()>) {
         due[index] = Instant::now() + Duration::from_millis(next);
     }
     toggles.iter().for_each(|toggle| hand.take(&toggle.mended));
+    standing().iter().for_each(|subject| hand.take(&subject.toggle.broken));
 }
 
 /// A client that goes on with another server when its own does not answer.

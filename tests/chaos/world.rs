@@ -7,7 +7,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::common::{Client, Daemon, Folder, HttpSink, Place, SmtpSink, ZooKeeper, eventually, other_clock};
+use crate::common::{
+    Answer, Client, Daemon, Folder, HttpSink, Place, SmtpSink, ZooKeeper, eventually, other_clock,
+};
 use crate::network::{AGENTS, Network, RECEIVERS, SERVERS, ip};
 use crate::txnlog::{self, Millis, Txn};
 use crate::workload;
@@ -29,6 +31,9 @@ pub const FLAKY: &str = "/flaky";
 pub const MANAGER: &str = "/api/v2/alerts";
 /// What hears of agents that are blind.
 pub const BLIND_HOOK: &str = "/blind";
+/// A webhook that refuses everything, and an address that the mail server does not take.
+pub const NEVER: &str = "/never";
+const NOBODY: &str = "nobody@example.com";
 /// By mail.
 pub const ADDRESS: &str = "ops@example.com";
 
@@ -78,6 +83,8 @@ impl World {
         workload::prepare(&mut servers[0].client());
         let address = ip(RECEIVERS);
         let (web, mail) = (HttpSink::on(address), SmtpSink::on(address));
+        web.answer(NEVER, Answer::status(400));
+        mail.refuse(NOBODY, "550 no such user");
         let seats = (0..AGENTS.len()).map(|_| Seat::new()).collect();
         let epoch = (Instant::now(), now());
         let mut world = Self {
@@ -160,13 +167,20 @@ impl World {
     }
 
     fn yaml(&self) -> String {
-        let [hook, flaky, blind] = [HOOK, FLAKY, BLIND_HOOK].map(|path| self.web.url(path));
+        let [hook, flaky, blind, never] = [HOOK, FLAKY, BLIND_HOOK, NEVER].map(|path| self.web.url(path));
         let manager = self.web.url("");
+        let alerter = |address: &str, hooks: &str| {
+            format!(
+                "{{email: \"{ADDRESS}{address}\", webhook: [{{url: \"{hook}\"}}, {{url: \"{flaky}\"}}{hooks}], \
+                 alertmanager: {{url: \"{manager}\"}}}}"
+            )
+        };
+        let refused = alerter(&format!(", {NOBODY}"), &format!(", {{url: \"{never}\"}}"));
         format!(
             "group_wait: 0.2\nblind: {{after: {BLIND}s, alerter: {{webhook: {{url: \"{blind}\"}}}}}}\n\
-             defaults: {{alerter: {{email: {ADDRESS}, webhook: [{{url: \"{hook}\"}}, {{url: \"{flaky}\"}}], \
-             alertmanager: {{url: \"{manager}\"}}}}}}\n{}",
-            workload::rules(self.reloads)
+             defaults: {{alerter: {}}}\n{}",
+            alerter("", ""),
+            workload::rules(self.reloads, &refused)
         )
     }
 
