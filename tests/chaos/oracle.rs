@@ -395,10 +395,17 @@ impl Evidence {
             let mut leads = self.leads_of(told);
             let held = leads
                 .any(|lead| lead.span.from <= told.at && told.at <= lead.span.end().saturating_add(NOTE));
-            if !held && !self.is_unheard(told) {
+            if !held && !self.is_unheard(told) && !self.was_under_way(told) {
                 wrong.push(format!("sent by an agent that was not first in line: {told:#?}"));
             }
         }
+    }
+
+    /// Whether it arrived as soon as its sender went on after a pause: what was begun before cannot be called back.
+    fn was_under_way(&self, told: &Told) -> bool {
+        const AWAKE: Millis = 500;
+        let pause = |fault: &&Fault| fault.harm == Harm::PauseAgent(told.seat) && fault.from < told.at;
+        self.faults.iter().filter(pause).any(|fault| told.at <= fault.until.saturating_add(AWAKE))
     }
 
     /// Who says that it is blind had written nothing for as long as it must be blind.
