@@ -169,7 +169,10 @@ impl Evidence {
         // A hold-down starts anew in each process.
         let seen = clear.from.max(life.from + SEEN);
         let mut at = (seen + subject.hold_down).max(self.in_effect(lead));
-        let end = clear.end().min(lead.span.end());
+        // A lock may outlive the session that its holder has heard of last.
+        let sessions = self.truth.sessions.get(&lead.agent).into_iter().flatten();
+        let other = sessions.filter(|at| **at > lead.span.from).min().copied().unwrap_or(Millis::MAX);
+        let end = clear.end().min(lead.span.end()).min(other);
         while at.saturating_add(SEEN) <= end && at < self.last() {
             if self.truth.beats_on(&lead.agent, at, at + SEEN, GAP) {
                 return Some((at + SEEN, &lead.agent));
@@ -534,6 +537,7 @@ fn fine() -> Evidence {
                 span: Span { until: Some(120_000), ..span },
             }],
             beats: [(agent, (1..200).map(|beat| beat * 500).collect())].into(),
+            sessions: Default::default(),
             contradictions: Vec::new(),
         },
         told: [(true, 30_100), (false, 40_100)]

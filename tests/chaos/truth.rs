@@ -56,6 +56,8 @@ pub struct Truth {
     pub leads: Vec<Lead>,
     /// When each agent's node was written.
     pub beats: HashMap<String, Vec<Millis>>,
+    /// When each agent's node was made, by a session that stands in line anew.
+    pub sessions: HashMap<String, Vec<Millis>>,
     /// What cannot have been done after what was done before: the servers lost what they had agreed on.
     pub contradictions: Vec<(Millis, String)>,
 }
@@ -147,6 +149,9 @@ impl Truth {
                 && let Some(agent) = path.strip_prefix(AGENTS)
             {
                 self.beats.entry(agent.to_owned()).or_default().push(txn.at);
+                if matches!(op, Op::Create { .. }) {
+                    self.sessions.entry(agent.to_owned()).or_default().push(txn.at);
+                }
             }
         }
     }
