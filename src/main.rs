@@ -1,6 +1,5 @@
 //! Arguments to exit code.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use zk_monitor::cli::{self, Answer, Command};
@@ -9,9 +8,7 @@ use zk_monitor::{commands, daemon, env, logging, memory};
 fn main() -> ExitCode {
     memory::configure();
     let answer = run().unwrap_or_else(|failed| failed);
-    // Whoever closed our output does not want to know; the exit code tells all the same.
-    std::io::stdout().write_all(answer.stdout.as_bytes()).ok();
-    std::io::stderr().write_all(answer.stderr.as_bytes()).ok();
+    answer.print();
     ExitCode::from(answer.code)
 }
 

@@ -9,7 +9,9 @@ mod table;
 mod tests;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 
+use crate::model::printable;
 use normalise::Normalised;
 pub use options::{Command, Options, Tls, ZooKeeper};
 
@@ -30,7 +32,14 @@ impl Answer {
     }
 
     fn usage(reason: &str) -> Self {
-        Self::failed(USAGE, &format!("{reason}\nTry 'zk_monitor --help'."))
+        Self::failed(USAGE, &format!("{}\nTry 'zk_monitor --help'.", printable::lines(reason)))
+    }
+
+    /// Prints it. Much of it was written by others, who shall not command the operator's terminal.
+    pub fn print(&self) {
+        // Whoever closed our output does not want to know; the exit code tells all the same.
+        std::io::stdout().write_all(printable::lines(&self.stdout).as_bytes()).ok();
+        std::io::stderr().write_all(printable::lines(&self.stderr).as_bytes()).ok();
     }
 }
 

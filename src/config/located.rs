@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::document::{Node, Value};
+use crate::model::printable::is_printable;
 
 /// How much of a key is shown.
 const SHOWN: usize = 200;
@@ -65,10 +66,10 @@ impl fmt::Display for Located<'_, '_> {
 pub(super) fn shown(text: &str, limit: usize) -> String {
     let mut shown = String::new();
     for c in text.chars().take(limit) {
-        match c {
-            '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => shown.extend(c.escape_unicode()),
-            c if c.is_control() => shown.extend(c.escape_debug()),
-            c => shown.push(c),
+        if is_printable(c) {
+            shown.push(c);
+        } else {
+            shown.extend(c.escape_default());
         }
     }
     if text.chars().nth(limit).is_some() {

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use log::Level;
 
+use crate::model::printable::is_printable;
 use crate::model::rfc3339::rfc3339;
 
 /// How many bytes of a message are kept; what is longer ends in a count of what is missing.
@@ -70,10 +71,10 @@ impl fmt::Write for OneLine {
         for character in part.chars() {
             if self.missing > 0 || self.text.len() >= LONGEST {
                 self.missing += character.len_utf8();
-            } else if character.is_control() || matches!(character, '\u{2028}' | '\u{2029}') {
-                self.text.extend(character.escape_default());
-            } else {
+            } else if is_printable(character) {
                 self.text.push(character);
+            } else {
+                self.text.extend(character.escape_default());
             }
         }
         Ok(())
@@ -116,7 +117,7 @@ mod tests {
         };
         check("two\nlines\r\n", "two\\nlines\\r\\n");
         check("colour \u{1b}[31m", "colour \\u{1b}[31m");
-        check("\u{85}\u{2028}", "\\u{85}\\u{2028}");
+        check("\u{85}\u{2028}\u{202e}", "\\u{85}\\u{2028}\\u{202e}");
         check("/services/f\u{fc}r/\u{96ea}", "/services/f\u{fc}r/\u{96ea}");
         check(&"x".repeat(LONGEST), &"x".repeat(LONGEST));
         check(&"x".repeat(LONGEST + 5), &format!("{}... (5 more bytes)", "x".repeat(LONGEST)));

@@ -27,6 +27,7 @@ pub mod notifier;
 pub mod observation;
 pub mod one_or_many;
 pub mod path;
+pub mod printable;
 pub mod reading;
 pub mod receiver;
 pub mod recent;

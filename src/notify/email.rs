@@ -13,6 +13,7 @@ use super::{encode, http, key, webhook};
 use crate::clock;
 use crate::model::message::Notification;
 use crate::model::notifier::Notifier;
+use crate::model::printable::is_printable;
 use crate::model::receiver::{Email, Outcome};
 use crate::model::render;
 use crate::net::Resolver;
@@ -126,7 +127,8 @@ pub(super) fn compose(
     if let Some(first) = key::follows(notification).map(|key| message_id(&key)) {
         message = message.in_reply_to(first.clone()).references(first);
     }
-    let body: String = render::body(notification).chars().filter(|c| *c == '\n' || !c.is_control()).collect();
+    let body: String =
+        render::body(notification).chars().filter(|c| *c == '\n' || is_printable(*c)).collect();
     let message = message.body(body).map_err(|_| "the mail cannot be written")?;
     Ok(Mail { from: sender, to: recipient, content: message.formatted() })
 }

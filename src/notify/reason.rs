@@ -8,18 +8,21 @@ use std::io;
 
 use rustls::CertificateError;
 
+use crate::model::printable::is_printable;
+
 /// How much of what a server said is kept, in characters.
 const SAID: usize = 200;
 
 /// What a server said: one line, bounded, without the secrets, without anything that looks like a mail address
 /// or a URL, and without these names where they stand as words of their own.
 pub(super) fn said(text: &str, secrets: &[&str], names: &[&str]) -> String {
-    let mut text = text.to_owned();
+    // Before all else: what is hidden must not come together once these are gone.
+    let mut text: String = text.chars().filter(|c| c.is_whitespace() || is_printable(*c)).collect();
     for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
         text = text.replace(secret, "(secret)");
     }
     let words: Vec<&str> = text.split_whitespace().map(|word| shown(word, names)).collect();
-    words.join(" ").chars().filter(|c| !c.is_control()).take(SAID).collect()
+    words.join(" ").chars().take(SAID).collect()
 }
 
 /// A word, or what stands in its place.
@@ -94,6 +97,7 @@ mod tests {
         check("5.1.1 <ops@example.com>: User unknown", "5.1.1 (address) User unknown");
         check("No such user 'Ops' stops here", "No such user (address) stops here");
         check("key s3cret/x is\r\n bad\u{7}", "key (secret)/x is bad");
+        check("key s3\u{1}cret of o\u{7f}ps", "key (secret) of (address)");
         check("see https://example.com/hook?x=1 please", "see (URL) please");
         assert_eq!(said(&"x".repeat(10_000), &[], &[]).len(), SAID);
     }

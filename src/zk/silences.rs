@@ -11,11 +11,15 @@ use super::ledger::{self, millis, time};
 use super::names::Places;
 use super::skipped::{Reasons, Skipped};
 use crate::model::alert_key::AlertKey;
+use crate::model::printable::is_printable;
 use crate::model::status::{Silence, Until};
 
 /// How long a silence stays after its end. Clocks differ between hosts, and an end that one host saw is not yet
 /// one on another.
 const KEEP: Duration = Duration::from_secs(300);
+
+/// How much is shown of what a comment says, in bytes: as much as `--comment` takes.
+const WORDS_MAX: usize = 1000;
 
 #[derive(Serialize, Deserialize)]
 struct Json {
@@ -55,7 +59,16 @@ fn decode(id: String, bytes: &[u8]) -> Result<Silence, String> {
             )
         }
     };
-    Ok(Silence { id: id.into(), path: json.path, until, comment: json.comment, by: json.by })
+    if json.path.contains(char::is_control) {
+        return Err("its path is none that a znode can have".to_owned());
+    }
+    Ok(Silence { id: id.into(), path: json.path, until, comment: line(&json.comment), by: line(&json.by) })
+}
+
+/// Words of whoever made a silence, as one line that may be shown: znodes can be written by others than agents.
+fn line(text: &str) -> Arc<str> {
+    let text = &text[..text.floor_char_boundary(WORDS_MAX)];
+    text.chars().map(|c| if is_printable(c) { c } else { ' ' }).collect::<String>().into()
 }
 
 fn encode(silence: &Silence) -> Answer<Vec<u8>> {
@@ -141,4 +154,21 @@ pub fn sweep(client: &Client, places: &Places, all: &[Silence], now: SystemTime)
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_silence_is_one_line_of_printable_text() {
+        let read = |json: &str| decode("s".to_owned(), json.as_bytes());
+        let comment = format!("\\u001b]0;x\\u0007\\nID\\t{}", "\u{e9}".repeat(1000));
+        let json = format!(r#"{{"v":1,"path":"/a","until":1,"comment":"{comment}","by":"a\nb"}}"#);
+        let silence = read(&json).expect("a silence");
+        assert!(silence.comment.starts_with(" ]0;x  ID \u{e9}") && silence.comment.len() <= WORDS_MAX);
+        assert_eq!(&*silence.by, "a b");
+        let refused = read(r#"{"v":1,"path":"/a\u001b[2J","until":1}"#).expect_err("no path");
+        assert_eq!(refused, "its path is none that a znode can have");
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::words::{STATES, common, headline, lasted, left, paths, rule, state};
 use crate::model::message::{About, Item, Kind, Notification};
+use crate::model::printable::is_printable;
 use crate::model::rfc3339::rfc3339;
 
 /// How many alerts a message names; it counts the rest.
@@ -31,7 +32,8 @@ pub fn chat(notification: &Notification) -> String {
     lines.extend(runbooks.iter().map(|runbook| format!("Runbook: {runbook}")));
     lines.extend(notification.page.iter().map(|page| format!("Page: {page}")));
     // A path or message with a line break must not make two lines of one.
-    let lines = lines.iter().map(|line| line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect());
+    let lines =
+        lines.iter().map(|line| line.chars().map(|c| if is_printable(c) { c } else { ' ' }).collect());
     lines.collect::<Vec<String>>().join("\n")
 }
 
