@@ -48,6 +48,9 @@ pub mod threads;
 pub mod watching;
 pub mod zk;
 
+#[cfg(test)]
+mod fuzz;
+
 /// A variable of the environment, if it is set and is text.
 pub fn env(name: &str) -> Option<String> {
     std::env::var(name).ok()

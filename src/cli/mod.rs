@@ -1,6 +1,8 @@
 //! The argument vector: normalised, then parsed by argh, then judged.
 
 mod arguments;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod hosts;
 mod normalise;
 mod options;

@@ -15,6 +15,8 @@ mod document;
 mod endpoint;
 mod files;
 mod finding;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod json;
 mod judge;
 mod labels;

@@ -11,6 +11,8 @@ mod client;
 mod events;
 #[cfg(test)]
 mod fixture;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod gate;
 mod json;
 mod metrics;

@@ -92,6 +92,6 @@ pub(super) fn last(directory: &Path, most: usize) -> Vec<RecentEvent> {
 }
 
 /// The lines; `None` for one that is no text or has no end.
-fn lines(bytes: &[u8]) -> impl Iterator<Item = Option<&str>> {
+pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = Option<&str>> {
     bytes.split_inclusive(|byte| *byte == b'\n').map(|line| str::from_utf8(line.strip_suffix(b"\n")?).ok())
 }

@@ -5,6 +5,8 @@
 
 mod directory;
 mod disk;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod line;
 mod segments;
 #[cfg(test)]

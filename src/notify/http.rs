@@ -64,6 +64,18 @@ impl Client {
         Self { agent, handed_over, url, authorization }
     }
 
+    /// A client to which these connections are all there are.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn over(connections: impl Connector) -> Self {
+        use crate::model::notifier::ATTEMPT;
+
+        let (url, handed_over) = ("http://127.0.0.1/".to_owned(), HandedOver::default());
+        let connector = connections.chain(handed_over.of(false));
+        let agent =
+            Agent::with_parts(config(&url, None, ATTEMPT, None), connector, DefaultResolver::default());
+        Self { agent: Ok(agent), handed_over, url, authorization: None }
+    }
+
     /// Posts a body of this type. An error is the outcome of the attempt.
     pub(super) fn post(&self, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, Outcome> {
         self.post_below("", headers, body)

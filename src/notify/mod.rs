@@ -8,6 +8,8 @@
 mod alertmanager;
 mod email;
 mod encode;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod hipchat;
 mod http;
 mod key;

@@ -39,18 +39,9 @@ impl PagerDutyNotifier {
         for event in events(notification, self.settings.routing_key.reveal()) {
             let body = event.to_string();
             let mut answer = self.client.post(&[("Content-Type", "application/json")], body.as_bytes())?;
-            answer.check_with(|body| self.said(body))?;
+            answer.check_with(|body| said(body, self.settings.routing_key.reveal()))?;
         }
         Ok(())
-    }
-
-    /// What the service had to say about an event that it did not take.
-    fn said(&self, body: &[u8]) -> Option<String> {
-        let said: Value = serde_json::from_slice(body).ok()?;
-        let errors = said["errors"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        let text = said["message"].as_str().into_iter().chain(errors).collect::<Vec<_>>().join("; ");
-        let text = reason::said(&text, &[self.settings.routing_key.reveal()], &[]);
-        Some(text).filter(|text| !text.is_empty())
     }
 }
 
@@ -58,6 +49,15 @@ impl Notifier for PagerDutyNotifier {
     fn send(&mut self, notification: &Notification) -> Outcome {
         self.post(notification).err().unwrap_or(Outcome::Accepted)
     }
+}
+
+/// What the service had to say about an event that it did not take.
+pub(super) fn said(body: &[u8], key: &str) -> Option<String> {
+    let said: Value = serde_json::from_slice(body).ok()?;
+    let errors = said["errors"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let text = said["message"].as_str().into_iter().chain(errors).collect::<Vec<_>>().join("; ");
+    let text = reason::said(&text, &[key], &[]);
+    Some(text).filter(|text| !text.is_empty())
 }
 
 /// The events of a notification: one, or two for an incident that is over before the service heard of it. It

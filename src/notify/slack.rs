@@ -102,7 +102,7 @@ fn escaped(text: &str) -> String {
 /// The API, and those that imitate it or its webhooks, say in JSON whether they did it, mostly with status 200; a
 /// webhook says `ok`, or nothing. What was taken and is not understood is taken: the message would be repeated for as
 /// long as it is answered so.
-fn understood(mut answer: Answer) -> Result<(), Outcome> {
+pub(super) fn understood(mut answer: Answer) -> Result<(), Outcome> {
     answer.check_with(word)?;
     let Some(body) = answer.body() else {
         return Err(Outcome::Ambiguous { reason: "Slack's answer broke off".to_owned() });

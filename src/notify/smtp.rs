@@ -85,7 +85,7 @@ impl Step {
         }
     }
 
-    fn fault(self, fault: impl Into<Fault>) -> Failure {
+    pub(super) fn fault(self, fault: impl Into<Fault>) -> Failure {
         Failure { step: self, fault: fault.into() }
     }
 }
@@ -222,7 +222,7 @@ fn hello(wire: &mut Wire, smtp: &Smtp) -> Result<ServerInfo, Failure> {
 }
 
 /// The keywords mean the same in any case; the library knows the upper.
-fn server_info(reply: &Response) -> Option<ServerInfo> {
+pub(super) fn server_info(reply: &Response) -> Option<ServerInfo> {
     let lines = reply.message().map(str::to_ascii_uppercase).collect();
     ServerInfo::from_response(&Response::new(reply.code(), lines)).ok()
 }

@@ -10,6 +10,35 @@ use crate::net::Timed;
 /// How long an answer may be, in bytes. No honest one comes near it.
 const REPLY: usize = 64 * 1024;
 
+/// One answer as its bytes come in.
+#[derive(Debug, Default)]
+pub(super) struct Reply(String);
+
+impl Reply {
+    /// Takes whole lines off the start of what was not read yet, to the one whose code no hyphen follows; then gives the
+    /// answer. Its lines end in CRLF, however they came.
+    ///
+    /// # Errors
+    /// It is too long.
+    pub(super) fn take(&mut self, unread: &mut Vec<u8>) -> io::Result<Option<String>> {
+        while let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = unread.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line);
+            let line = line.trim_end_matches(['\r', '\n']);
+            self.0.push_str(line);
+            // A bare code is short for a code and no text.
+            self.0.push_str(if line.len() == 3 { " \r\n" } else { "\r\n" });
+            if line.as_bytes().get(3) != Some(&b'-') {
+                return Ok(Some(std::mem::take(&mut self.0)));
+            }
+            if self.0.len() > REPLY {
+                return Err(ErrorKind::InvalidData.into());
+            }
+        }
+        if unread.len() > REPLY { Err(ErrorKind::InvalidData.into()) } else { Ok(None) }
+    }
+}
+
 /// The connection, and what came in and was not read yet.
 #[derive(Debug)]
 pub(super) struct Wire {
@@ -56,32 +85,12 @@ impl Wire {
         !self.unread.is_empty()
     }
 
-    /// Reads one answer, to the line whose code no hyphen follows. Its lines end in CRLF, however they came.
+    /// Reads one answer.
     pub(super) fn read_reply(&mut self) -> io::Result<String> {
-        let mut reply = String::new();
+        let mut reply = Reply::default();
         loop {
-            let line = self.read_line()?;
-            let is_last = line.as_bytes().get(3) != Some(&b'-');
-            reply.push_str(&line);
-            // A bare code is short for a code and no text.
-            reply.push_str(if line.len() == 3 { " \r\n" } else { "\r\n" });
-            if is_last {
+            if let Some(reply) = reply.take(&mut self.unread)? {
                 return Ok(reply);
-            }
-            if reply.len() > REPLY {
-                return Err(ErrorKind::InvalidData.into());
-            }
-        }
-    }
-
-    fn read_line(&mut self) -> io::Result<String> {
-        loop {
-            if let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.unread.drain(..=end).collect();
-                return Ok(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned());
-            }
-            if self.unread.len() > REPLY {
-                return Err(ErrorKind::InvalidData.into());
             }
             self.read_more()?;
         }

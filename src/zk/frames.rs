@@ -74,6 +74,12 @@ impl Frames {
         self.replies.length().map_or(Ok(()), |length| check_length(length, self.greeted))?;
         Ok(complete)
     }
+
+    /// How many requests are without an answer.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn awaited(&self) -> usize {
+        self.awaited.len()
+    }
 }
 
 fn check_length(length: u32, greeted: bool) -> Result<(), String> {

@@ -286,6 +286,21 @@ fn decode(key: &AlertKey, bytes: &[u8]) -> Option<Entry> {
     })
 }
 
+/// Whatever is read as an entry is the same when it is written and read again, and is never written beyond the bound.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzz(bytes: &[u8]) {
+    for name in [None, Some("page".into())] {
+        let key = AlertKey { path: "/a".into(), name };
+        let Some(entry) = decode(&key, bytes) else { continue };
+        assert_eq!(decode(&key, &encode(&entry)).as_ref(), Some(&entry));
+        if let Ok(bytes) = encode_within_bounds(&entry) {
+            assert!(bytes.len() <= ENTRY_MAX);
+        }
+        // What the watching side adds to it must be a time.
+        assert!(entry.since.checked_add(Duration::from_secs(1 << 40)).is_some());
+    }
+}
+
 /// Milliseconds since 1970; 0 for times before.
 pub fn millis(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();

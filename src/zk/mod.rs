@@ -10,6 +10,8 @@ pub mod contenders;
 pub mod dial;
 pub mod election;
 pub mod frames;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod handshake;
 pub mod ledger;
 pub mod link;

@@ -71,6 +71,16 @@ fn line(text: &str) -> Arc<str> {
     text.chars().map(|c| if is_printable(c) { c } else { ' ' }).collect::<String>().into()
 }
 
+/// Whatever is read as a silence is the same when it is written and read again.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzz(bytes: &[u8]) {
+    let Ok(silence) = decode("s1".to_owned(), bytes) else { return };
+    let written = encode(&silence).ok().and_then(|bytes| decode("s1".to_owned(), &bytes).ok());
+    assert_eq!(written.as_ref(), Some(&silence));
+    let is_line = |text: &str| !text.contains(char::is_control);
+    assert!(is_line(&silence.path) && is_line(&silence.comment) && is_line(&silence.by));
+}
+
 fn encode(silence: &Silence) -> Answer<Vec<u8>> {
     let (until, incidents) = match &silence.until {
         Until::Time(end) => (Some(millis(*end)), Vec::new()),
