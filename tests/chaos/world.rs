@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::common::{
-    Answer, Client, Daemon, Folder, HttpSink, Place, SmtpSink, ZooKeeper, eventually, other_clock,
+    Answer, Client, Daemon, Folder, HttpSink, Place, SmtpSink, Version, ZooKeeper, eventually, other_clock,
 };
 use crate::network::{AGENTS, Network, RECEIVERS, SERVERS, ip};
 use crate::txnlog::{self, Millis, Txn};
@@ -258,7 +258,7 @@ fn servers(network: &Network) -> Vec<ZooKeeper> {
         .collect();
     let server = |(id, host)| {
         let place = Place { ip: ip(host), port: 2181, namespace: Some(network.namespace(host)) };
-        ZooKeeper::member(place, "", &lines, Vec::new(), Some(id), None)
+        ZooKeeper::member(place, "", &lines, Vec::new(), Some(id), None, Version::usual())
     };
     let servers: Vec<ZooKeeper> = (1..).zip(SERVERS).map(server).collect();
     servers.iter().for_each(ZooKeeper::wait_until_it_serves);

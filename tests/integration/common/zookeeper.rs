@@ -63,7 +63,7 @@ pub struct Version {
 
 impl Version {
     /// What all tests use: Debian's, or what the environment names.
-    pub(super) fn usual() -> Self {
+    pub fn usual() -> Self {
         let class_path =
             std::env::var(JARS).map_or_else(|_| format!("{JAR}:{CODEC}"), |folder| format!("{folder}/*"));
         Self { numbers: Vec::new(), class_path }
