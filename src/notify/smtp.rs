@@ -221,9 +221,9 @@ fn hello(wire: &mut Wire, smtp: &Smtp) -> Result<ServerInfo, Failure> {
     }
 }
 
-/// The keywords mean the same in any case; the library knows the upper.
+/// The keywords mean the same in any case; the library knows the upper. It takes lines to be empty or to hold a word.
 pub(super) fn server_info(reply: &Response) -> Option<ServerInfo> {
-    let lines = reply.message().map(str::to_ascii_uppercase).collect();
+    let lines = reply.message().map(|line| line.trim().to_ascii_uppercase()).collect();
     ServerInfo::from_response(&Response::new(reply.code(), lines)).ok()
 }
 

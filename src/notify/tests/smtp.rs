@@ -59,6 +59,7 @@ fn an_answer_counts_by_the_step_it_is_given_at() {
     check("RCPT", "251 will forward\r\n", "accepted");
     check("EHLO", "550 who are you\r\n", "accepted"); // HELO does.
     check("EHLO", "421 too busy\r\n", "failed");
+    check("EHLO", "250-sink\r\n250- \t\r\n250 8BITMIME\r\n", "accepted");
     check("MAIL", "451 later\r\n", "failed");
     check("MAIL", "530 5.7.0 authenticate first\r\n", "failed");
     check("MAIL", "553 sender <zk_monitor@example.com> not allowed\r\n", "failed");
