@@ -4,6 +4,7 @@
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -13,8 +14,18 @@ use crate::clock;
 /// How long an input may be: none of those read has its faults at its length alone.
 const LONGEST: usize = 64 << 10;
 
+/// As the threads that talk with receivers have it; what is not optimised takes several times as much.
+const STACK: usize = if cfg!(debug_assertions) { 20 << 20 } else { 2 << 20 };
+
 /// Tries a target on what is kept of it in `tests/fuzz/corpus`, and on that damaged.
-pub fn run(name: &str, target: fn(&[u8])) {
+pub fn run(name: &'static str, target: fn(&[u8])) {
+    let work = move || run_here(name, target);
+    if let Err(panic) = thread::Builder::new().stack_size(STACK).spawn(work).unwrap().join() {
+        resume_unwind(panic);
+    }
+}
+
+fn run_here(name: &str, target: fn(&[u8])) {
     let seconds = std::env::var("ZK_MONITOR_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
     let end = clock::mono() + Duration::from_secs(seconds.unwrap_or(1));
     let corpus = corpus(name);
