@@ -16,7 +16,8 @@ pub fn head(bytes: &[u8]) {
     assert!(request.if_none_match.as_deref().is_none_or(is_line), "{:?}", request.if_none_match);
     let again = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", request.target);
     let target = request::parse(again.as_bytes()).map(|found| found.map(|(_, request)| request.target));
-    assert_eq!(target, Ok(Some(request.target.clone())));
+    // Escaped, it may be longer than a head can be.
+    assert!(again.len() > 16 << 10 || target == Ok(Some(request.target.clone())), "{target:?}");
     match Target::parse(&request.target) {
         Ok(Target::Path(path) | Target::Rules(path)) => {
             assert!(path.starts_with('/') && !path.contains("//"), "{path:?}");
