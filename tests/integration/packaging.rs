@@ -163,7 +163,7 @@ fn zsh_completes_options_and_what_belongs_behind_them() {
 
 #[test]
 fn the_readme_names_only_options_that_there_are() {
-    let others = ["cargo", "curl", "packaging/", "systemctl", "tests/run", "git "];
+    let others = ["cargo", "curl", "packaging/", "systemctl", "tests/run", "tests/bench/run", "git "];
     let readme = read("README.md");
     let own = readme.lines().filter(|line| !others.iter().any(|other| line.contains(other)));
     let named: BTreeSet<String> = own.flat_map(names).filter(|name| name.starts_with("--")).collect();
