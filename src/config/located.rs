@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::document::{Node, Value};
-use crate::model::printable::is_printable;
+use crate::model::printable;
 
 /// How much of a key is shown.
 const SHOWN: usize = 200;
@@ -66,11 +66,7 @@ impl fmt::Display for Located<'_, '_> {
 pub(super) fn shown(text: &str, limit: usize) -> String {
     let mut shown = String::new();
     for c in text.chars().take(limit) {
-        if is_printable(c) {
-            shown.push(c);
-        } else {
-            shown.extend(c.escape_default());
-        }
+        printable::push(&mut shown, c);
     }
     if text.chars().nth(limit).is_some() {
         shown.push('…');

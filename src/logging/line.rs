@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use log::Level;
 
-use crate::model::printable::is_printable;
+use crate::model::printable;
 use crate::model::rfc3339::rfc3339;
 
 /// How many bytes of a message are kept; what is longer ends in a count of what is missing.
@@ -71,10 +71,8 @@ impl fmt::Write for OneLine {
         for character in part.chars() {
             if self.missing > 0 || self.text.len() >= LONGEST {
                 self.missing += character.len_utf8();
-            } else if is_printable(character) {
-                self.text.push(character);
             } else {
-                self.text.extend(character.escape_default());
+                printable::push(&mut self.text, character);
             }
         }
         Ok(())

@@ -7,17 +7,31 @@ pub fn is_printable(c: char) -> bool {
         && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Appends a character, escaped if it is not printable.
+pub fn push(shown: &mut String, c: char) {
+    if is_printable(c) {
+        shown.push(c);
+    } else {
+        shown.extend(c.escape_default());
+    }
+}
+
 /// A text with what is not printable escaped, but for what makes lines and columns of it.
 pub fn lines(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_printable(c) || matches!(c, '\n' | '\t') {
+        if matches!(c, '\n' | '\t') {
             shown.push(c);
         } else {
-            shown.extend(c.escape_default());
+            push(&mut shown, c);
         }
     }
     shown
+}
+
+/// A text as one line: blanks stand for what is not printable.
+pub fn one_line(text: &str) -> String {
+    text.chars().map(|c| if is_printable(c) { c } else { ' ' }).collect()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::ledger::{self, millis, time};
 use super::names::Places;
 use super::skipped::{Reasons, Skipped};
 use crate::model::alert_key::AlertKey;
-use crate::model::printable::is_printable;
+use crate::model::printable::one_line;
 use crate::model::status::{Silence, Until};
 
 /// How long a silence stays after its end. Clocks differ between hosts, and an end that one host saw is not yet
@@ -67,8 +67,7 @@ fn decode(id: String, bytes: &[u8]) -> Result<Silence, String> {
 
 /// Words of whoever made a silence, as one line that may be shown: znodes can be written by others than agents.
 fn line(text: &str) -> Arc<str> {
-    let text = &text[..text.floor_char_boundary(WORDS_MAX)];
-    text.chars().map(|c| if is_printable(c) { c } else { ' ' }).collect::<String>().into()
+    one_line(&text[..text.floor_char_boundary(WORDS_MAX)]).into()
 }
 
 /// Whatever is read as a silence is the same when it is written and read again.

@@ -2,7 +2,7 @@
 
 use super::words::{STATES, common, headline, lasted, left, paths, rule, state};
 use crate::model::message::{About, Item, Kind, Notification};
-use crate::model::printable::is_printable;
+use crate::model::printable::one_line;
 use crate::model::rfc3339::rfc3339;
 
 /// How many alerts a message names; it counts the rest.
@@ -32,9 +32,7 @@ pub fn chat(notification: &Notification) -> String {
     lines.extend(runbooks.iter().map(|runbook| format!("Runbook: {runbook}")));
     lines.extend(notification.page.iter().map(|page| format!("Page: {page}")));
     // A path or message with a line break must not make two lines of one.
-    let lines =
-        lines.iter().map(|line| line.chars().map(|c| if is_printable(c) { c } else { ' ' }).collect());
-    lines.collect::<Vec<String>>().join("\n")
+    lines.iter().map(|line| one_line(line)).collect::<Vec<String>>().join("\n")
 }
 
 /// One item, in a line; then what else there is to say of it.
