@@ -704,10 +704,17 @@ impl Judged {
         self.particulars.as_mut()?.numbers.as_deref_mut()
     }
 
+    /// Changes what is known beside the judgement. A box is made or dropped only where there was none, or is no need any
+    /// more: this is done several times for each reading.
     fn change<T>(&mut self, change: impl FnOnce(&mut Particular) -> T) -> T {
-        let mut known = self.particulars.take().map(|known| *known).unwrap_or_default();
-        let outcome = change(&mut known);
-        self.particulars = (!known.is_empty()).then(|| Box::new(known));
+        if let Some(known) = &mut self.particulars {
+            let outcome = change(known);
+            self.particulars.take_if(|known| known.is_empty());
+            return outcome;
+        }
+        let mut fresh = Particular::default();
+        let outcome = change(&mut fresh);
+        self.particulars = (!fresh.is_empty()).then(|| Box::new(fresh));
         outcome
     }
 

@@ -722,6 +722,9 @@ impl Tracked {
 
     /// The alerts in whose place it came, when the ledger holds this one's entry, or it needs none: they may go.
     pub fn superseded(&self, shared: &Shared, now: Now) -> &[AlertKey] {
+        if self.predecessors.is_empty() {
+            return &[];
+        }
         let stored = shared.lease.and_then(|epoch| self.sync.stamped_entry(epoch));
         let is_held = self.owed_incident(shared, now).is_none() || (stored.is_some() && !self.sync.wanted);
         if is_held { &self.predecessors } else { &[] }
