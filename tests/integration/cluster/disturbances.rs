@@ -1,14 +1,12 @@
 //! What the chaos test lays its hands on: znodes that fall out of spec and come back, sessions that end.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::Receiver;
 use fastrand::Rng;
 
 use super::promises::{Millis, Violation, millis};
-use crate::common::{Client, Ensemble, eventually};
+use crate::common::{Client, Ensemble, close_session, eventually, session_of};
 
 /// How many paths there are.
 pub const PATHS: usize = 12;
@@ -99,43 +97,8 @@ pub fn expire(ensemble: &mut Ensemble, agent: &str) {
         (0..3).find_map(|index| {
             let server = ensemble.server(index);
             let dump = server.ask("dump").ok()?;
-            let mut session = None;
-            for line in dump.lines() {
-                let id = line.trim().strip_prefix("0x").and_then(|rest| rest.strip_suffix(':'));
-                session = id.and_then(|id| u64::from_str_radix(id, 16).ok()).or(session);
-                if line.trim() == node {
-                    return Some((server.address(), session?));
-                }
-            }
-            None
+            Some((server.address(), session_of(&dump, |line| line == node)?))
         })
     });
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    let mut hello = vec![0; 12];
-    hello.extend(u32::try_from(SESSION * 1_000).unwrap().to_be_bytes());
-    hello.extend(session.to_be_bytes());
-    hello.extend(16_u32.to_be_bytes());
-    hello.extend(password(session));
-    hello.push(0);
-    let close = [[0; 4], (-11_i32).to_be_bytes()].concat();
-    for frame in [hello, close] {
-        stream.write_all(&u32::try_from(frame.len()).unwrap().to_be_bytes()).unwrap();
-        stream.write_all(&frame).unwrap();
-        // What it answers does not matter, only that it did: the session is this connection's, and then closed.
-        let mut answer = [0; 256];
-        assert!(stream.read(&mut answer).is_ok());
-    }
-}
-
-/// The password of a session, which the servers derive from its id by Java's `Random`.
-fn password(session: u64) -> Vec<u8> {
-    const MULTIPLIER: u64 = 0x5_DEEC_E66D;
-    const MASK: u64 = (1 << 48) - 1;
-    let mut state = (session ^ 0xB341_5C00 ^ MULTIPLIER) & MASK;
-    let words = (0..4).map(|_| {
-        state = (state.wrapping_mul(MULTIPLIER) + 0xB) & MASK;
-        u32::try_from(state >> 16).unwrap()
-    });
-    words.flat_map(u32::to_le_bytes).collect()
+    close_session(&address, session, SESSION, Duration::from_secs(5)).unwrap();
 }
