@@ -51,11 +51,7 @@ fn a_fall_outlives_every_agent_that_saw_it() {
     client.delete_many(&children(6..10));
     let alert = sink.wait_for("/hook", 1)[0].json()["alerts"][0].clone();
     assert_eq!(alert["annotations"]["message"], FALLEN);
-    // Whoever dies before it has noted that leaves the next to tell it again.
-    eventually(SOON, "the alert to be noted", || {
-        let entry = client.get("/zk_monitor/zkmonitor/alerts/%2Fpool");
-        entry.is_some_and(|entry| entry.contains("\"firing\":\"sent\""))
-    });
+    space.wait_until_noted(1);
     for _ in 0..3 {
         agents.remove(0).kill();
         agents[0].wait_until_it_leads();

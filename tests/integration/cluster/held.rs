@@ -44,6 +44,7 @@ fn a_leader_killed_while_alerts_are_held_changes_nothing_and_nor_does_a_restart(
     expected.push("firing /db");
     eventually(PATIENCE, "what holds the others", || told(&sink) == expected);
 
+    space.wait_until_noted(2);
     // The second saw it all, the third starts in the middle of it.
     for _ in 0..2 {
         agents.remove(0).kill();

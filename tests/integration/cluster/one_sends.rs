@@ -48,6 +48,7 @@ fn one_sends_and_another_takes_over_when_it_is_killed() {
     said(&first, "(WARN) /services/foo: Found children (0)");
     said(&second, &format!("(INFO) /services/foo: now in spec; {leader} sends the recovery"));
     assert!(!second.log_contains("(WARN) /services/foo"), "{:?}", second.log());
+    space.wait_for_children("/zk_monitor/zkmonitor/alerts", 0);
     first.kill();
     let killed = Instant::now();
     second.wait_until_it_leads();
@@ -76,10 +77,7 @@ fn an_incident_is_ended_by_whoever_leads_then() {
     let mut client = space.client();
     client.delete("/services/foo/a");
     let alert = sink.wait_for(1).remove(0);
-    eventually(SOON, "note of the alert", || {
-        let ledger = client.get("/zk_monitor/zkmonitor/alerts/%2Fservices%2Ffoo")?;
-        ledger.contains("sent").then_some(())
-    });
+    space.wait_until_noted(1);
     first.kill();
     second.wait_until_it_leads();
     throughout(Duration::from_secs(1), "not told again", || sink.mails().len() == 1);

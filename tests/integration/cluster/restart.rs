@@ -59,17 +59,6 @@ fn many(space: &Space, sink: &HttpSink, count: usize, timers: &str) -> String {
     yaml
 }
 
-/// Waits until the ledger holds that all was told: what is not noted may be told again.
-fn wait_until_noted(space: &Space, count: usize) {
-    let entries = space.wait_for_children(ALERTS, count);
-    let mut client = space.client();
-    eventually(SOON, "notes", || {
-        entries.iter().all(|entry| {
-            client.get(&format!("{ALERTS}/{entry}")).is_some_and(|data| data.contains("\"firing\":\"sent\""))
-        })
-    });
-}
-
 #[test]
 fn restarts_with_many_incidents_open_send_nothing() {
     let (space, sink) = (shared(), HttpSink::start());
@@ -80,7 +69,7 @@ fn restarts_with_many_incidents_open_send_nothing() {
     let mut second = start();
     space.client().delete_many(&children(0..50));
     wait_until_told(&sink, 50, 0);
-    wait_until_noted(&space, 50);
+    space.wait_until_noted(50);
     // One by one.
     assert_eq!(first.stop(), Some(0));
     second.wait_until_it_leads();

@@ -344,4 +344,26 @@ impl Space {
             if children.len() == expected { Ok(children) } else { Err(children) }
         })
     }
+
+    /// Waits until the ledger of the usual cluster has so many entries, and each says that all were told that a path is out
+    /// of spec. Who is killed before that, or cut off, leaves the next to tell it again.
+    ///
+    /// # Panics
+    /// If it does not come to that.
+    #[track_caller]
+    pub fn wait_until_noted(&self, entries: usize) {
+        const LEDGER: &str = "/zk_monitor/zkmonitor/alerts";
+        let entries = self.wait_for_children(LEDGER, entries);
+        let mut client = self.client();
+        let mut notes = entries.iter().map(|entry| format!("{LEDGER}/{entry}")).collect::<Vec<_>>();
+        eventually(SOON, "notes", || {
+            let is_noted = |data: String| {
+                data.contains("\"firing\":\"sent\"")
+                    && !data.contains("\"firing\":\"ambiguous\"")
+                    && !data.contains("\"firing\":\"pending\"")
+            };
+            notes.retain(|entry| !client.get(entry).is_some_and(is_noted));
+            if notes.is_empty() { Ok(()) } else { Err(notes.clone()) }
+        });
+    }
 }

@@ -35,6 +35,7 @@ fn each_agent_says_so_once_an_alertmanager_shows_one_alert_and_nothing_else_is_t
         }
     });
     assert_eq!(sink.wait_for(1)[0].header("Subject"), Some("Warning! /services/bar has an alert!"));
+    space.wait_until_noted(1);
 
     network.refuse();
     let told = eventually(LONG, "a mail of each agent", || {
