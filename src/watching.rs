@@ -70,7 +70,7 @@ impl Watching {
         let (judged_sender, judged) = unbounded();
         let (stop, stopped) = bounded(0);
         let (connection_writer, connection) = cell(Connection::default());
-        let evaluator = Evaluator::new(Arc::clone(&rules), clock::now()).recording();
+        let mut evaluator = Evaluator::new(Arc::clone(&rules), clock::now()).recording();
         let (compliance_writer, compliance) = cell(evaluator.snapshot());
         // Fails only if nobody receives any more, and the receiver is here.
         inputs.send(WatchInput::Rules(rules)).ok();

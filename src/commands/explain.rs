@@ -18,9 +18,10 @@ use crate::model::alert_key::AlertKey;
 use crate::model::asks::{alerts, asks};
 use crate::model::children::Counted;
 use crate::model::duration;
+use crate::model::path_status::{PathState, PathStatus};
 use crate::model::receiver::Receiver;
 use crate::model::rule::{Rule, RuleSet, glob_matches, level_matches};
-use crate::model::status::{Compliance, OpenIncident, PathState, PathStatus, Silence};
+use crate::model::status::{Compliance, OpenIncident, Silence};
 use crate::watching::session_settings;
 use crate::zk::agents;
 use crate::zk::client::describe;
@@ -179,7 +180,7 @@ impl Scene {
             for path in bad().take(NAMED) {
                 text.push_str(&format!("  {}: {}\n", path.path, words(&path.state)));
             }
-        } else if let Some(path) = all.first() {
+        } else if let Some(path) = all.iter().next() {
             text.push_str(&format!("state: {}\n", words(&path.state)));
         }
     }
@@ -218,7 +219,7 @@ impl Scene {
         } else {
             say("asks", &asked.join("; "));
         }
-        let path = self.compliance.paths.first().filter(|_| self.compliance.globs.is_empty());
+        let path = self.compliance.paths.iter().next().filter(|_| self.compliance.globs.is_empty());
         if let Some(path) = path {
             if name.is_some() {
                 say("state", &words(state_by(path, name)));

@@ -9,9 +9,10 @@ use crossbeam_channel::{RecvTimeoutError, unbounded};
 use super::load::load;
 use crate::cli::{Answer, ZooKeeper};
 use crate::clock;
+use crate::model::path_status::{PathState, PathStatus};
 use crate::model::rule::RuleSet;
 use crate::model::severity::Severity;
-use crate::model::status::{Compliance, PathState, PathStatus};
+use crate::model::status::Compliance;
 use crate::pipeline::EventSink;
 use crate::published::cell;
 use crate::threads::Threads;
@@ -141,7 +142,8 @@ mod tests {
     fn the_first_line_counts_paths_and_names_the_worst() {
         let bad = |name: &str| path(name, PathState::Error("bad".into()));
         let check = |paths: Vec<PathStatus>, globs: Vec<PathStatus>, outage: Option<&str>, first: &str| {
-            let compliance = Compliance { paths, globs, ..Compliance::default() };
+            let compliance =
+                Compliance { paths: paths.into_iter().collect(), globs, ..Compliance::default() };
             let answer = report(&compliance, outage);
             assert_eq!(answer.stdout.lines().next(), Some(first));
             answer.stdout

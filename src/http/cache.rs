@@ -103,7 +103,8 @@ mod tests {
 
     use super::super::fixture;
     use super::*;
-    use crate::model::status::{Compliance, PathState};
+    use crate::model::path_status::PathState;
+    use crate::model::status::Compliance;
 
     #[test]
     fn a_body_is_made_once_a_snapshot_and_anew_for_the_next() {
@@ -114,7 +115,7 @@ mod tests {
         let again = bodies.get(&snapshots.view(now), Selection::ALL);
         assert!(Arc::ptr_eq(&first.bytes, &again.bytes));
 
-        let paths = vec![fixture::path("/other", PathState::Ok, 1)];
+        let paths = [fixture::path("/other", PathState::Ok, 1)].into_iter().collect();
         cells.compliance.publish(Compliance { paths, ..Compliance::default() });
         let next = bodies.get(&snapshots.view(now), Selection::ALL);
         assert!(String::from_utf8_lossy(&next.bytes).contains("/other"));

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::model::alert_key::AlertKey;
 use crate::model::judge::{Bounds, Specs};
 use crate::model::lease::LeaseStage;
+use crate::model::path_status::{PathState, PathStatus};
 use crate::model::receiver::ReceiverId;
 use crate::model::recent::Recent;
 use crate::model::rule::{Rule, RuleSet, Terms};
 use crate::model::status::{
-    Agent, AlertPhase, AlertStatus, Alerts, Cluster, Compliance, ConfigStatus, Connection, Grant, PathState,
-    PathStatus, ReceiverStatus, Session, Silence, Until, WatchStatus, is_alerting,
+    Agent, AlertPhase, AlertStatus, Alerts, Cluster, Compliance, ConfigStatus, Connection, Grant,
+    ReceiverStatus, Session, Silence, Until, WatchStatus, is_alerting,
 };
 use crate::published::{Liveness, Writer, cell};
 
@@ -56,7 +57,13 @@ fn compliance() -> Compliance {
         secret,
         hosts,
     ];
-    let mut compliance = Compliance { paths, globs, ready: true, transitions: 4, ..Compliance::default() };
+    let mut compliance = Compliance {
+        paths: paths.into_iter().collect(),
+        globs,
+        ready: true,
+        transitions: 4,
+        ..Compliance::default()
+    };
     compliance.watch_latency.observe(Duration::from_millis(3));
     compliance.watch_latency.observe(Duration::from_secs(7));
     compliance

@@ -4,9 +4,8 @@ use std::fmt::{Display, Write};
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::model::status::{
-    AlertPhase, Alerts, Compliance, ConfigStatus, Histogram, PathState, Quiet, WatchStatus,
-};
+use crate::model::path_status::PathState;
+use crate::model::status::{AlertPhase, Alerts, Compliance, ConfigStatus, Histogram, Quiet, WatchStatus};
 
 use super::status::{Totals, VERSION, View, phase_word, state_word};
 

@@ -14,7 +14,8 @@ use super::snapshots::Snapshots;
 use super::status::{self, VERSION};
 use super::target::Target;
 use crate::clock;
-use crate::model::status::{Compliance, PathState, PathStatus};
+use crate::model::path_status::{PathState, PathStatus};
+use crate::model::status::Compliance;
 
 const JSON: &str = "application/json";
 
@@ -153,12 +154,11 @@ impl Router {
     }
 }
 
-/// The entry of a path or else of a glob: entries are sorted.
+/// The entry of a path or else of a glob: globs are sorted.
 fn find<'a>(compliance: &'a Compliance, path: &str) -> Option<&'a PathStatus> {
-    let within = |entries: &'a [PathStatus]| {
-        entries.binary_search_by(|status| (*status.path).cmp(path)).ok().map(|at| &entries[at])
-    };
-    within(&compliance.paths).or_else(|| within(&compliance.globs))
+    let globs = &compliance.globs;
+    let glob = || globs.binary_search_by(|status| (*status.path).cmp(path)).ok().map(|at| &globs[at]);
+    compliance.paths.get(path).or_else(glob)
 }
 
 fn tagged(body: Body, if_none_match: Option<&str>) -> Answer {

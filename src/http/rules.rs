@@ -3,8 +3,9 @@
 use super::json::{self, Object};
 use super::status;
 use crate::model::asks::{alerts, asks};
+use crate::model::path_status::PathStatus;
 use crate::model::rule::{Rule, Rules};
-use crate::model::status::{Alerts, PathStatus};
+use crate::model::status::Alerts;
 
 /// The body, with no rules if none is for the path, and without a status if nothing was ever seen there.
 pub fn body(rules: Option<&Rules>, status: Option<&PathStatus>, known: &Alerts) -> Vec<u8> {

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use crate::model::alert_key::AlertKey;
 use crate::model::children::Counted;
+use crate::model::path_status::{Particulars, PathState, PathStatus, RuleStatus};
 use crate::model::status::{
-    AlertPhase, Alerts, Cluster, Compliance, ConfigStatus, Connection, Particulars, PathState, PathStatus,
-    Quiet, ReceiverStatus, RuleStatus, Silence, Until, WatchStatus,
+    AlertPhase, Alerts, Cluster, Compliance, ConfigStatus, Connection, Quiet, ReceiverStatus, Silence, Until,
+    WatchStatus,
 };
 
 use super::json::{self, Object};
@@ -65,7 +66,7 @@ impl Totals {
     /// Counts.
     pub fn of(compliance: &Compliance) -> Self {
         let mut totals = Self::default();
-        for path in &compliance.paths {
+        for path in compliance.paths.iter() {
             match path.state {
                 PathState::Ok => totals.ok += 1,
                 PathState::Error(_) => totals.error += 1,
@@ -339,7 +340,7 @@ mod tests {
     #[test]
     fn a_path_tells_its_alert() {
         let view = fixture::view();
-        let status = &view.compliance.paths[1];
+        let status = view.compliance.paths.iter().nth(1).unwrap();
         let found: Value = serde_json::from_slice(&path_body(status, &view.alerts)).unwrap();
         let wanted = json!({
             "alert": "firing", "children": 0, "incident": "0123abcd", "path": "/services/foo/min_1",
@@ -351,7 +352,8 @@ mod tests {
 
     #[test]
     fn a_path_with_several_rules_tells_the_alert_of_each() {
-        let (view, mut status) = (fixture::view(), fixture::view().compliance.paths[1].clone());
+        let (view, mut status) =
+            (fixture::view(), fixture::view().compliance.paths.iter().nth(1).unwrap().clone());
         let rule = |name: &str, severity, state| RuleStatus {
             name: name.into(),
             severity,

@@ -269,8 +269,9 @@ fn what_is_refused_is_told_in_json() {
 fn a_fault_ends_its_own_request_only() {
     let server = Server::start();
     // Keys out of order break the writer's invariant, which debug builds assert.
-    let mut paths = fixture::many(3).paths;
+    let mut paths: Vec<_> = fixture::many(3).paths.iter().cloned().collect();
     paths.reverse();
+    let paths = paths.into_iter().collect();
     server.cells.compliance.publish(Compliance { paths, ..Default::default() });
     let reply = server.get("/status");
     assert_eq!(reply.status, if cfg!(debug_assertions) { 500 } else { 200 });

@@ -27,6 +27,8 @@ pub mod notifier;
 pub mod observation;
 pub mod one_or_many;
 pub mod path;
+pub mod path_list;
+pub mod path_status;
 pub mod printable;
 pub mod reading;
 pub mod receiver;

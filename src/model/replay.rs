@@ -16,10 +16,11 @@ use super::judge::NOT_RECORDED;
 use super::ledger::{Change, Stored, Write, Written};
 use super::message::Kind;
 use super::observation::Observation;
+use super::path_status::PathState;
 use super::reading::{Reading, Recorded};
 use super::receiver::Outcome;
 use super::rule::RuleSet;
-use super::status::{PathState, Silence};
+use super::status::Silence;
 use super::time::Now;
 use super::transition::{EvaluatorOutput, State, Transition};
 

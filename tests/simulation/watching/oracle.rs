@@ -9,9 +9,10 @@ use zk_monitor::model::children::Children;
 use zk_monitor::model::judge::{EachChild, Needs, Verdict};
 use zk_monitor::model::message;
 use zk_monitor::model::observation::{Adoption, Observation};
+use zk_monitor::model::path_status::{PathState, PathStatus};
 use zk_monitor::model::reading::{EachRead, Reading, Written};
 use zk_monitor::model::rule::{Rule, RuleSet, Rules, glob_matches};
-use zk_monitor::model::status::{Compliance, PathState, PathStatus};
+use zk_monitor::model::status::Compliance;
 use zk_monitor::model::transition::{EvaluatorOutput, State};
 
 use super::tree::{Path, Session, Tree};
