@@ -5,7 +5,7 @@ use std::io;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, after, unbounded};
 
 use crate::clock;
 use crate::published::{Liveness, Writer, cell};
@@ -15,6 +15,18 @@ const TURN: Duration = Duration::from_secs(60);
 
 /// How long to look for the panic that is behind a thread's end.
 const CAUSE: Duration = Duration::from_millis(100);
+
+/// How long things are left to gather, and how many are taken at once. To be woken by each of thousands costs more than
+/// what is to be done about them.
+const GATHERING: (Duration, usize) = (Duration::from_millis(1), 1000);
+
+/// Waits a moment, and gives what has come by then.
+pub fn gather<T>(inbox: &Receiver<T>) -> impl Iterator<Item = T> {
+    let (moment, most) = GATHERING;
+    // Nothing else comes here than the end of it.
+    after(moment).recv().ok();
+    inbox.try_iter().take(most)
+}
 
 /// All threads that the daemon lives by.
 #[derive(Debug)]

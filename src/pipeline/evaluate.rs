@@ -18,6 +18,7 @@ use crate::model::status::Compliance;
 use crate::model::time::Now;
 use crate::model::transition::{EvaluatorOutput, Forgetting, State, Transition};
 use crate::published::Writer;
+use crate::threads::gather;
 
 /// How long after all was read the threads behind this one are done with it, and what they took for it is free.
 const SETTLING: Duration = Duration::from_secs(2);
@@ -25,7 +26,7 @@ const SETTLING: Duration = Duration::from_secs(2);
 /// Runs the evaluator until `observations` closes. `armed` is called once all that was read first on a session has
 /// been judged: whoever leads before that would lead without effect.
 pub fn evaluate(
-    mut evaluator: Evaluator,
+    evaluator: Evaluator,
     armed: impl Fn(u64),
     observations: &Receiver<Observation>,
     judged: &Sender<EvaluatorOutput>,
@@ -34,51 +35,93 @@ pub fn evaluate(
     journal: &EventSink,
 ) {
     let mut publisher = Publisher::new(now().mono);
-    let mut out = Vec::new();
-    let mut told = Noted::default();
+    let mut shell = Shell {
+        evaluator,
+        out: Vec::new(),
+        told: Noted::default(),
+        armed,
+        arming: false,
+        settled_at: None,
+        judged,
+        journal,
+    };
     let alive = tick(PULSE);
-    let mut settled_at: Option<Instant> = None;
     loop {
         pulse.publish(now().mono);
         select! {
             recv(observations) -> observation => match observation {
-                Ok(observation) => {
-                    if let Observation::Armed(session) = &observation {
-                        armed(*session);
-                        settled_at = Some(clock::mono() + SETTLING);
-                    }
-                    let now = now();
-                    let noted = noted(&observation);
-                    evaluator.observe(observation, now, &mut out);
-                    note_records(&mut evaluator, journal, now);
-                    noted.into_iter().for_each(|what| journal.note(now.wall, what));
-                }
+                Ok(observation) => shell.observe(observation),
                 Err(_) => return,
             },
-            recv(at([evaluator.next_deadline(), publisher.due()])) -> _ => {}
-            recv(alive) -> _ => {
-                if settled_at.take_if(|at| *at <= clock::mono()).is_some() {
-                    memory::trim();
-                }
-            }
+            recv(at([shell.evaluator.next_deadline(), publisher.due()])) -> _ => {}
+            recv(alive) -> _ => shell.settle(),
         }
-        let now = now();
-        evaluator.tick(now, &mut out);
-        note_records(&mut evaluator, journal, now);
-        publisher.changed |= evaluator.take_changed();
-        for message in out.drain(..) {
-            log_output(&message);
-            told.of(&message).into_iter().for_each(|what| journal.note(now.wall, what));
-            // Fails only while the daemon ends.
-            judged.send(message).ok();
+        if shell.arming {
+            gather(observations).for_each(|observation| shell.observe(observation));
         }
-        publisher.publish_if_due(|| compliance.publish(evaluator.snapshot()));
+        shell.tick();
+        publisher.changed |= shell.evaluator.take_changed();
+        publisher.publish_if_due(|| compliance.publish(shell.evaluator.snapshot()));
     }
 }
 
-fn note_records(evaluator: &mut Evaluator, journal: &EventSink, now: Now) {
-    for record in evaluator.take_records() {
-        journal.note(now.wall, record);
+struct Shell<'a, F> {
+    evaluator: Evaluator,
+    out: Vec<EvaluatorOutput>,
+    told: Noted,
+    armed: F,
+    /// Whether it is being read what is read first on a session.
+    arming: bool,
+    /// When the threads behind this one are done with that.
+    settled_at: Option<Instant>,
+    judged: &'a Sender<EvaluatorOutput>,
+    journal: &'a EventSink,
+}
+
+impl<F: Fn(u64)> Shell<'_, F> {
+    fn observe(&mut self, observation: Observation) {
+        if let Observation::Armed(session) = &observation {
+            (self.armed)(*session);
+            self.settled_at = Some(clock::mono() + SETTLING);
+        }
+        self.arming = match &observation {
+            Observation::Up => true,
+            Observation::Down(_) | Observation::Armed(_) => false,
+            Observation::Rules(_) | Observation::Adopted(_) | Observation::Clock(_) => self.arming,
+            Observation::Read { .. } | Observation::Expanded { .. } => self.arming,
+            Observation::Unlisted { .. } | Observation::Listed { .. } => self.arming,
+            Observation::LedgerChanged | Observation::Barrier(_) => self.arming,
+        };
+        let now = now();
+        let noted = noted(&observation);
+        self.evaluator.observe(observation, now, &mut self.out);
+        self.note_records(now);
+        noted.into_iter().for_each(|what| self.journal.note(now.wall, what));
+    }
+
+    /// Has judged what time alone changes, and tells what has come of all.
+    fn tick(&mut self) {
+        let now = now();
+        self.evaluator.tick(now, &mut self.out);
+        self.note_records(now);
+        for message in self.out.drain(..) {
+            log_output(&message);
+            self.told.of(&message).into_iter().for_each(|what| self.journal.note(now.wall, what));
+            // Fails only while the daemon ends.
+            self.judged.send(message).ok();
+        }
+    }
+
+    fn note_records(&mut self, now: Now) {
+        for record in self.evaluator.take_records() {
+            self.journal.note(now.wall, record);
+        }
+    }
+
+    fn settle(&mut self) {
+        if self.settled_at.take_if(|at| *at <= clock::mono()).is_some() {
+            memory::trim();
+        }
     }
 }
 

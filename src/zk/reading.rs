@@ -13,8 +13,8 @@ use crate::model::children::Children;
 use crate::model::reading::{ChildZnode, Reading, Written};
 use crate::model::watches::{Call, Part, Reader, Reply, Request, Step, Wants};
 
-/// Calls under way at once. One thread arms 5,000 paths a second, 16 arm 16,000; more do not help.
-const THREADS: usize = 16;
+/// Calls under way at once. On two cores that the server shares, 32 arm paths by a tenth faster than 16; 64 do not help.
+const THREADS: usize = 32;
 
 /// The threads that read for one generation. They end once this is dropped and the requests are answered, which is
 /// soon after the end of the generation, since every call fails from then on.

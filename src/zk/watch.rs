@@ -17,6 +17,7 @@ use crate::model::reading::Reading;
 use crate::model::status::WatchStatus;
 use crate::model::watches::{Effect, Event, Input, Watches};
 use crate::published::Writer;
+use crate::threads::gather;
 
 /// How often the thread shows that it is alive while nothing happens.
 const PULSE: Duration = Duration::from_secs(1);
@@ -53,14 +54,19 @@ pub fn run(inbox: &Receiver<WatchInput>, outlets: Outlets, ledger: Arc<str>, rer
         shell.outlets.pulse.publish(clock::mono());
         let deadline = shell.machine.next_deadline();
         let due = deadline.map_or_else(never, |at| after(at.saturating_duration_since(clock::mono())));
+        let mut first = None;
         select! {
-            recv(inbox) -> input => match input {
-                Ok(WatchInput::Stop) | Err(_) => return,
-                Ok(input) => shell.hear(input),
-            },
+            recv(inbox) -> input => first = Some(input.unwrap_or(WatchInput::Stop)),
             recv(due) -> _ => shell.handle(Input::Tick),
             recv(status) -> _ => shell.outlets.status.publish(shell.machine.status(clock::mono())),
             recv(alive) -> _ => shell.outlets.fence.publish(shell.machine.fence_waits_for()),
+        }
+        let more = shell.is_arming().then(|| gather(inbox)).into_iter().flatten();
+        for input in first.into_iter().chain(more) {
+            if matches!(input, WatchInput::Stop) {
+                return;
+            }
+            shell.hear(input);
         }
     }
 }
@@ -68,6 +74,8 @@ pub fn run(inbox: &Receiver<WatchInput>, outlets: Outlets, ledger: Arc<str>, rer
 struct Generation {
     client: Client,
     pool: Pool,
+    /// Whether all was read that is read first.
+    armed: bool,
 }
 
 struct Shell {
@@ -111,11 +119,15 @@ impl Shell {
         self.generation.as_ref().is_some_and(|current| current.client.generation() == generation)
     }
 
+    fn is_arming(&self) -> bool {
+        self.generation.as_ref().is_some_and(|current| !current.armed)
+    }
+
     fn up(&mut self, client: Client) {
         self.end_generation();
         match Pool::start(&client, &self.outlets.inbox) {
             Ok(pool) => {
-                self.generation = Some(Generation { client, pool });
+                self.generation = Some(Generation { client, pool, armed: false });
                 self.handle(Input::Up);
             }
             Err(e) => {
@@ -159,9 +171,10 @@ impl Shell {
                 // Fails only while the daemon ends, when nobody needs to know any more; the next likewise.
                 Effect::Observe(observation) => drop(self.outlets.observations.send(observation)),
                 Effect::Armed => {
-                    let current = self.generation.as_ref().map(|current| current.client.generation());
-                    if let Some(generation) = current {
-                        self.outlets.observations.send(Observation::Armed(generation)).ok();
+                    if let Some(current) = &mut self.generation {
+                        current.armed = true;
+                        let armed = Observation::Armed(current.client.generation());
+                        self.outlets.observations.send(armed).ok();
                     }
                 }
                 Effect::Log(event) => log_event(&event),
