@@ -31,6 +31,14 @@ impl Wire {
         }
     }
 
+    /// Whether more may have come in than its socket shows.
+    pub fn may_hold_more(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(_) => true,
+        }
+    }
+
     /// Whether bytes wait to be written that are in no buffer of the caller's.
     pub fn wants_write(&self) -> bool {
         match self {

@@ -105,16 +105,19 @@ fn serve(opened: Opened, listener: &TcpListener, orders: &UnixStream) -> Result<
     // The server has answered already what the library is about to ask.
     swallow_frame(&mut local).map_err(|e| format!("the client did not ask for a session: {e}"))?;
     down.fill(&mut bytes.as_slice()).map_err(|e| format!("no greeting: {e}"))?;
+    let mut ready = Ready { local: true, wire: true };
     let ended = loop {
-        let moved = match turn(&mut local, &mut wire, &mut up, &mut down, &mut frames) {
-            Ok(moved) => moved,
+        ready = match turn(&mut local, &mut wire, &mut up, &mut down, &mut frames, ready) {
+            Ok(more) => more,
             Err(reason) => break reason,
         };
-        if moved {
+        if ready.local || ready.wire {
             continue;
         }
-        if wait(&local, &wire, orders, &up, &down).map_err(|e| format!("cannot wait for the network: {e}"))? {
-            break "cut".to_owned();
+        let found = wait(&local, &wire, orders, &up, &down);
+        match found.map_err(|e| format!("cannot wait for the network: {e}"))? {
+            Some(found) => ready = found,
+            None => break "cut".to_owned(),
         }
     };
     // Whatever has come whole, such as the answer to a close, still belongs to the library.
@@ -123,32 +126,48 @@ fn serve(opened: Opened, listener: &TcpListener, orders: &UnixStream) -> Result<
     Err(ended)
 }
 
-/// Moves what can be moved without waiting; tells whether anything moved.
+/// Where there may be something to read.
+#[derive(Clone, Copy, Debug)]
+struct Ready {
+    local: bool,
+    wire: bool,
+}
+
+/// Moves what can be moved without waiting; tells where there may be more to read. What left room in its pipe was all
+/// there was: to look again each time would be every third call to the kernel.
 fn turn(
     local: &mut TcpStream,
     wire: &mut Wire,
     up: &mut Pipe,
     down: &mut Pipe,
     frames: &mut Frames,
-) -> Result<bool, String> {
-    let left = up.fill(local).map_err(|e| format!("the client ended: {e}"))?;
+    ready: Ready,
+) -> Result<Ready, String> {
+    let fill = |pipe: &mut Pipe, from: &mut dyn Read, ready| if ready { pipe.fill(from) } else { Ok(0) };
+    let left = fill(up, local, ready.local).map_err(|e| format!("the client ended: {e}"))?;
     frames.sent(up.newest(left));
-    let mut moved = left > 0;
+    let more_left = left > 0 && !up.has_room();
     let lost = |e: io::Error| format!("connection lost: {e}");
-    moved |= up.drain(wire).map_err(lost)?;
+    up.drain(wire).map_err(lost)?;
     if wire.wants_write() {
         wire.flush().or_else(ignore_passing).map_err(lost)?;
     }
-    let came = down.fill(wire).map_err(lost)?;
-    moved |= came > 0;
+    let came = fill(down, wire, ready.wire).map_err(lost)?;
+    let more_came = came > 0 && (!down.has_room() || wire.may_hold_more());
     // What is refused must not reach the library, not even at the end.
     frames.pass(down.newest(came)).inspect_err(|_| down.clear())?;
-    moved |= down.drain(local).map_err(|e| format!("the client ended: {e}"))?;
-    Ok(moved)
+    down.drain(local).map_err(|e| format!("the client ended: {e}"))?;
+    Ok(Ready { local: more_left, wire: more_came })
 }
 
-/// Waits until something can move; tells whether the order to cut has come.
-fn wait(local: &TcpStream, wire: &Wire, orders: &UnixStream, up: &Pipe, down: &Pipe) -> io::Result<bool> {
+/// Waits until something can move; nothing if the order to cut has come.
+fn wait(
+    local: &TcpStream,
+    wire: &Wire,
+    orders: &UnixStream,
+    up: &Pipe,
+    down: &Pipe,
+) -> io::Result<Option<Ready>> {
     let interest = |fill: bool, drain: bool| {
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::IN, fill);
@@ -163,8 +182,11 @@ fn wait(local: &TcpStream, wire: &Wire, orders: &UnixStream, up: &Pipe, down: &P
     ];
     // Without a time-out: the owner watches over the session, and its order to cut ends the wait.
     match poll(&mut fds, None) {
-        Ok(_) => Ok(!fds[0].revents().is_empty()),
-        Err(rustix::io::Errno::INTR) => Ok(false),
+        Ok(_) => {
+            let [cut, local, wire] = fds.map(|fd| !fd.revents().is_empty());
+            Ok((!cut).then_some(Ready { local, wire }))
+        }
+        Err(rustix::io::Errno::INTR) => Ok(Some(Ready { local: false, wire: false })),
         Err(e) => Err(e.into()),
     }
 }
@@ -271,7 +293,7 @@ impl Pipe {
     }
 
     /// Reads once, if there is room; tells how many bytes came. The end of the stream is an error.
-    fn fill(&mut self, from: &mut impl Read) -> io::Result<usize> {
+    fn fill(&mut self, from: &mut (impl Read + ?Sized)) -> io::Result<usize> {
         if !self.has_room() {
             return Ok(0);
         }
@@ -285,17 +307,17 @@ impl Pipe {
         }
     }
 
-    /// Writes once, if there is something; tells whether bytes went.
-    fn drain(&mut self, to: &mut impl Write) -> io::Result<bool> {
+    /// Writes once, if there is something.
+    fn drain(&mut self, to: &mut impl Write) -> io::Result<()> {
         if !self.has_bytes() {
-            return Ok(false);
+            return Ok(());
         }
         let count = to.write(&self.bytes[self.start..self.end]).or_else(ignore_passing)?;
         self.start += count;
         if self.start == self.end {
             self.clear();
         }
-        Ok(count > 0)
+        Ok(())
     }
 }
 
