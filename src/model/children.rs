@@ -32,6 +32,18 @@ impl Children {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.joined.split('/').take(self.count as usize)
     }
+
+    /// The names that one has and the other has not, in order.
+    pub fn differing<'a>(&'a self, other: &'a Self) -> Vec<&'a str> {
+        let (mut own, mut others) = (self.names().peekable(), other.names().peekable());
+        let mut differing = Vec::new();
+        while let Some(next) = own.peek().into_iter().chain(others.peek()).min().copied() {
+            if own.next_if_eq(&next).is_some() != others.next_if_eq(&next).is_some() {
+                differing.push(next);
+            }
+        }
+        differing
+    }
 }
 
 /// Which children left since a path was last in spec: some names, and how many there are in all.

@@ -131,7 +131,7 @@ impl Evaluator {
                 self.judge_ages(now, out);
             }
             Observation::Armed(_) => {}
-            Observation::LedgerChanged => out.push(EvaluatorOutput::LedgerChanged),
+            Observation::LedgerChanged(change) => out.push(EvaluatorOutput::LedgerChanged(change)),
             Observation::Barrier(number) => out.push(EvaluatorOutput::Barrier(number)),
         }
     }

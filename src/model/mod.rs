@@ -22,6 +22,7 @@ pub mod judge;
 pub mod labels;
 pub mod lease;
 pub mod ledger;
+pub mod ledger_change;
 pub mod message;
 pub mod notifier;
 pub mod observation;

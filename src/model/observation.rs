@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::alert_key::AlertKey;
 use super::judge::Base;
+use super::ledger_change::LedgerChange;
 use super::reading::Reading;
 use super::rule::RuleSet;
 use super::server_clock::ClockSample;
@@ -63,7 +64,7 @@ pub enum Observation {
     /// Every znode has been read on the session of this number, and told of; told once a session.
     Armed(u64),
     /// Entries of the alert ledger have come or gone, or may have. All that was read before has been told.
-    LedgerChanged,
+    LedgerChanged(LedgerChange),
     /// Everything that rang before the barrier was set has been told.
     Barrier(u64),
 }

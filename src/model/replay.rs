@@ -228,7 +228,7 @@ impl Replay {
                     }
                 }
                 EvaluatorOutput::Rules(_) | EvaluatorOutput::Stale | EvaluatorOutput::StaleAlert(_) => {}
-                EvaluatorOutput::LedgerChanged | EvaluatorOutput::Barrier(_) => {}
+                EvaluatorOutput::LedgerChanged(_) | EvaluatorOutput::Barrier(_) => {}
             }
             self.dispatch(Input::Evaluated(output));
         }

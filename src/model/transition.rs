@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::alert_key::AlertKey;
 use super::children::{Counted, Left};
 use super::judge::Course;
+use super::ledger_change::LedgerChange;
 use super::rule::{Rule, RuleSet};
 
 /// One path was judged by one rule. Told when the judgement or its words change, and at the first reading of each session,
@@ -65,7 +66,7 @@ pub enum EvaluatorOutput {
     /// A path can no longer be read or judged by a rule: what was told of this alert is stale.
     StaleAlert(AlertKey),
     /// Entries of the alert ledger have come or gone, or may have. All that was read before has been told.
-    LedgerChanged,
+    LedgerChanged(LedgerChange),
     /// Everything that rang before the barrier was set has been told.
     Barrier(u64),
 }

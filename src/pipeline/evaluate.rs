@@ -90,7 +90,7 @@ impl<F: Fn(u64)> Shell<'_, F> {
             Observation::Rules(_) | Observation::Adopted(_) | Observation::Clock(_) => self.arming,
             Observation::Read { .. } | Observation::Expanded { .. } => self.arming,
             Observation::Unlisted { .. } | Observation::Listed { .. } => self.arming,
-            Observation::LedgerChanged | Observation::Barrier(_) => self.arming,
+            Observation::LedgerChanged(_) | Observation::Barrier(_) => self.arming,
         };
         let now = now();
         let noted = noted(&observation);
@@ -134,7 +134,7 @@ fn noted(observation: &Observation) -> Option<What> {
         Observation::Armed(_) => Some(What::Armed),
         Observation::Read { .. } | Observation::Adopted(_) | Observation::Expanded { .. } => None,
         Observation::Unlisted { .. } | Observation::Listed { .. } | Observation::Clock(_) => None,
-        Observation::LedgerChanged | Observation::Barrier(_) => None,
+        Observation::LedgerChanged(_) | Observation::Barrier(_) => None,
     }
 }
 
@@ -166,7 +166,7 @@ impl Noted {
                 None
             }
             EvaluatorOutput::Stale | EvaluatorOutput::StaleAlert(_) => None,
-            EvaluatorOutput::LedgerChanged | EvaluatorOutput::Barrier(_) => None,
+            EvaluatorOutput::LedgerChanged(_) | EvaluatorOutput::Barrier(_) => None,
         }
     }
 }
@@ -181,7 +181,7 @@ fn log_output(judged: &EvaluatorOutput) {
         }
         EvaluatorOutput::Forgotten(key, why) => log_forgotten(key, *why),
         EvaluatorOutput::Rules(_) | EvaluatorOutput::Stale | EvaluatorOutput::StaleAlert(_) => {}
-        EvaluatorOutput::LedgerChanged | EvaluatorOutput::Barrier(_) => {}
+        EvaluatorOutput::LedgerChanged(_) | EvaluatorOutput::Barrier(_) => {}
     }
 }
 

@@ -581,12 +581,12 @@ impl Election {
         Ok(Predecessors::Agents(first))
     }
 
-    /// Watches the ledger's listing, so that the alert side knows until when nobody has told of anything; gives the time
-    /// until there is more to do, if there is.
+    /// Watches the ledger's listing, so that the alert side knows of which paths nobody has told anything since when; gives
+    /// the time until there is more to do, if there is.
     fn watch_ledger(&self, session: &mut Session) -> Answer<Option<Duration>> {
-        if session.ledger.watch(&session.client, &self.places.alerts)? {
+        if let Some(change) = session.ledger.watch(&session.client, &self.places.alerts)? {
             let (generation, rings) = (session.client.generation(), session.ledger.rings);
-            self.outlets.watch.send(WatchInput::LedgerWatched { generation, rings }).ok();
+            self.outlets.watch.send(WatchInput::LedgerWatched { generation, rings, change }).ok();
         }
         Ok(session.ledger.wait())
     }
@@ -741,7 +741,7 @@ impl Election {
         session.client.set(&znode, self.status.agent.as_bytes(), None)?;
         session.client.exists(&znode, true)?;
         session.granted = Some(Granted { progress: clock::mono(), waits_for: None });
-        session.ledger.watched = None;
+        session.ledger.forget();
         Ok(true)
     }
 

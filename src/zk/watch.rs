@@ -104,8 +104,8 @@ impl Shell {
             WatchInput::Fence { generation, path, barrier } if self.is_current(generation) => {
                 self.handle(Input::Fence { path, barrier });
             }
-            WatchInput::LedgerWatched { generation, rings } if self.is_current(generation) => {
-                self.handle(Input::LedgerWatched { rings });
+            WatchInput::LedgerWatched { generation, rings, change } if self.is_current(generation) => {
+                self.handle(Input::LedgerWatched { rings, change });
             }
             // Fails only while the daemon ends.
             WatchInput::Clock(sample) => drop(self.outlets.observations.send(Observation::Clock(sample))),

@@ -6,6 +6,7 @@ use std::time::Instant;
 use zookeeper::ZkError;
 
 use super::client::Client;
+use crate::model::ledger_change::LedgerChange;
 use crate::model::observation::Adoption;
 use crate::model::reading::Reading;
 use crate::model::rule::RuleSet;
@@ -55,12 +56,14 @@ pub enum WatchInput {
         /// The barrier's number.
         barrier: u64,
     },
-    /// There is a watch on the ledger's listing, which was set after it had rung so often.
+    /// The ledger was listed, with a watch that was set after it had rung so often.
     LedgerWatched {
         /// The generation it holds for.
         generation: u64,
         /// How often it had rung before.
         rings: u64,
+        /// What has changed since it was listed last.
+        change: LedgerChange,
     },
     /// A write of this agent tells ZooKeeper's time.
     Clock(ClockSample),

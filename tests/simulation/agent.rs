@@ -8,6 +8,7 @@ use zk_monitor::model::alert_key::AlertKey;
 use zk_monitor::model::dispatcher::{Attempt, Dispatcher, Profile, Speaker};
 use zk_monitor::model::evaluator::Evaluator;
 use zk_monitor::model::judge::Base;
+use zk_monitor::model::ledger_change::{Count, ReadListing};
 use zk_monitor::model::rule::RuleSet;
 use zk_monitor::model::status::AlertPhase;
 use zk_monitor::model::time::Now;
@@ -38,6 +39,27 @@ pub struct Client {
     pub answer_at: Millis,
 }
 
+/// What a follower knows of the ledger's listing, on one session.
+#[derive(Debug, Default)]
+pub struct Followed {
+    /// Whether there is a watch on it, and how often it has rung.
+    pub watched: bool,
+    pub rings: u64,
+    /// As it was read last.
+    pub last: Option<ReadListing>,
+    /// When the watch machine hears of that: nothing that is read later overtakes it.
+    pub told_at: Millis,
+}
+
+/// How far a follower is with reading the listing.
+#[derive(Debug)]
+pub enum Look {
+    Count,
+    /// The watch had rung so often when it began; how often it may begin anew.
+    Names(u64, Count, u32),
+    CountAgain(u64, ReadListing, u32),
+}
+
 /// In what time each agent verifies what it knows.
 const REREAD: Millis = 20_000;
 
@@ -53,9 +75,7 @@ pub struct Agent {
     pub evaluator: Evaluator,
     /// The last state of which this session's server has told.
     pub applied: usize,
-    /// Whether there is a watch on the ledger's listing, and how often it has rung.
-    pub ledger_watched: bool,
-    pub rings: u64,
+    pub ledger: Followed,
     /// When the watch machine is to be told of the time, and when the evaluator is.
     pub watch_tick: Option<Millis>,
     pub judge_tick: Option<Millis>,
@@ -124,8 +144,7 @@ impl Agent {
             watcher: Watcher::new(Duration::from_millis(REREAD), now.mono, Faults::default()),
             evaluator: Evaluator::new(Arc::default(), now),
             applied: 0,
-            ledger_watched: false,
-            rings: 0,
+            ledger: Followed::default(),
             watch_tick: None,
             judge_tick: None,
             silences: 0,

@@ -109,6 +109,14 @@ fn a_ledger_that_followers_do_not_watch_is_found() {
 }
 
 #[test]
+fn a_change_of_the_ledger_that_is_taken_for_another_is_found() {
+    let ignored = Mutant { ledger_ignored: true, ..Mutant::default() };
+    finds("the change of an entry is taken for one of no path", ignored);
+    let uncounted = Mutant { ledger_uncounted: true, ..Mutant::default() };
+    finds("entries that came and went unseen are not thought of", uncounted);
+}
+
+#[test]
 fn an_epoch_that_begins_anew_with_the_locks_is_found() {
     finds("the epoch is the lock's number", Mutant { lock_number: true, ..Mutant::default() });
 }

@@ -11,16 +11,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use zk_monitor::model::alert_key::AlertKey;
+use zk_monitor::model::children::Children;
 use zk_monitor::model::dispatcher::{Attempt, AttemptId, Effect, Input, Takeover};
 use zk_monitor::model::ledger::{Change, Entry, Stored, Written};
+use zk_monitor::model::ledger_change::{Count, LedgerChange, ReadListing};
 use zk_monitor::model::receiver::Outcome;
 use zk_monitor::model::status::{Silence, Until};
 use zk_monitor::model::succession::in_place_of;
 use zk_monitor::model::time::Now;
 use zk_monitor::model::transition::{EvaluatorOutput, State as Judgement};
 use zk_monitor::model::watches::Input as WatchInput;
+use zk_monitor::zk::names::{decode_alert, encode_alert};
 
-use crate::agent::{Agent, Client, Timers, profiles};
+use crate::agent::{Agent, Client, Followed, Look, Timers, profiles};
 use crate::alerts::{
     ALERTS, Dependence, FICKLE, PATHS, POOL, alert_of, path_index, path_name, path_of, receiver_id, rules,
 };
@@ -60,6 +63,10 @@ pub struct Mutant {
     pub lock_number: bool,
     /// Followers are not told when entries of the ledger come and go.
     pub ledger_unwatched: bool,
+    /// The change of an entry is taken for one of no path.
+    pub ledger_ignored: bool,
+    /// Entries that came and went between two listings are not thought of.
+    pub ledger_uncounted: bool,
     /// Who takes over does not hear what a fall is measured by.
     pub base_unread: bool,
     /// The ledger does not keep how a fall ended.
@@ -89,7 +96,7 @@ enum Event {
 enum Local {
     Connect,
     Hop(u64, Hop),
-    WatchLedger(u64),
+    WatchLedger(u64, Look),
     WatchTick,
     JudgeTick,
     Heartbeat(u64),
@@ -264,7 +271,7 @@ impl World {
         match local {
             Local::Connect => self.connect(agent),
             Local::Hop(of, hop) if session == Some(of) => self.hop(agent, hop),
-            Local::WatchLedger(of) if session == Some(of) => self.watch_ledger(agent),
+            Local::WatchLedger(of, look) if session == Some(of) => self.watch_ledger(agent, look),
             Local::WatchTick => {
                 self.agents[agent].watch_tick = None;
                 self.watch(agent, WatchInput::Tick);
@@ -283,7 +290,7 @@ impl World {
             // The servers may still make what was asked for on that session, until they end it.
             Local::Lapsed(of) if session == Some(of) => self.disconnect(agent, self.now + TIMEOUT * 3 / 2),
             Local::Exorcise => self.exorcise(agent),
-            Local::Hop(..) | Local::WatchLedger(_) | Local::Heartbeat(_) | Local::Generation(_) => {}
+            Local::Hop(..) | Local::WatchLedger(..) | Local::Heartbeat(_) | Local::Generation(_) => {}
             Local::Lapsed(_) => {}
             Local::Answer(..) | Local::View(_) | Local::Grant(..) => {}
             Local::Judge => self.judge(agent),

@@ -19,8 +19,8 @@ pub struct State {
     /// Which violation each path is in, `None` in spec; of the pool, how many children it has.
     pub violations: [Option<u32>; PATHS],
     pub ledger: BTreeMap<AlertKey, Stored>,
-    /// How often entries came or went.
-    pub listing: u64,
+    /// How often entries came or went. At first nearly as often as can be counted.
+    pub listing: i32,
     /// Lock nodes by their number.
     pub locks: BTreeMap<u64, Lock>,
     pub silences: Vec<Silence>,
@@ -96,7 +96,9 @@ impl ZooKeeper {
         let mut zk = Self { history: vec![(0, Rc::default())], sessions: Vec::new(), next_lock: 0 };
         let mut all: Vec<Op> = (0..PATHS).map(|path| Op::Create((&*path_name(path)).into())).collect();
         all.extend((0..FIRST).map(|child| Op::Create(format!("{}/{child}", path_name(POOL)).into())));
-        zk.change_tree(0, &all, |state| state.violations[POOL] = Some(FIRST));
+        zk.change_tree(0, &all, |state| {
+            (state.violations[POOL], state.listing) = (Some(FIRST), i32::MAX - 3)
+        });
         zk
     }
 
@@ -216,7 +218,8 @@ impl ZooKeeper {
                 Some(stored) => drop(state.ledger.insert(key, stored)),
                 None => drop(state.ledger.remove(&key)),
             }
-            state.listing += u64::from(state.ledger.len() != before);
+            let changes = i32::from(state.ledger.len() != before);
+            state.listing = state.listing.wrapping_add(changes);
         });
         Written::Done(version)
     }

@@ -78,6 +78,7 @@ use self::turn::Turn;
 use super::alert_key::AlertKey;
 use super::judge::Course;
 use super::ledger::Written;
+use super::ledger_change::LedgerChange;
 use super::receiver::{Outcome, ReceiverId};
 use super::rule::RuleSet;
 use super::status::{AlertStatus, ReceiverStatus, Silence};
@@ -162,10 +163,21 @@ impl Dispatcher {
                 paths.compliant.remove(&key);
                 paths.change(&key, shared, |tracked, _| tracked.alert.stale());
             }
-            // What comes and goes under our own lease is our own doing.
-            EvaluatorOutput::LedgerChanged if shared.lease.is_none() => shared.unreported.ledger_changed(),
-            EvaluatorOutput::LedgerChanged => {}
+            EvaluatorOutput::LedgerChanged(change) => self.on_ledger_changed(&change),
             EvaluatorOutput::Barrier(barrier) => leadership.on_barrier(barrier),
+        }
+    }
+
+    /// Somebody may have been told of what was seen of these paths so far. What comes and goes under our own lease is our
+    /// own doing.
+    fn on_ledger_changed(&mut self, change: &LedgerChange) {
+        let Self { paths, shared, .. } = self;
+        if shared.lease.is_some() {
+            return;
+        }
+        shared.unreported.ledger_changed(change);
+        if let LedgerChange::Of(those) = change {
+            those.iter().for_each(|path| paths.change_those_of(path, shared, Tracked::may_be_reported));
         }
     }
 

@@ -109,6 +109,18 @@ impl Paths {
         from.take_while(move |(key, _)| key.path == *path)
     }
 
+    pub fn change_those_of(
+        &mut self,
+        path: &Arc<str>,
+        shared: &mut Shared,
+        mut change: impl FnMut(&mut Tracked),
+    ) {
+        let keys: Vec<_> = self.of_path(path).map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.change(&key, shared, |tracked, _| change(tracked));
+        }
+    }
+
     /// Those in whose place this one came whose entries are still there.
     fn leftovers(&self, key: &AlertKey) -> Vec<AlertKey> {
         let predecessors = self.tracked.get(key).map(Tracked::predecessors).unwrap_or_default();

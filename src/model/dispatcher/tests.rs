@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::model::ledger::{Change, Entry, Mark, Stored};
+use crate::model::ledger_change::LedgerChange;
 use crate::model::message::{Kind, Notification};
 use crate::model::status::Until;
 

@@ -52,7 +52,8 @@ pub(super) struct Tracked {
     pub rule: Arc<Rule>,
     pub alert: Alert,
     seen: Seen,
-    /// The state of the ledger's listing when the violation began.
+    /// The state of the ledger's listing when the violation began; `None` if it was not known, or somebody may have been
+    /// told since.
     ledger_revision: Option<u64>,
     /// Under a lease: the incident that somebody has yet to hear of, be it open or over. Without one: what this
     /// process knows of the last one it led.
@@ -122,6 +123,11 @@ impl Tracked {
             State::Ok => self.alert.complied(self.open_since(shared), &self.rule, now),
         };
         self.on_change(change, shared, now);
+    }
+
+    /// An entry of this path has come or gone: somebody may have been told of the violation.
+    pub fn may_be_reported(&mut self) {
+        self.ledger_revision = None;
     }
 
     /// Has the entry say what the number of children is measured by.

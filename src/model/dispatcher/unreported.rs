@@ -1,14 +1,16 @@
 //! What this agent saw begin and end while it led nothing: if nobody led then, nobody was told.
 //!
-//! Who tells of a violation first makes an entry in the ledger, and removes it after the recovery. The watching
-//! side tells of each change in the ledger's listing behind all it read before. So a violation since whose
-//! beginning the listing has not changed was told by nobody, if there is no entry at the takeover either.
+//! Who tells of a violation first makes an entry in the ledger, and removes it after the recovery. The watching side tells
+//! which paths' entries have come or gone, behind all it read before. So a violation since whose beginning no entry of its
+//! path has come or gone was told by nobody, if there is none at the takeover either. Where some came and went unseen, they
+//! may have been of any path.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::model::alert_key::AlertKey;
+use crate::model::ledger_change::LedgerChange;
 use crate::model::time::Now;
 
 /// How long a violation that ended is remembered. The longest session timeout is a minute, and nobody leads for
@@ -25,7 +27,7 @@ pub(super) struct Episode {
     pub ending: Option<Arc<str>>,
     /// Earlier ones of the same path, of which it holds as well that nobody was told.
     pub missed: u32,
-    /// The state of the listing when it began; `None` if nobody should be told.
+    /// The state of the listing when it began; `None` if nobody should be told, or somebody may have been.
     pub ledger_revision: Option<u64>,
 }
 
@@ -38,7 +40,7 @@ impl Episode {
 /// The memory of them.
 #[derive(Debug, Default)]
 pub(super) struct Unreported {
-    /// The state of the ledger's listing: how often it changed; `None` while it is not watched.
+    /// The state of the ledger's listing: how often entries of any path may have come or gone; `None` while it is not watched.
     pub ledger_revision: Option<u64>,
     changes: u64,
     ended: BTreeMap<AlertKey, Episode>,
@@ -48,10 +50,18 @@ pub(super) struct Unreported {
 }
 
 impl Unreported {
-    /// The listing has changed, or may have.
-    pub fn ledger_changed(&mut self) {
-        self.changes += 1;
-        self.ledger_revision = Some(self.changes);
+    /// The listing has changed, or may have. It is watched from now on if all of it is doubted, as at first.
+    pub fn ledger_changed(&mut self, change: &LedgerChange) {
+        match change {
+            LedgerChange::Any => {
+                self.changes += 1;
+                self.ledger_revision = Some(self.changes);
+            }
+            LedgerChange::Of(paths) => {
+                let reported = self.ended.iter_mut().filter(|(key, _)| paths.contains(&key.path));
+                reported.for_each(|(_, ended)| ended.ledger_revision = None);
+            }
+        }
     }
 
     /// Changes of the listing may go unseen from now on.

@@ -101,7 +101,7 @@ fn words(judged: &EvaluatorOutput) -> String {
         EvaluatorOutput::Forgotten(path, _) => format!("{path} forgotten"),
         EvaluatorOutput::Stale => "stale".to_owned(),
         EvaluatorOutput::StaleAlert(path) => format!("{path} stale"),
-        EvaluatorOutput::LedgerChanged => "ledger changed".to_owned(),
+        EvaluatorOutput::LedgerChanged(_) => "ledger changed".to_owned(),
         EvaluatorOutput::Barrier(number) => format!("barrier {number}"),
     }
 }

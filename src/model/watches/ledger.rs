@@ -1,13 +1,19 @@
 //! When entries of the alert ledger come or go: told behind all that was being read by then.
 //!
-//! Whoever tells of a violation makes an entry after it saw the violation, and removes it after it saw the end. So
-//! a reading that shows the violation was asked for before the answer, or the event, that shows that the entry is
-//! gone, and answered before it too, as a server answers in order. What waits for all readings under way is
-//! therefore told behind it.
+//! Whoever tells of a violation makes an entry after it saw the violation, and removes it after it saw the end. Which
+//! entries went is known when the ledger was listed after that. A reading that shows the violation was answered before
+//! the end, thus before that listing, as a server answers in order; and what was answered had been asked for. So it is
+//! told, or under way, when the machine hears of the listing: a change that waits for all readings under way then is told
+//! behind it.
+//!
+//! The watch's ring says that there is a change, and not which: it is the listing that follows that is told of. Until then a
+//! violation may pass for one that nobody told of, which matters to nobody but who takes over. So what has rung before a
+//! fence and was not listed since counts as a change of any path, and is told before the barrier.
 
 use std::sync::Arc;
 
 use super::debts::{Debts, Seq};
+use crate::model::ledger_change::LedgerChange;
 
 /// The watch on the ledger's listing, which the election sets.
 #[derive(Debug)]
@@ -17,8 +23,9 @@ pub(super) struct LedgerListing {
     rang: u64,
     /// How often it had rung when it was set last; `None` if it was not yet.
     heard: Option<u64>,
-    /// The number of the last change that is to be told.
-    untold: Option<Seq>,
+    /// What is to be told, and the number of the listing that showed the last of it. It holds no path twice, and gets no
+    /// more of them when the readings under way have been answered or their session is over.
+    untold: Option<(Seq, LedgerChange)>,
 }
 
 impl LedgerListing {
@@ -31,27 +38,28 @@ impl LedgerListing {
         (self.rang, self.heard, self.untold) = (0, None, None);
     }
 
-    /// The watch was set. What changed between its last ring and now rang no bell.
-    pub(super) fn watched(&mut self, rings: u64, seq: Seq) {
-        (self.heard, self.untold) = (Some(rings), Some(seq));
+    /// It was listed and watched. If a change waits to be told already, both are told at once.
+    pub(super) fn watched(&mut self, rings: u64, change: LedgerChange, seq: Seq) {
+        self.heard = Some(rings);
+        let untold = self.untold.take().map(|(_, untold)| untold);
+        self.untold = Some((seq, untold.into_iter().fold(change, LedgerChange::and)));
     }
 
-    /// A znode's watch fired. If a change waits to be told already, both are told at once.
-    pub(super) fn rang(&mut self, path: &Arc<str>, seq: Seq) {
-        if *path == self.path {
-            self.rang += 1;
-            self.untold = self.heard.map(|_| seq);
-        }
+    /// A znode's watch fired.
+    pub(super) fn rang(&mut self, path: &Arc<str>) {
+        self.rang += u64::from(*path == self.path);
     }
 
-    /// Whether a change is to be told now; it is told once.
-    pub(super) fn passes(&mut self, debts: &Debts) -> bool {
-        self.untold.take_if(|seq| debts.is_paid(*seq)).is_some()
+    /// The change that is to be told now; it is told once.
+    pub(super) fn take_told(&mut self, debts: &Debts) -> Option<LedgerChange> {
+        self.untold.take_if(|(seq, _)| debts.is_paid(*seq)).map(|(_, change)| change)
     }
 
-    /// Whether there is a change that waits, or may have been one that rang no bell because the watch has rung and was
-    /// not set again.
-    pub(super) fn is_untold(&mut self) -> bool {
-        self.untold.take().is_some() || self.heard.is_some_and(|heard| heard != self.rang)
+    /// What has to be told before a takeover: the change that waits, or that of any path if the watch has rung and was not
+    /// set again.
+    pub(super) fn take_untold(&mut self) -> Option<LedgerChange> {
+        let untold = self.untold.take().map(|(_, change)| change);
+        let unheard = self.heard.is_some_and(|heard| heard != self.rang);
+        if unheard { Some(LedgerChange::Any) } else { untold }
     }
 }

@@ -73,6 +73,7 @@ use std::time::{Duration, Instant};
 
 use super::children::Children;
 use super::judge::EachChild;
+use super::ledger_change::LedgerChange;
 use super::observation::{Adoption, Observation};
 use super::reading::Reading;
 use super::rule::RuleSet;
@@ -121,10 +122,12 @@ pub enum Input {
         /// The barrier's number.
         barrier: u64,
     },
-    /// There is a watch on the ledger's listing, which was set after it had rung so often in this session.
+    /// The ledger was listed, with a watch that was set after it had rung so often in this session.
     LedgerWatched {
         /// How often it had rung before.
         rings: u64,
+        /// What has changed since it was listed last.
+        change: LedgerChange,
     },
     /// Time has passed.
     Tick,
@@ -231,9 +234,9 @@ impl Watches {
             Input::Rules(rules) => self.change_rules(rules),
             Input::Adopt(paths) => self.adopt(paths),
             Input::Fence { path, barrier } => self.fence = Some(Fence { path, barrier, raised: None }),
-            Input::LedgerWatched { rings } => {
+            Input::LedgerWatched { rings, change } => {
                 let seq = self.debts.next();
-                self.ledger.watched(rings, seq);
+                self.ledger.watched(rings, change, seq);
             }
             Input::Tick => {}
         }
@@ -295,7 +298,7 @@ impl Watches {
         if let Some(fence) = self.fence.as_mut().filter(|fence| fence.path == *path) {
             fence.raised.get_or_insert(seq);
         }
-        self.ledger.rang(path, seq);
+        self.ledger.rang(path);
         self.verification.explain(path);
         // Behind the fence if it is the fence's own znode, whose event tells nothing new of it.
         let seq = self.debts.next();
@@ -539,14 +542,14 @@ impl Watches {
                 self.out.push(Effect::Armed);
             }
         }
-        if self.ledger.passes(&self.debts) {
-            self.observe(Observation::LedgerChanged);
+        if let Some(change) = self.ledger.take_told(&self.debts) {
+            self.observe(Observation::LedgerChanged(change));
         }
         let paid = |fence: &mut Fence| fence.raised.is_some_and(|seq| self.debts.is_paid(seq));
         if let Some(fence) = self.fence.take_if(paid) {
             // Nothing may be untold at a takeover.
-            if self.ledger.is_untold() {
-                self.observe(Observation::LedgerChanged);
+            if let Some(change) = self.ledger.take_untold() {
+                self.observe(Observation::LedgerChanged(change));
             }
             self.observe(Observation::Barrier(fence.barrier));
         }

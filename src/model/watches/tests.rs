@@ -129,7 +129,8 @@ fn words(observation: &Observation) -> Option<String> {
         Observation::Expanded { glob } => format!("{glob} expanded"),
         Observation::Unlisted { place, reason } => format!("{place} unlisted: {reason}"),
         Observation::Listed { place } => format!("{place} listed"),
-        Observation::LedgerChanged => "ledger changed".to_owned(),
+        Observation::LedgerChanged(LedgerChange::Any) => "any entry changed".to_owned(),
+        Observation::LedgerChanged(LedgerChange::Of(paths)) => format!("entries of {paths:?} changed"),
         Observation::Barrier(number) => format!("barrier {number}"),
     })
 }
@@ -319,30 +320,64 @@ fn globs_are_told_of_again_when_a_place_can_be_listed_again() {
     assert_eq!(told, ["/g listed"]);
 }
 
+fn listed(rings: u64, paths: &[&str]) -> Input {
+    let paths = paths.iter().map(|path| (*path).into()).collect();
+    Input::LedgerWatched { rings, change: LedgerChange::Of(paths) }
+}
+
 #[test]
 fn the_ledger_s_changes_are_told_behind_what_was_being_read() {
     let mut story = Story::of(vec![rule("/a", some_children())]);
     story.up();
     assert_eq!(story.ring("/ledger"), [""; 0], "nobody watches it yet");
-    assert_eq!(story.hear(Input::LedgerWatched { rings: 1 }), [""; 0]);
-    assert_eq!(story.answer("/a", present(&[])), ["/a present", "armed", "ledger changed"]);
+    assert_eq!(story.hear(Input::LedgerWatched { rings: 1, change: LedgerChange::Any }), [""; 0]);
+    assert_eq!(story.answer("/a", present(&[])), ["/a present", "armed", "any entry changed"]);
+    // The listing tells what has changed, and not the ring before it.
+    story.ring("/ledger");
     story.ring("/a");
-    assert_eq!(story.ring("/ledger"), [""; 0]);
-    assert_eq!(story.answer("/a", present(&[])), ["/a present after 0ns", "ledger changed"]);
-    // It has rung and was not set again: what changed since rang no bell.
+    assert_eq!(story.hear(listed(2, &["/b"])), [""; 0]);
+    // Those that wait are told at once.
+    story.ring("/ledger");
+    assert_eq!(story.hear(listed(3, &["/c"])), [""; 0]);
+    let told = ["/a present after 0ns", r#"entries of {"/b", "/c"} changed"#];
+    assert_eq!(story.answer("/a", present(&[])), told);
+    assert_eq!(story.hear(listed(3, &["/a"])), [r#"entries of {"/a"} changed"#], "nothing is under way");
+}
+
+#[test]
+fn no_change_of_the_ledger_is_untold_at_a_takeover() {
+    let mut story = Story::of(vec![rule("/a", some_children()), rule("/c", some_children())]);
+    story.up();
+    story.answer("/a", present(&[]));
+    story.answer("/c", present(&[]));
+    story.hear(listed(0, &[]));
+    // It has rung and was not set again: what changed is not known, and what changed since rang no bell.
     story.hear(Input::Fence { path: "/lock".into(), barrier: 1 });
-    assert_eq!(story.ring("/lock"), ["ledger changed", "barrier 1"]);
-    assert_eq!(story.hear(Input::LedgerWatched { rings: 2 }), ["ledger changed"]);
+    story.ring("/ledger");
+    assert_eq!(story.ring("/lock"), ["any entry changed", "barrier 1"]);
+    // What was listed is known.
+    story.hear(listed(1, &["/b"]));
     story.hear(Input::Fence { path: "/lock".into(), barrier: 2 });
     assert_eq!(story.ring("/lock"), ["barrier 2"]);
-    // Nothing of it outlives the session.
+    // Also before what it waits for, if the fence does not.
     story.ring("/a");
-    assert_eq!(story.ring("/ledger"), [""; 0]);
-    story.hear(Input::Down("cut".into()));
-    story.up();
     story.hear(Input::Fence { path: "/lock".into(), barrier: 3 });
     story.ring("/lock");
-    assert_eq!(story.answer("/a", present(&[])), ["/a present", "armed", "barrier 3"]);
+    story.ring("/c");
+    assert_eq!(story.hear(listed(1, &["/b"])), [""; 0]);
+    let told = ["/a present after 0ns", r#"entries of {"/b"} changed"#, "barrier 3"];
+    assert_eq!(story.answer("/a", present(&[])), told);
+    assert_eq!(story.answer("/c", present(&[])), ["/c present after 0ns"]);
+    // Nothing of it outlives the session.
+    story.ring("/a");
+    story.ring("/ledger");
+    assert_eq!(story.hear(listed(2, &["/c"])), [""; 0]);
+    story.hear(Input::Down("cut".into()));
+    story.up();
+    story.hear(Input::Fence { path: "/lock".into(), barrier: 4 });
+    story.ring("/lock");
+    story.answer("/c", present(&[]));
+    assert_eq!(story.answer("/a", present(&[])), ["/a present", "armed", "barrier 4"]);
 }
 
 #[test]

@@ -5,44 +5,57 @@ use std::time::{Duration, Instant};
 use zookeeper::ZkError;
 
 use crate::clock;
+use crate::model::children::Children;
+use crate::model::ledger_change::{Count, LedgerChange, ReadListing};
 use crate::zk::client::{Answer, Client};
+use crate::zk::names;
 
 /// How long the listing is left alone after it was read: in a storm it changes all the time.
 const PAUSE: Duration = Duration::from_millis(50);
 /// And how many times as long as it took to read, if that is longer.
 const SHARE: u32 = 10;
+/// How often it is read at a time at most, while entries come and go: what such a reading shows is of little use. In a storm
+/// all are such.
+const TRIES: u32 = 3;
 
 /// The watch, and how far it is behind.
 pub struct Listing {
     /// How often it has rung.
     pub rings: u64,
     /// How often it had rung when it was set last.
-    pub watched: Option<u64>,
+    watched: Option<u64>,
     /// When it may be set again.
-    pub due: Instant,
+    due: Instant,
+    /// What was read then. It is as long as one answer of the server, and packed: 10,000 names are half a megabyte.
+    last: Option<ReadListing>,
 }
 
 impl Listing {
     pub fn new(now: Instant) -> Self {
-        Self { rings: 0, watched: None, due: now }
+        Self { rings: 0, watched: None, due: now, last: None }
     }
 
-    /// Sets the watch, if it has rung and its time has come; tells whether it did. An agent that may not list the ledger
-    /// will not lead either.
-    pub fn watch(&mut self, client: &Client, ledger: &str) -> Answer<bool> {
+    /// The watch is not needed any more. Who leads knows the ledger, and should it follow again on this session, it has to
+    /// begin anew.
+    pub fn forget(&mut self) {
+        (self.watched, self.last) = (None, None);
+    }
+
+    /// Sets the watch, if it has rung and its time has come; gives what has changed since it was set last, if it did. An
+    /// agent that may not list the ledger will not lead either.
+    pub fn watch(&mut self, client: &Client, ledger: &str) -> Answer<Option<LedgerChange>> {
         let began = clock::mono();
         if self.watched == Some(self.rings) || self.due > began {
-            return Ok(false);
+            return Ok(None);
         }
-        match client.children(ledger, true) {
-            Ok(_) => {}
-            Err(ZkError::NoNode | ZkError::NoAuth) => return Ok(false),
-            Err(e) => return Err(e),
-        }
+        let Some(read) = read(client, ledger)? else { return Ok(None) };
         let took = clock::mono() - began;
         self.due = began + took + PAUSE.max(took * SHARE);
         self.watched = Some(self.rings);
-        Ok(true)
+        let path_of = |name: &str| names::decode_alert(name).map(|key| key.path);
+        let change = LedgerChange::between(self.last.as_ref(), &read, path_of);
+        self.last = Some(read);
+        Ok(Some(change))
     }
 
     /// The time until it may be set, if it has rung.
@@ -50,4 +63,31 @@ impl Listing {
         let rang = self.watched != Some(self.rings);
         self.due.checked_duration_since(clock::mono()).filter(|_| rang)
     }
+}
+
+/// Lists the ledger with a watch, if it may be listed: again if entries came or went meanwhile, a few times.
+fn read(client: &Client, ledger: &str) -> Answer<Option<ReadListing>> {
+    let Some(mut before) = count(client, ledger)? else { return Ok(None) };
+    let mut read = None;
+    for _ in 0..TRIES {
+        let names = match client.children(ledger, true) {
+            Ok(names) => Children::new(names),
+            Err(ZkError::NoNode | ZkError::NoAuth) => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let Some(after) = count(client, ledger)? else { return Ok(None) };
+        let done = before == after;
+        read = Some(ReadListing { before, names, after });
+        if done {
+            break;
+        }
+        before = after;
+    }
+    Ok(read)
+}
+
+/// The library does not give it with the names.
+fn count(client: &Client, ledger: &str) -> Answer<Option<Count>> {
+    let stat = client.exists(ledger, false)?;
+    Ok(stat.map(|stat| Count { made: stat.czxid, changes: stat.cversion }))
 }

@@ -107,7 +107,7 @@ impl Oracle {
             }
             Observation::Armed(_) | Observation::Unlisted { .. } | Observation::Listed { .. } => {}
             Observation::Expanded { .. } | Observation::Adopted { .. } => {}
-            Observation::LedgerChanged | Observation::Clock(_) => {}
+            Observation::LedgerChanged(_) | Observation::Clock(_) => {}
         }
     }
 
@@ -195,7 +195,7 @@ impl Oracle {
                     *fresh = false;
                 }
             }
-            EvaluatorOutput::LedgerChanged | EvaluatorOutput::Barrier(_) => {}
+            EvaluatorOutput::LedgerChanged(_) | EvaluatorOutput::Barrier(_) => {}
         }
     }
 

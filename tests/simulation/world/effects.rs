@@ -157,7 +157,7 @@ fn told(judged: &EvaluatorOutput) -> String {
         EvaluatorOutput::Forgotten(..) | EvaluatorOutput::Stale | EvaluatorOutput::StaleAlert(_) => {
             format!("{judged:?}")
         }
-        EvaluatorOutput::LedgerChanged | EvaluatorOutput::Barrier(_) => {
+        EvaluatorOutput::LedgerChanged(_) | EvaluatorOutput::Barrier(_) => {
             format!("{judged:?}")
         }
     }

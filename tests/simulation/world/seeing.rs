@@ -2,15 +2,16 @@
 
 use super::*;
 
-/// How long the ledger's listing is left alone after its watch has rung.
-const LISTING_PAUSE: Millis = 50;
+/// For how long the ledger's listing is left alone after its watch has rung: at least, mostly, and when it takes long to
+/// read. It is read in less than the first.
+const LISTING_PAUSE: [Millis; 3] = [25, 50, 600];
 
 impl World {
     /// A session has begun: everything is read on it.
     pub(super) fn open_eyes(&mut self, agent: usize) {
         let shown = self.shown(agent);
         let found = &mut self.agents[agent];
-        (found.applied, found.ledger_watched, found.rings) = (shown, false, 0);
+        (found.applied, found.ledger) = (shown, Followed::default());
         found.watcher.up(self.now, &mut self.random);
         self.absorb(agent);
     }
@@ -35,7 +36,7 @@ impl World {
                 (self.zk.state(index - 1).listing, std::rc::Rc::clone(self.zk.state(index)));
             let found = &mut self.agents[agent];
             found.watcher.fire(&state.triggers, self.now, &mut self.random);
-            if state.listing != before && std::mem::take(&mut found.ledger_watched) {
+            if state.listing != before && std::mem::take(&mut found.ledger.watched) {
                 found.watcher.event("/ledger".into(), self.now, &mut self.random);
             }
         }
@@ -66,30 +67,65 @@ impl World {
         let tree = std::rc::Rc::clone(&self.zk.state(found.applied).tree);
         found.watcher.hop(hop, &tree, self.now, &mut self.random);
         if rings && let Some(client) = &found.client {
-            found.rings += 1;
+            found.ledger.rings += 1;
             let session = client.session;
-            let after = self.random.between(0, LISTING_PAUSE);
-            self.local(agent, after, Local::WatchLedger(session));
+            let [least, mostly, most] = LISTING_PAUSE;
+            let pause = if self.random.chance(10) { most } else { mostly };
+            let after = self.random.between(least, pause);
+            self.local(agent, after, Local::WatchLedger(session, Look::Count));
         }
         self.absorb(agent);
     }
 
-    /// A follower sets its watch on the ledger's listing.
-    pub(super) fn watch_ledger(&mut self, agent: usize) {
+    /// A follower reads the ledger's listing, and sets its watch on it.
+    pub(super) fn watch_ledger(&mut self, agent: usize, look: Look) {
         self.advance(agent);
-        if self.mutant.ledger_unwatched && self.agents[agent].rings == 0 {
-            let rings = 0;
-            return self.watch(agent, WatchInput::LedgerWatched { rings });
-        }
         let found = &mut self.agents[agent];
-        let leads = found.client.as_ref().is_some_and(|client| client.taking);
-        if leads {
-            return;
+        let rings = found.ledger.rings;
+        if self.mutant.ledger_unwatched && rings == 0 {
+            let change = LedgerChange::Any;
+            return self.watch(agent, WatchInput::LedgerWatched { rings, change });
         }
-        found.ledger_watched = true;
-        let (rings, session) = (found.rings, found.client.as_ref().map_or(0, |client| client.session));
+        let Some(client) = found.client.as_ref().filter(|client| !client.taking) else { return };
+        let state = self.zk.state(found.applied);
+        let count = Count { made: 0, changes: state.listing };
+        let next = match look {
+            Look::Count => Look::Names(rings, count, 2),
+            Look::Names(rings, before, again) => {
+                found.ledger.watched = true;
+                let names = Children::new(state.ledger.keys().map(encode_alert).collect());
+                Look::CountAgain(rings, ReadListing { before, names, after: before }, again)
+            }
+            Look::CountAgain(rings, read, again) if count != read.before && again > 0 => {
+                Look::Names(rings, count, again - 1)
+            }
+            Look::CountAgain(rings, read, _) => {
+                return self.tell_ledger(agent, rings, ReadListing { after: count, ..read });
+            }
+        };
+        let (session, after) = (client.session, self.random.between(0, 3));
+        self.local(agent, after, Local::WatchLedger(session, next));
+    }
+
+    /// The follower has read it: its watch machine will hear what has changed.
+    fn tell_ledger(&mut self, agent: usize, rings: u64, read: ReadListing) {
         let after = self.random.between(1, 30);
-        self.local(agent, after, Local::Hop(session, Hop::Input(WatchInput::LedgerWatched { rings })));
+        let (found, now) = (&mut self.agents[agent], self.now);
+        let last = found.ledger.last.as_ref();
+        let path_of = |name: &str| decode_alert(name).map(|key| key.path);
+        let mut change = LedgerChange::between(last, &read, path_of);
+        if let (Some(last), true) = (last, self.mutant.ledger_uncounted) {
+            let names = read.names.differing(&last.names);
+            change = LedgerChange::Of(names.into_iter().filter_map(path_of).collect());
+        }
+        if let (LedgerChange::Of(paths), true) = (&mut change, self.mutant.ledger_ignored) {
+            paths.clear();
+        }
+        found.ledger.last = Some(read);
+        found.ledger.told_at = found.ledger.told_at.max(now + after);
+        let session = found.client.as_ref().map_or(0, |client| client.session);
+        let (after, input) = (found.ledger.told_at - now, WatchInput::LedgerWatched { rings, change });
+        self.local(agent, after, Local::Hop(session, Hop::Input(input)));
     }
 
     /// What a takeover asks of the watching side.
@@ -99,6 +135,8 @@ impl World {
         let known = adopted.iter().filter(|adoption| rules.rule(&adoption.key).is_some());
         let bases = known.filter_map(|adoption| Some((alert_of(&adoption.key), adoption.base?)));
         self.agents[agent].adopted = bases.collect();
+        let follower = &mut self.agents[agent].ledger;
+        (follower.last, follower.watched) = (None, false);
         if self.mutant.base_unread {
             adopted.iter_mut().for_each(|adoption| adoption.base = None);
         }
@@ -135,7 +173,7 @@ impl World {
         if let Some(client) = found.client.as_mut().filter(|client| armed && !client.joined) {
             client.joined = true;
             self.send(agent, Request::Lock, 0);
-            self.local(agent, 0, Local::WatchLedger(session));
+            self.local(agent, 0, Local::WatchLedger(session, Look::Count));
         }
         self.arm_watch(agent);
     }

@@ -96,7 +96,7 @@ fn who_saw_the_end_while_nobody_led_says_which_it_was() {
     before.told();
     let follower = |course: Option<Course>, saw_it: bool| {
         let mut world = World::follower(vec![rule("/0", &["a"])], &["a"], before.ledger.clone());
-        world.judged(EvaluatorOutput::LedgerChanged);
+        world.judged(EvaluatorOutput::LedgerChanged(LedgerChange::Any));
         if saw_it {
             fall(&mut world, 10);
             world.wait(secs(1));
@@ -114,7 +114,7 @@ fn who_saw_the_end_while_nobody_led_says_which_it_was() {
 #[test]
 fn a_fall_that_came_and_went_while_nobody_led_is_told_with_its_end() {
     let mut world = World::follower(vec![rule("/0", &["a"])], &["a"], BTreeMap::new());
-    world.judged(EvaluatorOutput::LedgerChanged);
+    world.judged(EvaluatorOutput::LedgerChanged(LedgerChange::Any));
     fall(&mut world, 10);
     world.wait(secs(1));
     judged(&mut world, State::Ok, ended("The count is back"));

@@ -71,7 +71,7 @@ fn no_end_comes_before_its_beginning_whatever_the_clocks_say() {
     assert_eq!(until, Some(since));
     // The same while nobody leads.
     let mut world = World::follower(vec![rule("/0", &["a"])], &["a"], BTreeMap::new());
-    world.judged(EvaluatorOutput::LedgerChanged);
+    world.judged(EvaluatorOutput::LedgerChanged(LedgerChange::Any));
     world.error("/0");
     world.now.wall -= secs(3_600);
     world.ok("/0");

@@ -2,13 +2,20 @@
 
 use super::world::VACANCY;
 use super::*;
+use crate::model::rule::{Rule, Terms};
 
 /// A follower that watches the ledger's listing, with `/0` in spec.
 fn follower() -> World {
     let mut world = World::follower(vec![rule("/0", &["a", "b"])], &["a", "b"], BTreeMap::new());
-    world.judged(EvaluatorOutput::LedgerChanged);
+    world.judged(EvaluatorOutput::LedgerChanged(LedgerChange::Any));
     world.ok("/0");
     world
+}
+
+/// Entries of these paths have come or gone.
+fn changed(world: &mut World, paths: &[&str]) {
+    let paths = paths.iter().map(|path| (*path).into()).collect();
+    world.judged(EvaluatorOutput::LedgerChanged(LedgerChange::Of(paths)));
 }
 
 fn blink(world: &mut World) {
@@ -46,23 +53,38 @@ fn what_may_have_been_told_is_not_told_again() {
     };
     check("an entry came or went meanwhile", |world| {
         world.error("/0");
-        world.judged(EvaluatorOutput::LedgerChanged);
+        world.judged(EvaluatorOutput::LedgerChanged(LedgerChange::Any));
         world.ok("/0");
     });
     check("an entry came or went afterwards", |world| {
         blink(world);
-        world.judged(EvaluatorOutput::LedgerChanged);
+        world.judged(EvaluatorOutput::LedgerChanged(LedgerChange::Any));
+    });
+    check("its own entry came or went meanwhile", |world| {
+        world.error("/0");
+        changed(world, &["/0"]);
+        world.ok("/0");
+    });
+    check("its own entry came or went afterwards", |world| {
+        blink(world);
+        changed(world, &["/1", "/0"]);
+    });
+    check("the ledger was not read yet", |world| {
+        world.judged(EvaluatorOutput::Stale);
+        changed(world, &[]);
+        world.ok("/0");
+        blink(world);
     });
     check("the session was lost", |world| {
         blink(world);
         world.judged(EvaluatorOutput::Stale);
-        world.judged(EvaluatorOutput::LedgerChanged);
+        world.judged(EvaluatorOutput::LedgerChanged(LedgerChange::Any));
         world.ok("/0");
     });
     check("it began before the ledger was watched", |world| {
         world.judged(EvaluatorOutput::Stale);
         world.error("/0");
-        world.judged(EvaluatorOutput::LedgerChanged);
+        world.judged(EvaluatorOutput::LedgerChanged(LedgerChange::Any));
         world.ok("/0");
     });
     check("it was over long ago", |world| {
@@ -76,6 +98,48 @@ fn what_may_have_been_told_is_not_told_again() {
         blink(world);
         world.wait(secs(3));
     });
+}
+
+#[test]
+fn entries_of_other_paths_say_nothing_of_it() {
+    let mut world = follower();
+    world.error("/0");
+    changed(&mut world, &["/1", "/00"]);
+    world.wait(secs(1));
+    world.ok("/0");
+    changed(&mut world, &["/1"]);
+    world.lead(1);
+    assert_eq!(world.told(), ["a Late /0", "b Late /0"]);
+}
+
+#[test]
+fn one_that_begins_behind_a_change_of_its_path_is_another() {
+    let mut world = follower();
+    blink(&mut world);
+    changed(&mut world, &["/0"]);
+    blink(&mut world);
+    world.lead(1);
+    let told = world.answer(secs(10), |_| Outcome::Accepted);
+    assert_eq!(words(&told), ["a Late /0", "b Late /0"]);
+    assert!(told[0].1.items[0].notes.is_empty(), "the first was told by somebody: {told:?}");
+}
+
+#[test]
+fn an_entry_of_any_name_is_one_of_its_path() {
+    let named = |name: &str| {
+        let plain = rule("/0", &["a"]);
+        let terms = Terms { name: Some(name.into()), ..Terms::clone(&plain.terms) };
+        Rule { terms: Arc::new(terms), ..plain }
+    };
+    let mut world = World::follower(vec![named("over"), named("open")], &["a"], BTreeMap::new());
+    world.judged(EvaluatorOutput::LedgerChanged(LedgerChange::Any));
+    world.error("/0@over");
+    world.error("/0@open");
+    world.ok("/0@over");
+    changed(&mut world, &["/0"]);
+    world.ok("/0@open");
+    world.lead(1);
+    assert_eq!(world.told(), [""; 0]);
 }
 
 #[test]

@@ -1,0 +1,145 @@
+//! Which entries of the alert ledger came or went between two readings of its listing.
+//!
+//! A name that is in both may have gone and come again in between, and one that is in neither may have come and gone. But
+//! ZooKeeper counts how often a znode got or lost a child (the `cversion` that it shows). Each name in which the readings
+//! differ came or went once at least; so if there was no more coming and going than there are such names, those are
+//! all.
+//!
+//! The list comes without the count, which is therefore read before it and behind it. From the earlier list to the later
+//! there was at most as much coming and going as from the count before the one to the count behind the other.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::children::Children;
+
+/// What came or went, by the paths of the alerts: a rule's new name gives its alert's entry another name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LedgerChange {
+    /// Entries of any path may have.
+    Any,
+    /// Entries of these paths, and of no other.
+    Of(BTreeSet<Arc<str>>),
+}
+
+impl LedgerChange {
+    /// What changed from one reading, if there was one, to a later one on the same session. `path_of` finds the path of
+    /// the alert that an entry of this name is of.
+    pub fn between(
+        before: Option<&ReadListing>,
+        after: &ReadListing,
+        path_of: impl Fn(&str) -> Option<Arc<str>>,
+    ) -> Self {
+        let names = before.and_then(|before| after.since(before));
+        names.and_then(|names| names.into_iter().map(path_of).collect()).map_or(Self::Any, Self::Of)
+    }
+
+    /// Both changes as one.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Of(mut paths), Self::Of(more)) => {
+                paths.extend(more);
+                Self::Of(paths)
+            }
+            (Self::Any, _) | (_, Self::Any) => Self::Any,
+        }
+    }
+}
+
+/// How often the ledger's znode got or lost a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// The number of the transaction that made the znode: it counts from 0 again when it is made anew.
+    pub made: i64,
+    /// How often; it begins anew beyond 32 bits.
+    pub changes: i32,
+}
+
+/// The ledger's listing, as it was read.
+#[derive(Clone, Debug)]
+pub struct ReadListing {
+    /// What was counted before the names were read.
+    pub before: Count,
+    /// The names of the entries.
+    pub names: Children,
+    /// What was counted after that.
+    pub after: Count,
+}
+
+impl ReadListing {
+    /// The names that came or went since an earlier reading; `None` if others may have as well.
+    fn since<'a>(&'a self, earlier: &'a Self) -> Option<Vec<&'a str>> {
+        let changes = self.after.changes.wrapping_sub(earlier.before.changes).cast_unsigned();
+        let names = self.names.differing(&earlier.names);
+        let are_all = self.after.made == earlier.before.made && usize::try_from(changes) == Ok(names.len());
+        are_all.then_some(names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A reading by which no entry came or went while it was made.
+    fn read(changes: i32, names: &[&str]) -> ReadListing {
+        let count = Count { made: 1, changes };
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        ReadListing { before: count, names: Children::new(names), after: count }
+    }
+
+    /// An entry is called after its path and its rule.
+    fn path_of(name: &str) -> Option<Arc<str>> {
+        name.split_once('@').map(|(path, _)| path.into())
+    }
+
+    fn of(paths: &[&str]) -> LedgerChange {
+        LedgerChange::Of(paths.iter().map(|path| (*path).into()).collect())
+    }
+
+    fn check(before: &ReadListing, after: &ReadListing, expected: &LedgerChange) {
+        let change = LedgerChange::between(Some(before), after, path_of);
+        assert_eq!(change, *expected, "{before:?}, {after:?}");
+    }
+
+    #[test]
+    fn what_came_and_went_is_told_by_its_paths() {
+        check(&read(7, &["a@", "b@", "c@"]), &read(9, &["a@", "c@", "d@"]), &of(&["b", "d"]));
+        check(&read(7, &["a@x"]), &read(9, &["a@y"]), &of(&["a"]));
+        check(&read(0, &[]), &read(1, &["a@"]), &of(&["a"]));
+        check(&read(1, &["a@"]), &read(2, &[]), &of(&["a"]));
+        check(&read(5, &["a@"]), &read(5, &["a@"]), &of(&[]));
+        check(&read(i32::MAX, &["a@"]), &read(i32::MIN + 1, &["b@"]), &of(&["a", "b"]));
+    }
+
+    #[test]
+    fn what_may_have_come_and_gone_unseen_may_be_of_any_path() {
+        let any = &LedgerChange::Any;
+        // Gone and come again, or come and gone.
+        check(&read(5, &["a@"]), &read(7, &["a@"]), any);
+        check(&read(5, &["a@"]), &read(8, &["a@", "b@"]), any);
+        check(&read(i32::MAX - 1, &["a@"]), &read(i32::MIN, &["a@"]), any);
+        // The znode itself was made anew.
+        let anew = Count { made: 2, changes: 1 };
+        check(&read(1, &["a@"]), &ReadListing { before: anew, after: anew, ..read(1, &["a@"]) }, any);
+        // While the names were read, be it before or after.
+        let ahead = |count: Count| Count { changes: count.changes + 1, ..count };
+        let (first, second) = (read(5, &["a@"]), read(6, &["a@", "b@"]));
+        check(&first, &ReadListing { after: ahead(second.after), ..second.clone() }, any);
+        let earlier = Count { changes: 4, ..first.before };
+        check(&ReadListing { before: earlier, ..first.clone() }, &second, any);
+        // What comes behind the names alone is in the next ones.
+        check(&ReadListing { after: ahead(first.after), ..first }, &second, &of(&["b"]));
+        // A name that is none of ours.
+        check(&read(5, &["a@"]), &read(6, &["a@", "stray"]), any);
+        assert_eq!(LedgerChange::between(None, &read(0, &[]), path_of), *any);
+    }
+
+    #[test]
+    fn two_changes_are_one() {
+        assert_eq!(of(&["a"]).and(of(&["a", "b"])), of(&["a", "b"]));
+        for (one, other) in [(of(&["a"]), LedgerChange::Any), (LedgerChange::Any, of(&["a"]))] {
+            assert_eq!(one.and(other), LedgerChange::Any);
+        }
+    }
+}
