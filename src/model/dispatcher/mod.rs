@@ -183,7 +183,7 @@ impl Dispatcher {
 
     fn on_rules(&mut self, rules: Arc<RuleSet>, now: Now) {
         let Self { paths, leadership, shared } = self;
-        for (key, rule) in heirs::heirs(paths, &shared.rules, &rules) {
+        for (key, rule) in heirs::heirs(paths, &shared.unreported, &shared.rules, &rules) {
             paths.hand_over(&key, &rule, shared);
         }
         shared.rules = Arc::clone(&rules);

@@ -73,7 +73,8 @@ impl Paths {
     pub fn hand_over(&mut self, key: &AlertKey, rule: &Arc<Rule>, shared: &mut Shared) {
         let Some(mut heir) = self.change(key, shared, |tracked, shared| tracked.hand_over(rule, shared))
         else {
-            return;
+            // It is over, and remembered.
+            return shared.unreported.rename(key, &rule.key(&key.path));
         };
         // The name comes back before the entry of that name has gone.
         if let Some(mut left) = self.tracked.remove(heir.key()) {

@@ -81,6 +81,15 @@ impl Unreported {
         self.ended.insert(key.clone(), Episode { missed, ..episode });
     }
 
+    pub fn remembers(&self, key: &AlertKey) -> bool {
+        self.ended.contains_key(key)
+    }
+
+    /// The alerts of which violations are remembered.
+    pub fn remembered(&self) -> impl Iterator<Item = &AlertKey> {
+        self.ended.keys()
+    }
+
     /// An alert was judged: in spec since a fall ended so, or not so.
     pub fn note_ending(&mut self, key: &AlertKey, ending: Option<&Arc<str>>, now: Now) {
         let Some(words) = ending else {

@@ -355,3 +355,14 @@ fn of_an_old_and_a_new_entry_the_later_counts_and_what_nobody_goes_on_with_is_le
     // Each has told of its own.
     check([("old", "i-1", 2, &[]), ("new", "i-2", 1, &[])], &[("/0@new", "i-2"), ("/0@old", "i-1")]);
 }
+
+#[test]
+fn what_nobody_was_told_of_goes_by_the_new_name() {
+    let mut world = World::follower(vec![named("/0", "call", 0, &["a"])], &["a"], BTreeMap::new());
+    world.judged(EvaluatorOutput::LedgerChanged(LedgerChange::Any));
+    world.error("/0@call");
+    world.ok("/0@call");
+    reload(&mut world, vec![named("/0", "page", 0, &["a"])]);
+    world.lead(1);
+    assert_eq!(world.told(), ["a Late /0@page"]);
+}
