@@ -57,7 +57,9 @@ impl Leadership {
         let heirs = renamed.values().filter_map(Place::heir).cloned();
         let known: BTreeSet<_> =
             heirs.chain(takeover.entries.iter().map(|stored| stored.entry.key.clone())).collect();
-        paths.change_each(shared, |tracked, _| tracked.on_lease(known.contains(tracked.key())));
+        paths.change_each(shared, |tracked, shared| {
+            tracked.on_lease(known.contains(tracked.key()), shared, now);
+        });
         let mut later = Vec::new();
         for stored in takeover.entries {
             match renamed.remove(&stored.entry.key) {

@@ -167,18 +167,20 @@ impl Tracked {
             Change::Resolved { compliant, .. } if shared.lease.is_some() => {
                 self.close_incident(compliant, shared, now);
             }
-            Change::Resolved { since, compliant } => {
-                let ledger_revision = self
-                    .ledger_revision
-                    .filter(|_| !shared.is_silenced(&self.key, OpenIncident::Unknown, now));
-                let message = Arc::clone(&self.seen.message);
-                let ending = self.seen.course.as_ref().and_then(Course::ending).cloned();
-                let episode =
-                    Episode { since, until: compliant, message, ending, missed: 0, ledger_revision };
-                shared.unreported.remember(&self.key, episode);
-            }
+            Change::Resolved { since, compliant } => self.remember(since, compliant, shared, now),
             Change::Began | Change::Cancelled | Change::Fired | Change::Recovering | Change::Relapsed => {}
         }
+    }
+
+    /// A violation is over that this agent was not to tell of.
+    fn remember(&self, since: Now, until: Now, shared: &mut Shared, now: Now) {
+        // If an incident is open, its entry is there: at the takeover as well, or it goes and that is seen.
+        let is_silenced = shared.is_silenced(&self.key, OpenIncident::None, now);
+        let ledger_revision = self.ledger_revision.filter(|_| !is_silenced);
+        let message = Arc::clone(&self.seen.message);
+        let ending = self.seen.course.as_ref().and_then(Course::ending).cloned();
+        let episode = Episode { since, until, message, ending, missed: 0, ledger_revision };
+        shared.unreported.remember(&self.key, episode);
     }
 
     /// The open incident, if there is one, is over.
@@ -604,10 +606,15 @@ impl Tracked {
 
     /// This agent leads. Its entry, if the path has one, follows with [`Self::take_over`]. Without one, what this
     /// process knows of an incident is of no use: another agent closed it.
-    pub fn on_lease(&mut self, has_entry: bool) {
+    pub fn on_lease(&mut self, has_entry: bool, shared: &mut Shared, now: Now) {
         self.forget_at = None;
-        if !has_entry {
-            self.incident = None;
+        if has_entry {
+            return;
+        }
+        self.incident = None;
+        // Whether it falls out of spec again by and by or not: that it did is told.
+        if let Phase::Recovering { since, compliant } = self.alert.phase() {
+            self.remember(since, compliant, shared, now);
         }
     }
 

@@ -184,6 +184,35 @@ fn one_that_follows_at_once_tells_of_those_that_were_missed() {
 }
 
 #[test]
+fn keep_firing_for_that_has_not_run_out_when_somebody_leads_hides_nothing() {
+    let mut rule = rule("/0", &["a"]);
+    Arc::make_mut(&mut rule.terms).keep_firing_for = secs(30);
+    let mut world = World::follower(vec![rule], &["a"], BTreeMap::new());
+    world.judged(EvaluatorOutput::LedgerChanged(LedgerChange::Any));
+    blink(&mut world);
+    world.lead(1);
+    let until = world.now.wall;
+    let told = world.answer(secs(10), |_| Outcome::Accepted);
+    assert_eq!((words(&told), told[0].1.items[0].until), (vec!["a Late /0".to_owned()], Some(until)));
+    world.wait(secs(31));
+    assert_eq!(world.told(), [""; 0]);
+    assert!(world.ledger.is_empty() && world.dispatcher.paths.iter().next().is_none());
+}
+
+#[test]
+fn an_acknowledgement_is_of_one_incident() {
+    let mut leader = World::with(vec![rule("/0", &["a", "b"])], &["a", "b"], BTreeMap::new());
+    leader.error("/0");
+    leader.told();
+    leader.acknowledge();
+    let mut world = follower();
+    world.silence(leader.silences.clone());
+    blink(&mut world);
+    world.lead(2);
+    assert_eq!(world.told(), ["a Late /0", "b Late /0"]);
+}
+
+#[test]
 fn keep_firing_for_that_ran_out_while_nobody_led_is_over() {
     let mut rule = rule("/0", &["a"]);
     Arc::make_mut(&mut rule.terms).keep_firing_for = secs(30);
