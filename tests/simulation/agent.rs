@@ -45,8 +45,9 @@ pub struct Followed {
     /// Whether there is a watch on it, and how often it has rung.
     pub watched: bool,
     pub rings: u64,
-    /// As it was read last.
+    /// As it was read last, and when it was first.
     pub last: Option<ReadListing>,
+    pub since: Option<Millis>,
     /// When the watch machine hears of that: nothing that is read later overtakes it.
     pub told_at: Millis,
 }

@@ -114,6 +114,8 @@ fn a_change_of_the_ledger_that_is_taken_for_another_is_found() {
     finds("the change of an entry is taken for one of no path", ignored);
     let uncounted = Mutant { ledger_uncounted: true, ..Mutant::default() };
     finds("entries that came and went unseen are not thought of", uncounted);
+    let coarse = Mutant { ledger_coarse: true, ..Mutant::default() };
+    finds("the change of an entry is taken for one of any path", coarse);
 }
 
 #[test]

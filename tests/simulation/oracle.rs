@@ -14,7 +14,7 @@ use crate::alerts::{
     path_of, receiver_id,
 };
 use crate::pool::{Claim, Ending, Pool, Turn, is_fallen, within};
-use crate::world::{Millis, RECEIVERS, TIMEOUT, world_begins};
+use crate::world::{AGENTS, Millis, RECEIVERS, TIMEOUT, world_begins};
 
 /// One process: agent and incarnation.
 pub type Process = (usize, u32);
@@ -51,6 +51,12 @@ const BEHIND: Millis = 7_000;
 
 /// How long after the truth an agent sees it if nothing disturbs it.
 const SOON: Millis = 3_000;
+
+/// How soon an agent that nothing disturbs has listed the ledger after a change, and has seen a violation.
+const SEEN: Millis = 1_500;
+
+/// How long after its end a violation is told late.
+const LATE: Millis = 8_000;
 
 type Key = (Arc<str>, usize);
 
@@ -92,6 +98,12 @@ pub struct Oracle {
     pub unlocked: Vec<Millis>,
     /// When a lease ended, or its holder died.
     pub disturbed: Millis,
+    /// Until when each agent may be slow to see and to act, or dead.
+    pub troubled: [Millis; AGENTS],
+    /// When entries came and went.
+    listed: Vec<(Millis, AlertKey)>,
+    /// Which violations an agent that takes over saw and nobody told of, by alert: by that agent, and when.
+    late: BTreeMap<(usize, u32), (usize, Millis)>,
     pub broken: Option<String>,
 }
 
@@ -233,6 +245,9 @@ impl Oracle {
         };
         let Some(entry) = entry else { return };
         self.pass(now);
+        if before.is_none() || matches!(change, Change::Delete(_)) {
+            self.listed.push((now, entry.key.clone()));
+        }
         let alert = alerts::alert_of(&entry.key);
         let is_open = |incident: &Arc<str>| {
             !matches!(change, Change::Delete(_)) && entry.until.is_none() && entry.incident == *incident
@@ -266,6 +281,45 @@ impl Oracle {
                 self.recorded.extend(violation.map(|violation| (index, alert, violation)));
             }
         }
+    }
+
+    /// An agent takes over that has followed the ledger since then and finds itself first in line. What came and went before
+    /// it has to tell, if it can know that nobody else did: entries of its path, and none that it cannot have seen, neither
+    /// came nor went since the beginning.
+    pub fn succeeds(&mut self, agent: usize, since: Millis, first: Millis, entries: &[Stored], now: Millis) {
+        let since = since.max(self.troubled[agent]) + SEEN;
+        if self.listed.iter().any(|(at, _)| at + SEEN > first) {
+            return;
+        }
+        for (number, violation) in self.violations.iter().enumerate() {
+            let Violation { path, start, end: Some(end), .. } = *violation else { continue };
+            let is_told = entries.iter().any(|stored| path_index(&stored.entry.key.path) == path);
+            if start < since || end + LATE < now || is_told || self.may_be_told(path, start - SEEN) {
+                continue;
+            }
+            // Others soon before or after may be one with it.
+            let near = |v: &&Violation| v.path == path && v.overlaps(start - SEEN, end + 2_000 + SEEN);
+            if self.violations.iter().filter(near).count() > 1 {
+                continue;
+            }
+            let alerts = (0..ALERTS).filter(|alert| *alert != HELD && drop_of(*alert).is_none());
+            for alert in
+                alerts.filter(|alert| violation.concerns(*alert) && end - start > hold(*alert) + SEEN)
+            {
+                let number = u32::try_from(number).expect("few violations");
+                self.late.insert((alert, number), (agent, now));
+            }
+        }
+    }
+
+    /// Whether entries of a path may have come or gone since then, as far as a follower knows: one whose entry came and went,
+    /// or went and came again, may not have been seen.
+    fn may_be_told(&self, path: usize, since: Millis) -> bool {
+        let mut changes = self.listed.iter().enumerate().filter(|(_, (at, _))| *at >= since);
+        changes.any(|(index, (at, key))| {
+            let again = |(before, other): &&(Millis, AlertKey)| other == key && before + SEEN > *at;
+            path_index(&key.path) == path || self.listed[..index].iter().any(|one| again(&one))
+        })
     }
 
     /// An agent takes over that does not know this entry's rule by its name.
@@ -629,6 +683,13 @@ impl Oracle {
         }
     }
 
+    /// Whether an agent that took over had to tell of it late, and nothing kept it from doing so.
+    fn is_late(&self, alert: usize, number: u32) -> bool {
+        let unlocked = self.unlocked.last().copied().unwrap_or(0);
+        let late = self.late.get(&(alert, number));
+        late.is_some_and(|(agent, at)| self.troubled[*agent].max(unlocked) < *at)
+    }
+
     /// Whoever hears of an alert was told of a violation, if that is owed.
     fn check_alert(&mut self, violation: &Violation, number: u32, alert: usize, lease: Option<u64>) {
         let end = violation.end.unwrap_or(Millis::MAX);
@@ -648,7 +709,7 @@ impl Oracle {
             let recorded = self.recorded.contains(&(receiver, alert, number));
             // Who did not see from what it fell does not take it for fallen: that is known of the pool.
             let is_open = violation.end.is_none() && path_of(alert) != POOL;
-            let owed = (is_open || undisturbed || recorded) && !is_held;
+            let owed = (is_open || undisturbed || recorded || self.is_late(alert, number)) && !is_held;
             // Each lease tries again what was refused, while there is something to tell.
             let lease = lease.filter(|_| violation.end.is_none());
             let acknowledged = self.acknowledged.iter().any(|(incident, one)| {

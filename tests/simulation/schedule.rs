@@ -64,6 +64,18 @@ impl What {
             Self::Clock(..) | Self::RemoveLocks | Self::Acknowledge(_) => 0,
         }
     }
+
+    /// The agent that may be slow, if it is one.
+    pub fn agent(self) -> Option<usize> {
+        match self {
+            Self::Crash(agent, _) | Self::Stop(agent, _) | Self::Pause(agent, _) => Some(agent),
+            Self::Partition(agent, _) | Self::Isolate(agent, _) | Self::Slow(agent, _) => Some(agent),
+            Self::Lag(agent, _) | Self::Delay(agent, _) => Some(agent),
+            Self::Toggle(_) | Self::Children(_) | Self::Rename(_) | Self::Receiver(..) => None,
+            Self::Reload(..) | Self::Clock(..) | Self::Silence(..) | Self::Acknowledge(_) => None,
+            Self::RemoveLocks => None,
+        }
+    }
 }
 
 /// How a receiver behaves.

@@ -67,6 +67,8 @@ pub struct Mutant {
     pub ledger_ignored: bool,
     /// Entries that came and went between two listings are not thought of.
     pub ledger_uncounted: bool,
+    /// The change of an entry is taken for one of any path.
+    pub ledger_coarse: bool,
     /// Who takes over does not hear what a fall is measured by.
     pub base_unread: bool,
     /// The ledger does not keep how a fall ended.

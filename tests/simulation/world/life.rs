@@ -57,6 +57,9 @@ impl World {
         self.say(|| format!("{what:?}"));
         let now = self.now;
         self.oracle.disturbed = self.oracle.disturbed.max(now + what.length());
+        if let Some(agent) = what.agent() {
+            self.trouble(agent, what.length());
+        }
         match what {
             What::Toggle(path) => self.toggle(path),
             What::Children(count) => self.fill(count),
@@ -93,6 +96,12 @@ impl World {
                 self.changed(before);
             }
         }
+    }
+
+    /// The agent may be slow to see and to act for so long.
+    pub(super) fn trouble(&mut self, agent: usize, length: Millis) {
+        let troubled = &mut self.oracle.troubled[agent];
+        *troubled = (*troubled).max(self.now + length);
     }
 
     pub(super) fn set_clock(&mut self, agent: usize, skew: i64) {

@@ -184,6 +184,7 @@ impl World {
         self.say(|| format!("agent {agent} gives session {} up", client.session));
         self.agents[agent].ghosts.push((client.session, ghost));
         self.disturb(agent);
+        self.trouble(agent, 0);
         let now = self.moment(agent);
         let effects = self.agents[agent].dispatcher.handle(Input::Revoked, now);
         self.perform(agent, effects);

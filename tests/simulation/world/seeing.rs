@@ -111,7 +111,7 @@ impl World {
     fn tell_ledger(&mut self, agent: usize, rings: u64, read: ReadListing) {
         let after = self.random.between(1, 30);
         let (found, now) = (&mut self.agents[agent], self.now);
-        let last = found.ledger.last.as_ref();
+        let last = found.ledger.last.as_ref().filter(|_| !self.mutant.ledger_coarse);
         let path_of = |name: &str| decode_alert(name).map(|key| key.path);
         let mut change = LedgerChange::between(last, &read, path_of);
         if let (Some(last), true) = (last, self.mutant.ledger_uncounted) {
@@ -121,6 +121,9 @@ impl World {
         if let (LedgerChange::Of(paths), true) = (&mut change, self.mutant.ledger_ignored) {
             paths.clear();
         }
+        // What came and went meanwhile is not known for sure, now or the next time.
+        let is_sure = read.before == read.after;
+        found.ledger.since = is_sure.then(|| found.ledger.since.unwrap_or(now));
         found.ledger.last = Some(read);
         found.ledger.told_at = found.ledger.told_at.max(now + after);
         let session = found.client.as_ref().map_or(0, |client| client.session);
@@ -137,6 +140,10 @@ impl World {
         self.agents[agent].adopted = bases.collect();
         let follower = &mut self.agents[agent].ledger;
         (follower.last, follower.watched) = (None, false);
+        if let Some(since) = follower.since.take() {
+            let first = self.agents[agent].first_since;
+            self.oracle.succeeds(agent, since, first, &takeover.entries, self.now);
+        }
         if self.mutant.base_unread {
             adopted.iter_mut().for_each(|adoption| adoption.base = None);
         }
