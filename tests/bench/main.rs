@@ -49,7 +49,7 @@ struct Plan {
 
 const FULL: Plan = Plan {
     sizes: &[10, 1_000, 10_000, 100_000],
-    repetitions: 5,
+    repetitions: 3,
     rounds: 3,
     changes: 200,
     storm: 10_000,
