@@ -47,8 +47,10 @@ fn first_answer(target: &str, agents: &[String]) -> Result<(String, Value), Stri
 }
 
 fn get(url: &str) -> Result<Value, String> {
-    // It is asked on the network that it is on, whatever proxies there are. A path that is out of spec is answered with 503.
+    // It is asked on the network that it is on, whatever proxies there are, and sends nobody elsewhere. A path that is out
+    // of spec is answered with 503.
     let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).proxy(None);
+    let config = config.max_redirects(0).max_redirects_will_error(false);
     let client = ureq::Agent::from(config.http_status_as_error(false).build());
     let answer = client.get(url).call();
     let body = answer.and_then(|mut answer| answer.body_mut().with_config().limit(LONGEST).read_to_vec());
@@ -74,12 +76,35 @@ fn covers_any(silence: &Silence, monitor: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{ErrorKind, Read as _, Write as _};
+    use std::net::{Ipv4Addr, TcpListener};
     use std::time::UNIX_EPOCH;
 
     use serde_json::json;
 
     use super::*;
     use crate::model::status::Until;
+
+    #[test]
+    fn an_agent_sends_nobody_elsewhere() {
+        let (here, elsewhere) = (listener(), listener());
+        elsewhere.set_nonblocking(true).unwrap();
+        let (from, to) = (here.local_addr().unwrap(), elsewhere.local_addr().unwrap());
+        let answering = std::thread::spawn(move || {
+            let (mut stream, _) = here.accept().unwrap();
+            let _head = stream.read(&mut [0; 4096]).unwrap();
+            let head =
+                format!("HTTP/1.1 302 Found\r\nLocation: http://{to}/\r\nContent-Length: 2\r\n\r\n{{}}");
+            stream.write_all(head.as_bytes()).unwrap();
+        });
+        assert_eq!(get(&format!("http://{from}/status")), Ok(json!({})));
+        answering.join().unwrap();
+        assert_eq!(elsewhere.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+    }
+
+    fn listener() -> TcpListener {
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()
+    }
 
     #[test]
     fn a_silence_is_of_paths_rules_and_globs() {

@@ -13,6 +13,9 @@ use super::names::{self, Places};
 use super::skipped::Reasons;
 use crate::model::status::Agent;
 
+/// The longest session timeout that an agent asks for, in milliseconds.
+const LONGEST_SESSION: u64 = 3_600_000;
+
 /// What an agent tells of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AgentInfo {
@@ -46,9 +49,12 @@ impl AgentInfo {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// The info that a znode holds, if it does.
+    /// The info that a znode holds, if it does. Anybody may have written it: no agent's session is longer than
+    /// [`LONGEST_SESSION`].
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice(bytes).ok()
+        let info: Self = serde_json::from_slice(bytes).ok()?;
+        let session_timeout = info.session_timeout.map(|timeout| timeout.min(LONGEST_SESSION));
+        Some(Self { session_timeout, ..info })
     }
 }
 
@@ -117,5 +123,13 @@ mod tests {
         info.session_timeout = Some(4_000);
         let told = AgentInfo::decode(&info.encode()).expect("an agent");
         assert_eq!(told.session_timeout, Some(4_000));
+    }
+
+    #[test]
+    fn nobody_makes_a_session_longer_than_it_can_be() {
+        let info = AgentInfo::decode(
+            br#"{"instance":"i","version":"1","started":1,"http":"h:1","config":"c","session_timeout":18446744073709551615}"#,
+        );
+        assert_eq!(info.expect("an agent").session_timeout, Some(LONGEST_SESSION));
     }
 }
