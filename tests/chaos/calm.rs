@@ -19,7 +19,7 @@ const CALM: Duration = Duration::from_secs(90);
 /// How soon a violation is told when nothing is wrong.
 const PROMPT: Duration = Duration::from_secs(10);
 /// What an agent may need at most when all is well, whatever was before.
-const THREADS: u64 = 70;
+const THREADS: u64 = 90;
 const DESCRIPTORS: usize = 60;
 const RESIDENT_KB: u64 = 40 << 10;
 /// What is said of what is left out of spec.

@@ -28,6 +28,8 @@ const KNOWN: Millis = 1_500;
 const GAP: Millis = SESSION * 1_000 / 2;
 /// How long after a message arrived its outcome may still not be in the ledger, on a busy machine.
 const NOTE: Millis = 1_500;
+/// How long a message may be on its way, on a busy machine.
+const SENT: Millis = 1_500;
 /// How long after a harm an agent may need until it acts as if there had been none.
 const HEAL: Millis = 3_000;
 /// For how long after receivers were away the next attempt may be waited with.
@@ -133,7 +135,7 @@ impl Evidence {
         tally.prompt += 1;
         let first = self.of(path, HOOK).filter(|told| told.at >= violation.from).map(|told| told.at).min();
         let is_known = self.of(path, HOOK).any(|told| told.firing && self.surely_overlaps(told, violation));
-        if !is_known && first.is_none_or(|first| first > at) {
+        if !is_known && first.is_none_or(|first| first > at + SENT) {
             wrong.push(format!("{path} {violation:?}, owed at {at} by {agent}, was told late: {first:?}"));
         }
     }
