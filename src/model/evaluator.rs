@@ -63,7 +63,7 @@ impl Evaluator {
             paths: Known::default(),
             expanded: BTreeSet::new(),
             unlisted: BTreeMap::new(),
-            sight: Sight::default(),
+            sight: Sight::new(),
             forget: BTreeSet::new(),
             reviews: BTreeSet::new(),
             clock: ServerClock::default(),
@@ -98,12 +98,11 @@ impl Evaluator {
         match observation {
             Observation::Rules(rules) => self.change_rules(rules, now, out),
             Observation::Up => {
-                self.sight.session += 1;
-                self.sight.down = None;
+                self.sight.open();
                 self.lose_sight(now);
             }
             Observation::Down(reason) => {
-                self.sight.down = Some(reason);
+                self.sight.close(reason);
                 self.lose_sight(now);
                 out.push(EvaluatorOutput::Stale);
             }

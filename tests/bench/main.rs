@@ -23,7 +23,7 @@ use common::{Client, SmtpSink, ZooKeeper, eventually};
 use table::Table;
 use watcher::{Kind, WATCHED};
 
-const MINUTES: Duration = Duration::from_secs(300);
+const MINUTES: Duration = Duration::from_secs(120);
 /// The time between two changes: those that are timed come alone, after the last one was noted everywhere.
 const APART: Duration = Duration::from_millis(20);
 
