@@ -1,7 +1,7 @@
 //! The end of a run: nothing is done any more, and everything must become as it should be.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -155,7 +155,7 @@ impl World {
 
     /// Leaves what is needed to understand a failure.
     pub fn leave_traces(&self, seed: u64, evidence: &Evidence) {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chaos-{seed}"));
+        let folder = traces(seed);
         std::fs::create_dir_all(&folder).unwrap();
         let mut trace = String::new();
         writeln!(trace, "faults: {:#?}\nlives: {:#?}", evidence.faults, evidence.lives).unwrap();
@@ -179,6 +179,11 @@ impl World {
         }
         println!("traces: {}", folder.display());
     }
+}
+
+/// Where a run leaves what there is to be looked at.
+pub fn traces(seed: u64) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chaos-{seed}"))
 }
 
 fn take(client: &mut Client, step: &Step) {

@@ -268,7 +268,10 @@ impl World {
         let mut faults: Vec<Option<Fault>> = vec![None; plan.len()];
         for (at, index, begins) in moments {
             let wait = (start + at).saturating_duration_since(Instant::now());
-            throughout(wait, "waiting", || true);
+            throughout(wait, "waiting", || {
+                self.samples.take(&self.seats, &self.servers);
+                true
+            });
             if begins {
                 let harm = self.aim(plan[index].harm);
                 println!("{:6.1} {harm:?}", start.elapsed().as_secs_f64());

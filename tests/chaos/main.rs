@@ -14,6 +14,7 @@ mod disturbances;
 mod expire;
 mod network;
 mod oracle;
+mod samples;
 mod told;
 mod truth;
 mod txnlog;
@@ -58,6 +59,7 @@ fn run() -> Vec<String> {
     drop(stop);
     driver.join().unwrap();
     let mut wrong = world.settle();
+    world.samples.leave(&calm::traces(seed));
     let evidence = world.evidence(&faults).unwrap();
     let (tally, found) = evidence.judge();
     wrong.extend(found);

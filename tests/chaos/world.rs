@@ -11,6 +11,7 @@ use crate::common::{
     Answer, Client, Daemon, Folder, HttpSink, Place, SmtpSink, Version, ZooKeeper, eventually, other_clock,
 };
 use crate::network::{AGENTS, Network, RECEIVERS, SERVERS, ip};
+use crate::samples::Samples;
 use crate::txnlog::{self, Millis, Txn};
 use crate::workload;
 
@@ -65,6 +66,7 @@ pub struct World {
     pub lives: Vec<Life>,
     /// What processes logged that have ended.
     pub logs: Vec<String>,
+    pub samples: Samples,
     /// One moment on both clocks.
     epoch: (Instant, Millis),
     reloads: u32,
@@ -95,6 +97,7 @@ impl World {
             mail,
             lives: Vec::new(),
             logs: Vec::new(),
+            samples: Samples::new(),
             epoch,
             reloads: 0,
         };
@@ -242,6 +245,13 @@ impl Seat {
         let seat = Self { folder, state, daemon: None };
         seat.set_clock(0);
         seat
+    }
+
+    /// How long its journal is.
+    pub fn journal_bytes(&self) -> u64 {
+        let files = std::fs::read_dir(&self.state).unwrap().flatten();
+        let journal = files.filter(|file| file.file_name().to_string_lossy().starts_with("events-"));
+        journal.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum()
     }
 
     fn set_clock(&self, offset: i64) {

@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -57,6 +58,8 @@ pub struct Daemon {
     folder: Folder,
     process: Process,
     log: Arc<Mutex<VecDeque<String>>>,
+    /// How many bytes it has logged.
+    logged: Arc<AtomicU64>,
     address: String,
 }
 
@@ -194,6 +197,11 @@ impl Daemon {
     /// All lines of its log so far.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().iter().cloned().collect()
+    }
+
+    /// How many bytes it has logged.
+    pub fn logged(&self) -> u64 {
+        self.logged.load(Ordering::Relaxed)
     }
 
     /// Whether a line of its log holds this.
@@ -422,10 +430,11 @@ impl Builder {
         let mut process = Process::start(self.command);
         let log = Arc::new(Mutex::new(VecDeque::new()));
         let stderr = process.0.stderr.take().unwrap();
-        let lines = Arc::clone(&log);
+        let logged = Arc::new(AtomicU64::new(0));
+        let (lines, count) = (Arc::clone(&log), Arc::clone(&logged));
         // Ends with the daemon, which closes its standard error then.
-        std::thread::spawn(move || keep_lines(stderr, &lines, self.tap.as_ref()));
-        let mut daemon = Daemon { folder: self.folder, process, log, address: String::new() };
+        std::thread::spawn(move || keep_lines(stderr, &lines, &count, self.tap.as_ref()));
+        let mut daemon = Daemon { folder: self.folder, process, log, logged, address: String::new() };
         let address = eventually(SOON, "HTTP server of the daemon", || {
             if let Some(status) = daemon.process.0.try_wait().unwrap() {
                 panic!("the daemon ended at once: {status}: {:#?}", daemon.log());
@@ -448,8 +457,14 @@ impl Builder {
     }
 }
 
-fn keep_lines(from: impl std::io::Read, lines: &Mutex<VecDeque<String>>, tap: Option<&Tap>) {
+fn keep_lines(
+    from: impl std::io::Read,
+    lines: &Mutex<VecDeque<String>>,
+    count: &AtomicU64,
+    tap: Option<&Tap>,
+) {
     for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
+        count.fetch_add(line.len() as u64 + 1, Ordering::Relaxed);
         let line = String::from_utf8_lossy(&line).into_owned();
         if let Some(tap) = tap {
             // Nobody may listen any more.
