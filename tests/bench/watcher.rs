@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 
 use crate::MINUTES;
-use crate::common::{Daemon, Folder, Process, SmtpSink, bound_to_us, throughout};
+use crate::common::{Daemon, Folder, Process, SmtpSink, bound_to_us, eventually, throughout};
 
 /// The path that is changed again and again, of which mails tell.
 pub const WATCHED: &str = "/bench/watched";
@@ -75,11 +75,11 @@ impl Watcher {
         wait_until_ready(&daemon);
         let armed = start.elapsed();
         // Not by the status, which is kept for a while and would count as memory: of 100,000 paths it has 40 MB.
-        let read = daemon.get("/metrics").body;
+        let shows = |line: &str| daemon.get("/metrics").body.lines().any(|shown| shown == line);
         let all = format!("zk_monitor_paths{{state=\"ok\"}} {}", setup.paths.len());
-        assert!(read.lines().any(|line| line == all), "ready, and not all paths were read: {read}");
+        assert!(shows(&all), "ready, and not all paths were read");
         if setup.mails.is_some() {
-            daemon.wait_until_it_leads();
+            eventually(MINUTES, "leading daemon", || shows("zk_monitor_alerting 1"));
         }
         Self { running: Running::Daemon(Box::new(daemon)), lines, armed }
     }
