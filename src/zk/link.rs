@@ -143,20 +143,20 @@ fn turn(
     frames: &mut Frames,
     ready: Ready,
 ) -> Result<Ready, String> {
-    let fill = |pipe: &mut Pipe, from: &mut dyn Read, ready| if ready { pipe.fill(from) } else { Ok(0) };
-    let left = fill(up, local, ready.local).map_err(|e| format!("the client ended: {e}"))?;
+    let ended = |e: io::Error| format!("the client ended: {e}");
+    let lost = |e: io::Error| format!("connection lost: {e}");
+    let left = if ready.local { up.fill(local).map_err(ended)? } else { 0 };
     frames.sent(up.newest(left));
     let more_left = left > 0 && !up.has_room();
-    let lost = |e: io::Error| format!("connection lost: {e}");
     up.drain(wire).map_err(lost)?;
     if wire.wants_write() {
         wire.flush().or_else(ignore_passing).map_err(lost)?;
     }
-    let came = fill(down, wire, ready.wire).map_err(lost)?;
+    let came = if ready.wire { down.fill(wire).map_err(lost)? } else { 0 };
     let more_came = came > 0 && (!down.has_room() || wire.may_hold_more());
     // What is refused must not reach the library, not even at the end.
     frames.pass(down.newest(came)).inspect_err(|_| down.clear())?;
-    down.drain(local).map_err(|e| format!("the client ended: {e}"))?;
+    down.drain(local).map_err(ended)?;
     Ok(Ready { local: more_left, wire: more_came })
 }
 
@@ -293,7 +293,7 @@ impl Pipe {
     }
 
     /// Reads once, if there is room; tells how many bytes came. The end of the stream is an error.
-    fn fill(&mut self, from: &mut (impl Read + ?Sized)) -> io::Result<usize> {
+    fn fill(&mut self, from: &mut impl Read) -> io::Result<usize> {
         if !self.has_room() {
             return Ok(0);
         }
