@@ -180,7 +180,7 @@ impl Scene {
             for path in bad().take(NAMED) {
                 text.push_str(&format!("  {}: {}\n", path.path, words(&path.state)));
             }
-        } else if let Some(path) = all.iter().next() {
+        } else if let Some(path) = all.first() {
             text.push_str(&format!("state: {}\n", words(&path.state)));
         }
     }
@@ -219,7 +219,7 @@ impl Scene {
         } else {
             say("asks", &asked.join("; "));
         }
-        let path = self.compliance.paths.iter().next().filter(|_| self.compliance.globs.is_empty());
+        let path = self.compliance.paths.first().filter(|_| self.compliance.globs.is_empty());
         if let Some(path) = path {
             if name.is_some() {
                 say("state", &words(state_by(path, name)));

@@ -132,6 +132,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+    use crate::model::path_list::PathList;
 
     fn path(path: &str, state: PathState) -> PathStatus {
         let (path, since) = (Arc::<str>::from(path), SystemTime::UNIX_EPOCH);
@@ -142,8 +143,8 @@ mod tests {
     fn the_first_line_counts_paths_and_names_the_worst() {
         let bad = |name: &str| path(name, PathState::Error("bad".into()));
         let check = |paths: Vec<PathStatus>, globs: Vec<PathStatus>, outage: Option<&str>, first: &str| {
-            let compliance =
-                Compliance { paths: paths.into_iter().collect(), globs, ..Compliance::default() };
+            let [paths, globs] = [paths, globs].map(PathList::from_iter);
+            let compliance = Compliance { paths, globs, ..Compliance::default() };
             let answer = report(&compliance, outage);
             assert_eq!(answer.stdout.lines().next(), Some(first));
             answer.stdout

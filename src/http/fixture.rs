@@ -59,7 +59,7 @@ fn compliance() -> Compliance {
     ];
     let mut compliance = Compliance {
         paths: paths.into_iter().collect(),
-        globs,
+        globs: globs.into_iter().collect(),
         ready: true,
         transitions: 4,
         ..Compliance::default()

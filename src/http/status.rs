@@ -131,7 +131,7 @@ fn monitor(monitor: &mut Object, view: &View, selection: Selection) {
         }
     });
     monitor.object("globs", |o| {
-        for glob in &view.compliance.globs {
+        for glob in view.compliance.globs.iter() {
             match &glob.state {
                 PathState::Unknown(words) => o.string(&glob.path, &unknown(words)),
                 PathState::Ok | PathState::Error(_) => {

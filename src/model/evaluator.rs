@@ -170,13 +170,10 @@ impl Evaluator {
 
     /// Everything that readers may want to know.
     pub fn snapshot(&mut self) -> Compliance {
-        let matches = self.paths.matches();
-        let count = |glob: &Arc<str>| matches.get(glob).copied().unwrap_or_default();
-        let globs: Vec<_> = self.rules.globs().iter().map(Rules::path).collect();
-        let counts: Vec<_> = globs.iter().map(|glob| count(glob)).collect();
-        let globs = globs.into_iter().zip(counts);
-        let mut globs: Vec<_> = globs.map(|(glob, matches)| self.glob_status(glob, matches)).collect();
-        globs.sort_by(|a, b| a.path.cmp(&b.path));
+        let globs = self.rules.globs().iter().map(Rules::path);
+        let matches: BTreeMap<_, _> =
+            globs.map(|glob| (Arc::clone(glob), self.paths.matches(glob))).collect();
+        let globs = matches.iter().map(|(glob, matches)| self.glob_status(glob, *matches)).collect();
         let sight = &self.sight;
         Compliance {
             paths: self.paths.show(|path, known| sight.status(path, known)),

@@ -23,6 +23,11 @@ impl PathList {
         self.parts.iter().flat_map(|part| part.iter())
     }
 
+    /// The one whose name is the first.
+    pub fn first(&self) -> Option<&PathStatus> {
+        self.iter().next()
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         self.parts.iter().map(|part| part.len()).sum()

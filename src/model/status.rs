@@ -9,7 +9,6 @@ use std::time::{Duration, Instant, SystemTime};
 use super::alert_key::AlertKey;
 use super::lease::LeaseStage;
 use super::path_list::PathList;
-use super::path_status::PathStatus;
 use super::receiver::ReceiverId;
 use super::rule::{RuleSet, glob_matches};
 
@@ -18,8 +17,8 @@ use super::rule::{RuleSet, glob_matches};
 pub struct Compliance {
     /// All paths.
     pub paths: PathList,
-    /// All globs, sorted, with how many paths each matches. Apart from the paths, since a znode may have a glob's name.
-    pub globs: Vec<PathStatus>,
+    /// All globs, with how many paths each matches. Apart from the paths, since a znode may have a glob's name.
+    pub globs: PathList,
     /// Whether every rule has been read on the session that is up now.
     pub ready: bool,
     /// How often a path's state changed since the start.

@@ -93,15 +93,16 @@ impl Known {
         self.shown.clone()
     }
 
-    /// How many paths match each glob that any matches.
-    pub fn matches(&mut self) -> &BTreeMap<Arc<str>, u32> {
-        self.matches.get_or_insert_with(|| {
+    /// How many paths match a glob.
+    pub fn matches(&mut self, glob: &str) -> u32 {
+        let matches = self.matches.get_or_insert_with(|| {
             let mut matches = BTreeMap::new();
             for known in self.paths.values().filter(|known| known.is_match()) {
                 *matches.entry(Arc::clone(known.pattern())).or_default() += 1;
             }
             matches
-        })
+        });
+        matches.get(glob).copied().unwrap_or_default()
     }
 
     /// Whether each path is shown as it stands.

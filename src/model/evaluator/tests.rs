@@ -157,7 +157,7 @@ fn each_rule_of_a_path_judges_by_itself() {
         story.shown("/a"),
         "error: Found children (1) less than minimum (3); Found children (1) less than minimum (2)"
     );
-    let status = story.evaluator.snapshot().paths.iter().next().unwrap().clone();
+    let status = story.evaluator.snapshot().paths.first().unwrap().clone();
     let rules: Vec<_> =
         status.particulars().rules.iter().map(|rule| (&*rule.name, rule.state == PathState::Ok)).collect();
     assert_eq!(rules, [("warn", false), ("page", false)]);
@@ -174,7 +174,7 @@ fn a_path_is_as_bad_as_the_worst_rule_that_it_is_out_of_spec_by() {
     let mut story =
         Story::of(vec![severe("warn", 3, Severity::Warning), severe("page", 2, Severity::Critical)]);
     let severity =
-        |story: &mut Story| story.evaluator.snapshot().paths.iter().next().unwrap().particulars().severity;
+        |story: &mut Story| story.evaluator.snapshot().paths.first().unwrap().particulars().severity;
     story.tell(Observation::Up);
     assert_eq!(severity(&mut story), Severity::Critical, "it would be as bad as that");
     story.read("/a", present(&["x", "y"]));
@@ -251,12 +251,12 @@ fn a_number_that_falls_too_far_is_out_of_spec_until_its_time_has_passed() {
     assert!(story.evaluator.next_deadline().is_none());
     assert_eq!(story.read("/a", so_many(6)), [format!(r#"/a {FALLEN} left ["6", "7", "8", "9"]"#)]);
     assert_eq!(story.shown("/a"), format!("error: {FALLEN}"));
-    assert_eq!(story.evaluator.snapshot().paths.iter().next().unwrap().particulars().most, Some(10));
+    assert_eq!(story.evaluator.snapshot().paths.first().unwrap().particulars().most, Some(10));
     assert!(story.pass(HOUR - Duration::from_secs(1)).is_empty());
     assert_eq!(story.evaluator.next_deadline(), Some(story.now.mono + Duration::from_secs(1)));
     assert_eq!(story.pass(Duration::from_secs(1)), ["/a ok"]);
     assert!(story.evaluator.next_deadline().is_none());
-    assert_eq!(story.evaluator.snapshot().paths.iter().next().unwrap().particulars().most, Some(6));
+    assert_eq!(story.evaluator.snapshot().paths.first().unwrap().particulars().most, Some(6));
     // What is in spec by now is what the next that leaves is told of.
     assert_eq!(story.read("/a", so_many(4)).len(), 1);
     assert_eq!(story.read("/a", so_many(5)), ["/a ok"], "it is back within 30% of 6");
@@ -631,18 +631,18 @@ fn the_snapshot_counts() {
     story.now = story.now.after(HOUR);
     read(&mut story, present(&["x", "y"]), Some(Duration::from_millis(3)));
     let snapshot = story.evaluator.snapshot();
-    assert_eq!((snapshot.transitions, snapshot.paths.iter().next().unwrap().since), (0, began));
-    assert_eq!(snapshot.paths.iter().next().unwrap().children, Some(2));
+    assert_eq!((snapshot.transitions, snapshot.paths.first().unwrap().since), (0, began));
+    assert_eq!(snapshot.paths.first().unwrap().children, Some(2));
     read(&mut story, Reading::Missing, None);
     let snapshot = story.evaluator.snapshot();
-    assert_eq!((snapshot.transitions, snapshot.paths.iter().next().unwrap().since), (1, story.now.wall));
-    assert_eq!(snapshot.paths.iter().next().unwrap().children, Some(0));
+    assert_eq!((snapshot.transitions, snapshot.paths.first().unwrap().since), (1, story.now.wall));
+    assert_eq!(snapshot.paths.first().unwrap().children, Some(0));
     assert_eq!(snapshot.watch_latency.counts.iter().sum::<u64>(), 1);
     read(&mut story, Reading::Unreadable("no".into()), None);
     let unreadable_since = story.now.wall;
     story.now = story.now.after(HOUR);
     read(&mut story, Reading::Unreadable("still no".into()), None);
-    assert_eq!(story.evaluator.snapshot().paths.iter().next().unwrap().since, unreadable_since);
+    assert_eq!(story.evaluator.snapshot().paths.first().unwrap().since, unreadable_since);
 }
 
 #[test]
@@ -751,7 +751,7 @@ fn what_was_counted_is_shown() {
     };
     story.read("/a", read(true));
     let counted = |story: &mut Story| {
-        story.evaluator.snapshot().paths.iter().next().unwrap().particulars().counted.as_deref().cloned()
+        story.evaluator.snapshot().paths.first().unwrap().particulars().counted.as_deref().cloned()
     };
     let all = Counted { counted: 2, of: 2, ignored: Box::default() };
     assert_eq!((story.shown("/a"), counted(&mut story)), ("ok".to_owned(), Some(all)));

@@ -215,7 +215,7 @@ impl Oracle {
                 return self.fail(format!("truth: {path} {words}"));
             }
         }
-        for glob in &shown.globs {
+        for glob in shown.globs.iter() {
             let shut = tree.paths().any(|place| is_place(&glob.path, place) && is_shut(tree, place));
             if shut != matches!(glob.state, PathState::Unknown(_)) {
                 return self.fail(format!("globs: {} is shown as {:?}", glob.path, glob.state));
