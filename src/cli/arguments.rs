@@ -12,6 +12,7 @@ use syslog::Facility;
 use super::hosts::{self, Hosts};
 use super::options::{Command, Options, Tls, ZooKeeper};
 use crate::credentials;
+use crate::model::lease::LONGEST_SESSION;
 use crate::model::receiver::Secret;
 use crate::model::{duration, path};
 
@@ -301,9 +302,10 @@ fn default_hosts() -> Hosts {
 }
 
 fn session_timeout(text: &str) -> Result<Duration, String> {
+    let longest = LONGEST_SESSION.as_secs();
     match text.parse() {
-        Ok(seconds @ 1..=3600) => Ok(Duration::from_secs(seconds)),
-        Ok(_) | Err(_) => Err("must be a whole number of seconds from 1 to 3600".to_owned()),
+        Ok(seconds) if (1..=longest).contains(&seconds) => Ok(Duration::from_secs(seconds)),
+        Ok(_) | Err(_) => Err(format!("must be a whole number of seconds from 1 to {longest}")),
     }
 }
 

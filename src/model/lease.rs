@@ -1,4 +1,9 @@
-//! How far the alert side is with the lease that it was granted.
+//! How far the alert side is with the lease that it was granted, and how long the session can be on which it rests.
+
+use std::time::Duration;
+
+/// The longest session timeout that an agent asks for.
+pub const LONGEST_SESSION: Duration = Duration::from_secs(3600);
 
 /// The stage of the lease that was granted last. Written by the alert thread, which alone decides that a lease has lapsed,
 /// and for good. A lease lapses by the clock, and an acknowledged write that comes just then prolongs it: two threads

@@ -11,10 +11,8 @@ use super::client::{Answer, Client, describe};
 use super::ledger::millis;
 use super::names::{self, Places};
 use super::skipped::Reasons;
+use crate::model::lease::LONGEST_SESSION;
 use crate::model::status::Agent;
-
-/// The longest session timeout that an agent asks for, in milliseconds.
-const LONGEST_SESSION: u64 = 3_600_000;
 
 /// What an agent tells of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -53,7 +51,8 @@ impl AgentInfo {
     /// [`LONGEST_SESSION`].
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let info: Self = serde_json::from_slice(bytes).ok()?;
-        let session_timeout = info.session_timeout.map(|timeout| timeout.min(LONGEST_SESSION));
+        let session_timeout =
+            info.session_timeout.map(|timeout| timeout.min(LONGEST_SESSION.as_secs() * 1_000));
         Some(Self { session_timeout, ..info })
     }
 }
@@ -130,6 +129,6 @@ mod tests {
         let info = AgentInfo::decode(
             br#"{"instance":"i","version":"1","started":1,"http":"h:1","config":"c","session_timeout":18446744073709551615}"#,
         );
-        assert_eq!(info.expect("an agent").session_timeout, Some(LONGEST_SESSION));
+        assert_eq!(info.expect("an agent").session_timeout, Some(3_600_000));
     }
 }

@@ -13,8 +13,8 @@ use crate::model::alert_key::AlertKey;
 use crate::model::ledger_change::LedgerChange;
 use crate::model::time::Now;
 
-/// How long a violation that ended is remembered. The longest session timeout is a minute, and nobody leads for
-/// little longer than that.
+/// How long a violation that ended is remembered. Servers as they come configured grant sessions of 40 s at most, and
+/// nobody leads for little longer than that. Where they grant far more, what ended before this is told by nobody.
 const KEEP: Duration = Duration::from_secs(120);
 
 /// A violation that fired and ended while this agent did not lead.
