@@ -68,12 +68,42 @@ pub struct ReadListing {
 }
 
 impl ReadListing {
+    /// Whether nothing came or went while it was read.
+    pub fn is_sure(&self) -> bool {
+        self.before == self.after
+    }
+
     /// The names that came or went since an earlier reading; `None` if others may have as well.
     fn since<'a>(&'a self, earlier: &'a Self) -> Option<Vec<&'a str>> {
         let changes = self.after.changes.wrapping_sub(earlier.before.changes).cast_unsigned();
         let names = self.names.differing(&earlier.names);
         let are_all = self.after.made == earlier.before.made && usize::try_from(changes) == Ok(names.len());
         are_all.then_some(names)
+    }
+}
+
+/// How often the names are read at a time at most, while entries come and go: what such a reading shows is of little use.
+/// In a storm all are such.
+const TRIES: u32 = 3;
+
+/// Reads the listing: the count, then the names and the count until both counts are the same, a few times.
+#[derive(Debug)]
+pub struct ListingReader {
+    before: Count,
+    tries: u32,
+}
+
+impl ListingReader {
+    /// Begins with a count.
+    pub fn new(before: Count) -> Self {
+        Self { before, tries: 0 }
+    }
+
+    /// Takes the names, and what was counted after that; gives the listing, unless both are to be read again.
+    pub fn take(&mut self, names: Children, after: Count) -> Option<ReadListing> {
+        let read = ReadListing { before: self.before, names, after };
+        (self.before, self.tries) = (after, self.tries + 1);
+        (read.is_sure() || self.tries == TRIES).then_some(read)
     }
 }
 
@@ -133,6 +163,20 @@ mod tests {
         // A name that is none of ours.
         check(&read(5, &["a@"]), &read(6, &["a@", "stray"]), any);
         assert_eq!(LedgerChange::between(None, &read(0, &[]), path_of), *any);
+    }
+
+    #[test]
+    fn names_are_read_again_while_entries_come_and_go() {
+        let count = |changes| Count { made: 1, changes };
+        let names = || Children::new(vec!["a@".to_owned()]);
+        let mut reader = ListingReader::new(count(5));
+        assert!(reader.take(names(), count(6)).is_none());
+        let read = reader.take(names(), count(6)).unwrap();
+        assert_eq!((read.before, read.after, read.is_sure()), (count(6), count(6), true));
+        let mut reader = ListingReader::new(count(5));
+        assert!(reader.take(names(), count(6)).is_none() && reader.take(names(), count(7)).is_none());
+        let read = reader.take(names(), count(8)).unwrap();
+        assert_eq!((read.before, read.after, read.is_sure()), (count(7), count(8), false));
     }
 
     #[test]

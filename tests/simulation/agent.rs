@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use zk_monitor::model::alert_key::AlertKey;
+use zk_monitor::model::children::Children;
 use zk_monitor::model::dispatcher::{Attempt, Dispatcher, Profile, Speaker};
 use zk_monitor::model::evaluator::Evaluator;
 use zk_monitor::model::judge::Base;
-use zk_monitor::model::ledger_change::{Count, ReadListing};
+use zk_monitor::model::ledger_change::{ListingReader, ReadListing};
 use zk_monitor::model::rule::RuleSet;
 use zk_monitor::model::status::AlertPhase;
 use zk_monitor::model::time::Now;
@@ -56,9 +57,9 @@ pub struct Followed {
 #[derive(Debug)]
 pub enum Look {
     Count,
-    /// The watch had rung so often when it began; how often it may begin anew.
-    Names(u64, Count, u32),
-    CountAgain(u64, ReadListing, u32),
+    /// The watch had rung so often when it began.
+    Names(u64, ListingReader),
+    CountAgain(u64, ListingReader, Children),
 }
 
 /// In what time each agent verifies what it knows.

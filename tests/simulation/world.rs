@@ -14,14 +14,14 @@ use zk_monitor::model::alert_key::AlertKey;
 use zk_monitor::model::children::Children;
 use zk_monitor::model::dispatcher::{Attempt, AttemptId, Effect, Input, Takeover};
 use zk_monitor::model::ledger::{Change, Entry, Stored, Written};
-use zk_monitor::model::ledger_change::{Count, LedgerChange, ReadListing};
+use zk_monitor::model::ledger_change::{Count, LedgerChange, ListingReader, ReadListing};
 use zk_monitor::model::receiver::Outcome;
 use zk_monitor::model::status::{Silence, Until};
 use zk_monitor::model::succession::in_place_of;
 use zk_monitor::model::time::Now;
 use zk_monitor::model::transition::{EvaluatorOutput, State as Judgement};
 use zk_monitor::model::watches::Input as WatchInput;
-use zk_monitor::zk::names::{decode_alert, encode_alert};
+use zk_monitor::zk::names::{encode_alert, path_of_entry};
 
 use crate::agent::{Agent, Client, Followed, Look, Timers, profiles};
 use crate::alerts::{

@@ -6,7 +6,7 @@ use zookeeper::ZkError;
 
 use crate::clock;
 use crate::model::children::Children;
-use crate::model::ledger_change::{Count, LedgerChange, ReadListing};
+use crate::model::ledger_change::{Count, LedgerChange, ListingReader, ReadListing};
 use crate::zk::client::{Answer, Client};
 use crate::zk::names;
 
@@ -14,10 +14,6 @@ use crate::zk::names;
 const PAUSE: Duration = Duration::from_millis(50);
 /// And how many times as long as it took to read, if that is longer.
 const SHARE: u32 = 10;
-/// How often it is read at a time at most, while entries come and go: what such a reading shows is of little use. In a storm
-/// all are such.
-const TRIES: u32 = 3;
-
 /// The watch, and how far it is behind.
 pub struct Listing {
     /// How often it has rung.
@@ -52,8 +48,7 @@ impl Listing {
         let took = clock::mono() - began;
         self.due = began + took + PAUSE.max(took * SHARE);
         self.watched = Some(self.rings);
-        let path_of = |name: &str| names::decode_alert(name).map(|key| key.path);
-        let change = LedgerChange::between(self.last.as_ref(), &read, path_of);
+        let change = LedgerChange::between(self.last.as_ref(), &read, names::path_of_entry);
         self.last = Some(read);
         Ok(Some(change))
     }
@@ -65,25 +60,21 @@ impl Listing {
     }
 }
 
-/// Lists the ledger with a watch, if it may be listed: again if entries came or went meanwhile, a few times.
+/// Lists the ledger with a watch, if it may be listed.
 fn read(client: &Client, ledger: &str) -> Answer<Option<ReadListing>> {
-    let Some(mut before) = count(client, ledger)? else { return Ok(None) };
-    let mut read = None;
-    for _ in 0..TRIES {
+    let Some(before) = count(client, ledger)? else { return Ok(None) };
+    let mut reader = ListingReader::new(before);
+    loop {
         let names = match client.children(ledger, true) {
             Ok(names) => Children::new(names),
             Err(ZkError::NoNode | ZkError::NoAuth) => return Ok(None),
             Err(e) => return Err(e),
         };
         let Some(after) = count(client, ledger)? else { return Ok(None) };
-        let done = before == after;
-        read = Some(ReadListing { before, names, after });
-        if done {
-            break;
+        if let Some(read) = reader.take(names, after) {
+            return Ok(Some(read));
         }
-        before = after;
     }
-    Ok(read)
 }
 
 /// The library does not give it with the names.

@@ -90,18 +90,16 @@ impl World {
         let state = self.zk.state(found.applied);
         let count = Count { made: 0, changes: state.listing };
         let next = match look {
-            Look::Count => Look::Names(rings, count, 2),
-            Look::Names(rings, before, again) => {
+            Look::Count => Look::Names(rings, ListingReader::new(count)),
+            Look::Names(rings, reader) => {
                 found.ledger.watched = true;
                 let names = Children::new(state.ledger.keys().map(encode_alert).collect());
-                Look::CountAgain(rings, ReadListing { before, names, after: before }, again)
+                Look::CountAgain(rings, reader, names)
             }
-            Look::CountAgain(rings, read, again) if count != read.before && again > 0 => {
-                Look::Names(rings, count, again - 1)
-            }
-            Look::CountAgain(rings, read, _) => {
-                return self.tell_ledger(agent, rings, ReadListing { after: count, ..read });
-            }
+            Look::CountAgain(rings, mut reader, names) => match reader.take(names, count) {
+                Some(read) => return self.tell_ledger(agent, rings, read),
+                None => Look::Names(rings, reader),
+            },
         };
         let (session, after) = (client.session, self.random.between(0, 3));
         self.local(agent, after, Local::WatchLedger(session, next));
@@ -112,18 +110,16 @@ impl World {
         let after = self.random.between(1, 30);
         let (found, now) = (&mut self.agents[agent], self.now);
         let last = found.ledger.last.as_ref().filter(|_| !self.mutant.ledger_coarse);
-        let path_of = |name: &str| decode_alert(name).map(|key| key.path);
-        let mut change = LedgerChange::between(last, &read, path_of);
+        let mut change = LedgerChange::between(last, &read, path_of_entry);
         if let (Some(last), true) = (last, self.mutant.ledger_uncounted) {
             let names = read.names.differing(&last.names);
-            change = LedgerChange::Of(names.into_iter().filter_map(path_of).collect());
+            change = LedgerChange::Of(names.into_iter().filter_map(path_of_entry).collect());
         }
         if let (LedgerChange::Of(paths), true) = (&mut change, self.mutant.ledger_ignored) {
             paths.clear();
         }
         // What came and went meanwhile is not known for sure, now or the next time.
-        let is_sure = read.before == read.after;
-        found.ledger.since = is_sure.then(|| found.ledger.since.unwrap_or(now));
+        found.ledger.since = read.is_sure().then(|| found.ledger.since.unwrap_or(now));
         found.ledger.last = Some(read);
         found.ledger.told_at = found.ledger.told_at.max(now + after);
         let session = found.client.as_ref().map_or(0, |client| client.session);
