@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Client, throughout};
 use crate::disturbances::Fault;
+use crate::messages::Messages;
 use crate::network::AGENTS;
 use crate::oracle::Evidence;
 use crate::told::{RECEIVERS, Told};
@@ -102,7 +103,7 @@ impl World {
         steps.iter().for_each(|step| take(&mut client, step));
         let start = Instant::now();
         loop {
-            let told: Vec<Told> = self.told().into_iter().filter(|told| told.at >= from).collect();
+            let told: Vec<Told> = self.told(from);
             let hears = |receiver: &&str, path: &str| {
                 let news =
                     |told: &Told| told.receiver == *receiver && told.path == path && told.firing == firing;
@@ -145,7 +146,7 @@ impl World {
         Ok(Evidence {
             truth,
             subjects,
-            told: self.told(),
+            told: Messages::new(self.told(0)),
             blind: self.told_blind(),
             refused: self.refused(),
             faults: faults.to_vec(),
@@ -159,7 +160,7 @@ impl World {
         std::fs::create_dir_all(&folder).unwrap();
         let mut trace = String::new();
         writeln!(trace, "faults: {:#?}\nlives: {:#?}", evidence.faults, evidence.lives).unwrap();
-        writeln!(trace, "leads: {:#?}\ntold: {:#?}", evidence.truth.leads, evidence.told).unwrap();
+        writeln!(trace, "leads: {:#?}\ntold: {:#?}", evidence.truth.leads, evidence.told.all).unwrap();
         for (subject, states) in evidence.subjects.iter().zip(&evidence.truth.states) {
             writeln!(trace, "{}: {states:?}", subject.path).unwrap();
         }

@@ -1,6 +1,6 @@
 //! What is done to the world, and when: a plan that follows from the seed alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -240,16 +240,17 @@ const REJOIN: Duration = Duration::from_secs(4);
 /// What is done in a run of this length.
 pub fn plan(rng: &mut Rng, length: Duration) -> Vec<Planned> {
     let mut plan: Vec<Planned> = Vec::new();
+    let mut taken: BTreeMap<String, Duration> = BTreeMap::new();
     let mut at = Duration::from_secs(2);
     while at < length {
         let harm = Harm::draw(rng);
         let until = at + Duration::from_millis(harm.lasts(rng));
         let is_free = |what: &String| {
             let rest = if *what == ensemble() { REJOIN } else { Duration::ZERO };
-            let takes = |planned: &&Planned| planned.harm.takes().contains(what);
-            plan.iter().filter(takes).all(|planned| planned.until + rest <= at)
+            taken.get(what).is_none_or(|until| *until + rest <= at)
         };
         if harm.takes().iter().all(is_free) && until <= length {
+            taken.extend(harm.takes().into_iter().map(|what| (what, until)));
             plan.push(Planned { harm, from: at, until });
         }
         at += Duration::from_millis(rng.u64(200..3_000));
@@ -286,11 +287,13 @@ impl World {
         faults.into_iter().flatten().collect()
     }
 
-    /// Finds out who leads, if that is who is to be harmed.
+    /// Finds out who leads, if that is who is to be harmed. Whose process is spared is stopped for a while instead.
     fn aim(&self, harm: Harm) -> Harm {
         let all: [fn(usize) -> Harm; 4] = [Harm::KillAgent, Harm::StopAgent, Harm::PauseAgent, Harm::Expire];
         let made = all.into_iter().find(|make| make(LEADER) == harm);
-        made.map_or(harm, |make| make(self.leaders().first().copied().unwrap_or(0)))
+        let harm = made.map_or(harm, |make| make(self.leaders().first().copied().unwrap_or(0)));
+        let ends = |agent| [Harm::KillAgent(agent), Harm::StopAgent(agent)].contains(&harm);
+        self.spared.filter(|agent| ends(*agent)).map_or(harm, Harm::PauseAgent)
     }
 
     fn begin(&mut self, harm: Harm) {
@@ -321,7 +324,8 @@ impl World {
             }
             Harm::Reload => self.reload(),
             Harm::RollAgents => {
-                for agent in 0..AGENTS.len() {
+                let spared = self.spared;
+                for agent in (0..AGENTS.len()).filter(|agent| spared != Some(*agent)) {
                     self.end_agent(agent, true);
                     self.start_agent(agent);
                 }

@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::disturbances::{Fault, Harm, SKEW};
+use crate::messages::Messages;
 use crate::told::{RECEIVERS, Told};
 use crate::truth::{Lead, Span, Truth};
 use crate::txnlog::Millis;
@@ -42,7 +43,7 @@ const EXPIRY: Millis = SESSION * 1_000 + 1_000;
 pub struct Evidence {
     pub subjects: Vec<Subject>,
     pub truth: Truth,
-    pub told: Vec<Told>,
+    pub told: Messages,
     pub blind: Vec<(Millis, usize, bool)>,
     /// When each incident was tried at a webhook that refuses everything.
     pub refused: BTreeMap<String, Vec<Millis>>,
@@ -70,8 +71,8 @@ impl Evidence {
     /// Everything that is not as it must be, in words.
     pub fn judge(&self) -> (Tally, Vec<String>) {
         let mut tally = Tally {
-            messages: self.told.len(),
-            late: self.told.iter().filter(|told| told.late).count(),
+            messages: self.told.all.len(),
+            late: self.told.all.iter().filter(|told| told.late).count(),
             leads: self.truth.leads.len(),
             blind: self.blind.len(),
             harms: self.faults.len(),
@@ -133,8 +134,10 @@ impl Evidence {
             return;
         }
         tally.prompt += 1;
-        let first = self.of(path, HOOK).filter(|told| told.at >= violation.from).map(|told| told.at).min();
-        let is_known = self.of(path, HOOK).any(|told| told.firing && self.surely_overlaps(told, violation));
+        let first =
+            self.told.of(path, HOOK).filter(|told| told.at >= violation.from).map(|told| told.at).min();
+        let is_known =
+            self.told.of(path, HOOK).any(|told| told.firing && self.surely_overlaps(told, violation));
         if !is_known && first.is_none_or(|first| first > at + SENT) {
             wrong.push(format!("{path} {violation:?}, owed at {at} by {agent}, was told late: {first:?}"));
         }
@@ -150,8 +153,9 @@ impl Evidence {
             clear = intersect(&clear, &self.truth.spans(base, |state| !state.is_bad));
         }
         let owed = clear.iter().flat_map(|span| {
+            let led = move |lead: &&Lead| lead.span.from < span.end() && span.from < lead.span.end();
             let lead = |lead| self.owed_by(index, violation, *span, lead);
-            self.truth.leads.iter().filter_map(lead)
+            self.truth.leads.iter().filter(led).filter_map(lead)
         });
         owed.min_by_key(|(at, _)| *at)
     }
@@ -186,9 +190,8 @@ impl Evidence {
 
     /// When a lease is in effect: at the latest when its holder has told something.
     fn in_effect(&self, lead: &Lead) -> Millis {
-        let within = |told: &&Told| (lead.span.from..lead.span.end()).contains(&told.at);
-        let told = self.told.iter().filter(|told| lead.agent.ends_with(&format!("-{}", told.pid)));
-        let first = told.filter(within).map(|told| told.at).min();
+        let told = self.told.between(lead.span.from, lead.span.end().min(lead.span.from + EFFECT));
+        let first = told.iter().find(|told| told.pid == pid_of(&lead.agent)).map(|told| told.at);
         first.unwrap_or(Millis::MAX).min(lead.span.from + EFFECT)
     }
 
@@ -222,7 +225,7 @@ impl Evidence {
     }
 
     fn life(&self, agent: &str) -> Option<&Life> {
-        self.lives.iter().find(|life| agent.ends_with(&format!("-{}", life.pid)))
+        self.lives.iter().find(|life| life.pid == pid_of(agent))
     }
 
     /// By how much a time in a message may be wrong: it is by the sender's clock, and cut to the second.
@@ -233,26 +236,21 @@ impl Evidence {
 
     /// Whether a receiver was told of an incident that covers a violation, wholly or in part, or that there were others
     /// before.
-    fn is_covered(&self, path: &str, violation: Span, receiver: &str) -> bool {
+    fn is_covered(&self, path: &str, violation: Span, receiver: &'static str) -> bool {
         let blur = self.blur();
-        self.of(path, receiver).any(|told| {
-            let ends = self.of(path, receiver).filter(|end| end.incident == told.incident);
-            let until = ends.filter_map(|end| end.until).max();
+        self.told.of(path, receiver).any(|told| {
+            let until = self.told.incident(told).until;
             let begins_before_its_end = told.since <= violation.end().saturating_add(blur);
             let ends_after_its_beginning = until.is_none_or(|until| until + blur >= violation.from);
             (begins_before_its_end && ends_after_its_beginning) || (told.missed && told.at > violation.from)
         })
     }
 
-    fn of<'a>(&'a self, path: &'a str, receiver: &'a str) -> impl Iterator<Item = &'a Told> {
-        self.told.iter().filter(move |told| told.receiver == receiver && told.path == path)
-    }
-
     fn one_incident_a_violation(&self, index: usize, wrong: &mut Vec<String>) {
         let path = &self.subjects[index].path;
         for violation in self.truth.violations(index) {
             for receiver in RECEIVERS {
-                let told = self.of(path, receiver).filter(|told| self.surely_overlaps(told, violation));
+                let told = self.told.of(path, receiver).filter(|told| self.surely_overlaps(told, violation));
                 let incidents: BTreeSet<&str> = told.map(|told| told.incident.as_str()).collect();
                 if incidents.len() > 1 {
                     wrong.push(format!("{path} {violation:?} was told as {incidents:?} to {receiver}"));
@@ -264,9 +262,8 @@ impl Evidence {
     /// Whether an incident began before a violation's end, and did not end before its beginning. One that was first told
     /// after that end and went on is of a later violation: its sender did not see the time between the two.
     fn surely_overlaps(&self, told: &Told, violation: Span) -> bool {
-        let same = || self.of(&told.path, told.receiver).filter(|other| other.incident == told.incident);
-        let until = same().filter_map(|end| end.until).max().unwrap_or(Millis::MAX);
-        let first = same().map(|told| told.at).min().unwrap_or(told.at);
+        let incident = self.told.incident(told);
+        let (first, until) = (incident.first, incident.until.unwrap_or(Millis::MAX));
         let is_later = first > violation.end() && until > violation.end().saturating_add(self.blur());
         let blur = self.blur();
         until >= violation.from + blur && told.since.saturating_add(blur) <= violation.end() && !is_later
@@ -275,7 +272,7 @@ impl Evidence {
     fn nothing_came_twice(&self, tally: &mut Tally, wrong: &mut Vec<String>) {
         let mut ends: BTreeMap<(&str, &str, bool), Vec<&Told>> = BTreeMap::new();
         // An Alertmanager is told again and again by contract.
-        for told in self.told.iter().filter(|told| told.receiver != crate::world::MANAGER) {
+        for told in self.told.all.iter().filter(|told| told.receiver != crate::world::MANAGER) {
             ends.entry((told.receiver, &told.incident, told.firing)).or_default().push(told);
         }
         for copies in ends.values() {
@@ -326,16 +323,12 @@ impl Evidence {
     }
 
     fn leads_of<'a>(&'a self, told: &'a Told) -> impl Iterator<Item = &'a Lead> {
-        let suffix = format!("-{}", told.pid);
-        self.truth.leads.iter().filter(move |lead| lead.agent.ends_with(&suffix))
+        self.truth.leads.iter().filter(move |lead| pid_of(&lead.agent) == told.pid)
     }
 
     fn ends_follow_beginnings(&self, wrong: &mut Vec<String>) {
-        for end in self.told.iter().filter(|told| !told.firing) {
-            let same =
-                |told: &&Told| told.firing && told.receiver == end.receiver && told.incident == end.incident;
-            let first = self.told.iter().find(same);
-            match first {
+        for end in self.told.all.iter().filter(|told| !told.firing) {
+            match self.told.alert(end) {
                 Some(alert) if end.late && !self.is_unheard(alert) && !self.may_come_again(alert, end) => {
                     wrong.push(format!("told as if its alert had not got through: {alert:#?} {end:#?}"));
                 }
@@ -345,11 +338,8 @@ impl Evidence {
                 Some(_) | None => {}
             }
         }
-        for alert in self.told.iter().filter(|told| told.firing) {
-            let ends = |told: &&Told| {
-                !told.firing && told.receiver == alert.receiver && told.incident == alert.incident
-            };
-            if !self.told.iter().any(|told| ends(&told)) {
+        for alert in self.told.all.iter().filter(|told| told.firing) {
+            if !self.told.incident(alert).is_over {
                 wrong.push(format!("an alert without its recovery: {alert:#?}"));
             }
         }
@@ -359,7 +349,7 @@ impl Evidence {
     /// and it was back where an end is told.
     fn nothing_was_made_up(&self, wrong: &mut Vec<String>) {
         let slack = self.blur() + EXPIRY;
-        for told in &self.told {
+        for told in &self.told.all {
             let Some(index) = self.subjects.iter().position(|subject| subject.path == told.path) else {
                 wrong.push(format!("told of a path that nobody asked about: {told:#?}"));
                 continue;
@@ -381,7 +371,7 @@ impl Evidence {
 
     /// An alert waits while what its rule depends on is out of spec.
     fn held_alerts_waited(&self, wrong: &mut Vec<String>) {
-        for told in self.told.iter().filter(|told| told.firing && told.receiver == HOOK) {
+        for told in self.told.all.iter().filter(|told| told.firing && told.receiver == HOOK) {
             let subject = self.subjects.iter().find(|subject| subject.path == told.path);
             let Some(base) = subject.and_then(|subject| subject.depends_on) else { continue };
             let base = self.subjects.iter().position(|subject| subject.path == base).unwrap();
@@ -396,7 +386,7 @@ impl Evidence {
 
     /// A webhook's message arrives as soon as it is sent, unless the network is disturbed.
     fn only_the_first_in_line_told(&self, wrong: &mut Vec<String>) {
-        for told in self.told.iter().filter(|told| told.receiver != ADDRESS) {
+        for told in self.told.all.iter().filter(|told| told.receiver != ADDRESS) {
             let mut leads = self.leads_of(told);
             let held = leads
                 .any(|lead| lead.span.from <= told.at && told.at <= lead.span.end().saturating_add(NOTE));
@@ -420,7 +410,7 @@ impl Evidence {
         for (at, seat, _) in self.blind.iter().filter(|(.., firing)| *firing) {
             let mut lives = self.lives.iter().filter(|life| life.seat == *seat && life.from <= *at);
             let life = lives.next_back().unwrap();
-            let agent = self.truth.beats.keys().find(|agent| agent.ends_with(&format!("-{}", life.pid)));
+            let agent = self.truth.beats.keys().find(|agent| pid_of(agent) == life.pid);
             let Some(agent) = agent else { continue };
             let start = life.from.max(at.saturating_sub(TRIES));
             let beats = self.truth.beats[agent].iter().copied().filter(|beat| (start..*at).contains(beat));
@@ -455,6 +445,11 @@ impl Evidence {
     }
 }
 
+/// The process that an agent's name ends with.
+fn pid_of(agent: &str) -> u32 {
+    agent.rsplit('-').next().and_then(|pid| pid.parse().ok()).expect("an agent's name")
+}
+
 /// The times that are in a span of each.
 fn intersect(these: &[Span], those: &[Span]) -> Vec<Span> {
     let pairs = these.iter().flat_map(|this| those.iter().map(move |that| (this, that)));
@@ -471,30 +466,32 @@ fn wrongs_are_found() {
     let check = |change: fn(&mut Evidence), expected: &str| {
         let mut evidence = fine();
         change(&mut evidence);
+        evidence.told = Messages::new(evidence.told.all);
         let wrong = evidence.judge().1.join("\n");
         assert!(wrong.contains(expected) && wrong.is_empty() == expected.is_empty(), "{expected}: {wrong}");
     };
     let fault = |harm| Fault { harm, from: 30_000, until: 31_000 };
     check(|_| {}, "");
-    check(|evidence| evidence.told.clear(), "never heard");
-    check(|evidence| evidence.told.retain(|told| told.receiver != FLAKY), "never heard");
-    check(|evidence| evidence.told.retain(|told| told.receiver != HOOK || !told.firing), "was told late");
-    check(|evidence| evidence.told.retain(|told| told.firing), "an alert without its recovery");
-    check(|evidence| evidence.told.iter_mut().for_each(|told| told.at += 100_000), "not first in line");
-    check(|evidence| evidence.told.extend(evidence.told.clone()), "told twice");
-    check(|evidence| evidence.told[0].path = "/b".into(), "nobody asked about");
-    check(|evidence| evidence.told.iter_mut().for_each(|told| told.since = 60_000), "what never was");
-    check(|evidence| evidence.told.iter_mut().for_each(|told| told.at = 29_000), "what never was");
-    check(|evidence| evidence.told[4].at = 35_000, "what never was");
+    check(|evidence| evidence.told.all.clear(), "never heard");
+    check(|evidence| evidence.told.all.retain(|told| told.receiver != FLAKY), "never heard");
+    check(|evidence| evidence.told.all.retain(|told| told.receiver != HOOK || !told.firing), "was told late");
+    check(|evidence| evidence.told.all.retain(|told| told.firing), "an alert without its recovery");
+    check(|evidence| evidence.told.all.iter_mut().for_each(|told| told.at += 100_000), "not first in line");
+    check(|evidence| evidence.told.all.extend(evidence.told.all.clone()), "told twice");
+    check(|evidence| evidence.told.all[0].path = "/b".into(), "nobody asked about");
+    check(|evidence| evidence.told.all.iter_mut().for_each(|told| told.since = 60_000), "what never was");
+    check(|evidence| evidence.told.all.iter_mut().for_each(|told| told.at = 29_000), "what never was");
+    check(|evidence| evidence.told.all[4].at = 35_000, "what never was");
     check(|evidence| evidence.refused.get_mut("i").unwrap().extend([30_100; 5]), "again and again");
     check(|evidence| evidence.refused.clear(), "nobody tried");
     check(|evidence| evidence.blind.push((30_000, 0, true)), "that it was blind");
     check(|evidence| evidence.truth.contradictions.push((1, "/a".into())), "contradict");
     check(
         |evidence| {
-            let other = Told { incident: "j".into(), since: 35_000, ..evidence.told[0].clone() };
+            let other = Told { incident: "j".into(), since: 35_000, ..evidence.told.all[0].clone() };
             evidence
                 .told
+                .all
                 .extend([other.clone(), Told { firing: false, at: 40_100, until: Some(40_000), ..other }]);
         },
         "was told as",
@@ -502,7 +499,8 @@ fn wrongs_are_found() {
     // What keeps an answer from being heard, or its sender from noting it, excuses that it comes again.
     for harm in [Harm::ReceiversDown, Harm::Loss(crate::network::AGENTS[0], crate::network::RECEIVERS, 9)] {
         let mut evidence = fine();
-        evidence.told.push(evidence.told[0].clone());
+        evidence.told.all.push(evidence.told.all[0].clone());
+        evidence.told = Messages::new(evidence.told.all);
         evidence.faults.push(fault(harm));
         assert_eq!(evidence.judge().1, [""; 0], "{harm:?}");
     }
@@ -542,10 +540,12 @@ fn fine() -> Evidence {
             sessions: Default::default(),
             contradictions: Vec::new(),
         },
-        told: [(true, 30_100), (false, 40_100)]
-            .into_iter()
-            .flat_map(|(firing, at)| RECEIVERS.map(|receiver| told(receiver, firing, at)))
-            .collect(),
+        told: Messages::new(
+            [(true, 30_100), (false, 40_100)]
+                .into_iter()
+                .flat_map(|(firing, at)| RECEIVERS.map(|receiver| told(receiver, firing, at)))
+                .collect(),
+        ),
         blind: Vec::new(),
         refused: [("i".to_owned(), vec![30_100])].into(),
         faults: Vec::new(),

@@ -1,6 +1,7 @@
 //! What agents and servers take while everything happens: it must not grow with time. A run of ten minutes or more leaves
 //! it as a table and as curves.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,10 +11,14 @@ use crate::world::Seat;
 
 /// How often it is looked at.
 const EVERY: Duration = Duration::from_secs(10);
-/// A run of fewer is too short to show anything: ten minutes with three agents.
+/// Fewer are too short to show anything: ten minutes of three agents, or half an hour of one process.
 const LEAST: usize = 180;
 /// What is looked at, in this order.
 const COLUMNS: [&str; 6] = ["threads", "descriptors", "resident KiB", "log KiB", "journal KiB", "znodes"];
+/// What must not grow while a process lives, by its column.
+const BOUNDED: [usize; 4] = [0, 1, 2, 5];
+/// How many hundredths more it may be than in the first half of its life.
+const MORE: u64 = 25;
 /// The size of one curve's field, in pixels.
 const FIELD: (f64, f64) = (1_000.0, 120.0);
 const COLOURS: [&str; 3] = ["#0b62a4", "#c2410c", "#15803d"];
@@ -74,6 +79,30 @@ impl Samples {
         println!("samples: {}", folder.display());
     }
 
+    /// What a process that lived long took more of in the last quarter of its life than in the second.
+    ///
+    /// In the first it takes what it needs.
+    pub fn grown(&self) -> Vec<String> {
+        let pids: BTreeSet<u32> = self.all.iter().map(|sample| sample.pid).collect();
+        pids.into_iter().flat_map(|pid| self.grown_in(pid)).collect()
+    }
+
+    fn grown_in(&self, pid: u32) -> Vec<String> {
+        let life: Vec<&Sample> = self.all.iter().filter(|sample| sample.pid == pid).collect();
+        if life.len() < LEAST {
+            return Vec::new();
+        }
+        let quarter = life.len() / 4;
+        let most =
+            |quarter: &[&Sample], column: usize| quarter.iter().map(|it| it.values[column]).max().unwrap();
+        let grown = BOUNDED.into_iter().filter_map(|column| {
+            let (base, end) = (most(&life[quarter..2 * quarter], column), most(&life[3 * quarter..], column));
+            let is_more = end * 100 > base * (100 + MORE);
+            is_more.then(|| format!("process {pid}: {} went from {base} to {end}", COLUMNS[column]))
+        });
+        grown.collect()
+    }
+
     fn table(&self) -> String {
         let mut table = format!("seconds,agent,pid,{}\n", COLUMNS.join(","));
         for Sample { seconds, agent, pid, values } in &self.all {
@@ -122,4 +151,16 @@ fn znodes(server: &ZooKeeper) -> Option<u64> {
     let answer = server.ask("srvr").ok()?;
     let count = answer.lines().find_map(|line| line.strip_prefix("Node count: "))?;
     count.trim().parse().ok()
+}
+
+#[test]
+fn what_grows_is_told() {
+    let samples = |value: fn(u64) -> u64| {
+        let mut samples = Samples::new();
+        let take = |at: u64| Sample { seconds: 0.0, agent: 0, pid: 7, values: [value(at); COLUMNS.len()] };
+        samples.all.extend((0..400).map(take));
+        samples.grown().len()
+    };
+    assert_eq!(samples(|at| at), BOUNDED.len());
+    assert_eq!(samples(|at| 100 + at % 20), 0);
 }

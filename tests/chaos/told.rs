@@ -1,6 +1,6 @@
 //! What the receivers were told, as they logged it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
 
@@ -58,17 +58,18 @@ fn text(value: &Value) -> String {
 }
 
 impl World {
-    /// All that was told about paths, in the order in which it came.
-    pub fn told(&self) -> Vec<Told> {
+    /// What was told about paths since a moment.
+    pub fn told(&self, from: Millis) -> Vec<Told> {
         let mut all: Vec<Told> = Vec::new();
         for receiver in [HOOK, FLAKY, MANAGER] {
             // What it answers with an error it was not told; what it answers with nothing it was.
             let taken = |request: &Request| request.answered.is_none_or(|status| status / 100 == 2);
-            let requests = self.web.requests(receiver).into_iter().filter(taken);
+            let requests = self.web.requests(receiver).into_iter();
+            let requests = requests.filter(|request| self.wall(request.at) >= from).filter(taken);
             requests.for_each(|request| self.posted(receiver, &request, &mut all));
         }
-        self.mail.mails().iter().for_each(|mail| self.mailed(mail, &mut all));
-        all.sort_by_key(|told| told.at);
+        let mails = self.mail.mails().into_iter().filter(|mail| self.wall(mail.at) >= from);
+        mails.for_each(|mail| self.mailed(&mail, &mut all));
         mark_late(&mut all);
         all
     }
@@ -189,13 +190,10 @@ fn seat(page: &Value) -> usize {
 
 /// A message without words that tells of an end tells both: that nothing was told before makes it late.
 fn mark_late(all: &mut [Told]) {
-    for index in 0..all.len() {
-        let told = &all[index];
-        let alert = |other: &&Told| {
-            other.firing && (other.receiver, &other.incident) == (told.receiver, &told.incident)
-        };
-        let is_late = !told.firing && told.receiver != ADDRESS && !all.iter().any(|other| alert(&other));
-        all[index].late |= is_late;
+    let alerts = all.iter().filter(|told| told.firing);
+    let alerts: HashSet<_> = alerts.map(|told| (told.receiver, told.incident.clone())).collect();
+    for told in all.iter_mut().filter(|told| !told.firing && told.receiver != ADDRESS) {
+        told.late |= !alerts.contains(&(told.receiver, told.incident.clone()));
     }
 }
 

@@ -191,7 +191,8 @@ impl Truth {
     pub fn beats_on(&self, agent: &str, from: Millis, until: Millis, gap: Millis) -> bool {
         let Some(beats) = self.beats.get(agent) else { return false };
         let mut last = from.saturating_sub(gap);
-        for beat in beats.iter().filter(|beat| **beat >= from.saturating_sub(gap)) {
+        let first = beats.partition_point(|beat| *beat < last);
+        for beat in &beats[first..] {
             if beat.saturating_sub(last) > gap {
                 return false;
             }

@@ -67,6 +67,8 @@ pub struct World {
     /// What processes logged that have ended.
     pub logs: Vec<String>,
     pub samples: Samples,
+    /// The agent whose process lives as long as the run: only what lives long can show that it takes ever more.
+    pub spared: Option<usize>,
     /// One moment on both clocks.
     epoch: (Instant, Millis),
     reloads: u32,
@@ -98,6 +100,7 @@ impl World {
             lives: Vec::new(),
             logs: Vec::new(),
             samples: Samples::new(),
+            spared: None,
             epoch,
             reloads: 0,
         };
