@@ -104,12 +104,12 @@ impl World {
         let start = Instant::now();
         loop {
             let told: Vec<Told> = self.told(from);
-            let hears = |receiver: &&str, path: &str| {
+            let hears = |receiver: &&str, alert: &str| {
                 let news =
-                    |told: &Told| told.receiver == *receiver && told.path == path && told.firing == firing;
+                    |told: &Told| told.receiver == *receiver && told.alert == alert && told.firing == firing;
                 told.iter().any(news)
             };
-            let is_deaf = |receiver: &&str| !of.iter().all(|subject| hears(receiver, &subject.path));
+            let is_deaf = |receiver: &&str| !of.iter().all(|subject| hears(receiver, &subject.alert()));
             let deaf: Vec<&str> = RECEIVERS.into_iter().filter(is_deaf).collect();
             if deaf.is_empty() {
                 return;
@@ -162,7 +162,7 @@ impl World {
         writeln!(trace, "faults: {:#?}\nlives: {:#?}", evidence.faults, evidence.lives).unwrap();
         writeln!(trace, "leads: {:#?}\ntold: {:#?}", evidence.truth.leads, evidence.told.all).unwrap();
         for (subject, states) in evidence.subjects.iter().zip(&evidence.truth.states) {
-            writeln!(trace, "{}: {states:?}", subject.path).unwrap();
+            writeln!(trace, "{}: {states:?}", subject.alert()).unwrap();
         }
         std::fs::write(folder.join("evidence"), trace).unwrap();
         let running = self.seats.iter().filter_map(|seat| seat.daemon.as_ref());

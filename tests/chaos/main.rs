@@ -58,6 +58,9 @@ fn run() -> Vec<String> {
     world.spared = (length >= LONG).then_some(0);
     let (stop, stopped) = bounded(0);
     let servers: Vec<String> = world.servers.iter().map(common::ZooKeeper::address).collect();
+    let (end, ended) = bounded(0);
+    let pumped = servers.clone();
+    let pump = std::thread::spawn(move || workload::pump(&pumped, &ended));
     let driver = std::thread::spawn(move || workload::drive(&servers, rng, &stopped));
     let faults = world.suffer(&plan);
     drop(stop);
@@ -66,6 +69,8 @@ fn run() -> Vec<String> {
     wrong.extend(world.samples.grown());
     world.samples.leave(&calm::traces(seed));
     let evidence = world.evidence(&faults).unwrap();
+    drop(end);
+    pump.join().unwrap();
     let (tally, found) = evidence.judge();
     wrong.extend(found);
     println!("seed {seed}: {tally:?}");

@@ -1,4 +1,4 @@
-//! All that receivers were told, found by path, by incident and by time: hours of it are too much to look through for
+//! All that receivers were told, found by alert, by incident and by time: hours of it are too much to look through for
 //! each question.
 
 use std::collections::HashMap;
@@ -22,7 +22,7 @@ pub struct Incident {
 #[derive(Debug, Default)]
 pub struct Messages {
     pub all: Vec<Told>,
-    of_paths: HashMap<(&'static str, String), Vec<usize>>,
+    of_alerts: HashMap<(&'static str, String), Vec<usize>>,
     incidents: HashMap<(&'static str, String), Incident>,
 }
 
@@ -31,7 +31,7 @@ impl Messages {
         all.sort_by_key(|told| told.at);
         let mut messages = Self::default();
         for (index, told) in all.iter().enumerate() {
-            messages.of_paths.entry((told.receiver, told.path.clone())).or_default().push(index);
+            messages.of_alerts.entry((told.receiver, told.alert.clone())).or_default().push(index);
             let incident = messages.incidents.entry((told.receiver, told.incident.clone()));
             let incident =
                 incident.or_insert(Incident { first: told.at, alert: None, until: None, is_over: false });
@@ -44,9 +44,9 @@ impl Messages {
         Self { all, ..messages }
     }
 
-    /// What a receiver was told of a path.
-    pub fn of(&self, path: &str, receiver: &'static str) -> impl Iterator<Item = &Told> {
-        let places = self.of_paths.get(&(receiver, path.to_owned()));
+    /// What a receiver was told of `/path` or `/path@name`.
+    pub fn of(&self, alert: &str, receiver: &'static str) -> impl Iterator<Item = &Told> {
+        let places = self.of_alerts.get(&(receiver, alert.to_owned()));
         places.into_iter().flatten().map(|index| &self.all[*index])
     }
 

@@ -90,6 +90,7 @@ impl Evidence {
         self.ends_follow_beginnings(&mut wrong);
         self.nothing_was_made_up(&mut wrong);
         self.held_alerts_waited(&mut wrong);
+        self.the_silenced_were_silent(&mut wrong);
         self.only_the_first_in_line_told(&mut wrong);
         self.the_blind_were_blind(&mut wrong);
         self.refusals_were_taken(&mut wrong);
@@ -104,10 +105,10 @@ impl Evidence {
             tally.owed += 1;
             self.arrived_in_time(index, violation, at, agent, tally, wrong);
             for receiver in RECEIVERS {
-                if !self.is_covered(&subject.path, violation, receiver) {
+                if !self.is_covered(&subject.alert(), violation, receiver) {
                     wrong.push(format!(
                         "{receiver} never heard of {} {violation:?}, owed at {at} by {agent}",
-                        subject.path
+                        subject.alert()
                     ));
                 }
             }
@@ -124,7 +125,7 @@ impl Evidence {
         tally: &mut Tally,
         wrong: &mut Vec<String>,
     ) {
-        let (path, seat) = (&self.subjects[index].path, self.life(agent).unwrap().seat);
+        let (alert, seat) = (&self.subjects[index].alert(), self.life(agent).unwrap().seat);
         let kept = |fault: &Fault| {
             let severed = fault.harm.is_of_the_network() && fault.harm.concerns_agent(seat);
             let concerned = fault.harm == Harm::ReceiversDown || severed;
@@ -135,11 +136,11 @@ impl Evidence {
         }
         tally.prompt += 1;
         let first =
-            self.told.of(path, HOOK).filter(|told| told.at >= violation.from).map(|told| told.at).min();
+            self.told.of(alert, HOOK).filter(|told| told.at >= violation.from).map(|told| told.at).min();
         let is_known =
-            self.told.of(path, HOOK).any(|told| told.firing && self.surely_overlaps(told, violation));
+            self.told.of(alert, HOOK).any(|told| told.firing && self.surely_overlaps(told, violation));
         if !is_known && first.is_none_or(|first| first > at + SENT) {
-            wrong.push(format!("{path} {violation:?}, owed at {at} by {agent}, was told late: {first:?}"));
+            wrong.push(format!("{alert} {violation:?}, owed at {at} by {agent}, was told late: {first:?}"));
         }
     }
 
@@ -148,6 +149,7 @@ impl Evidence {
         let subject = &self.subjects[index];
         let mut clear = vec![violation];
         clear = intersect(&clear, &self.readable(index));
+        clear = intersect(&clear, &self.truth.spans(index, |state| !state.is_silenced));
         if let Some(base) = subject.depends_on {
             let base = self.subjects.iter().position(|subject| subject.path == base).unwrap();
             clear = intersect(&clear, &self.truth.spans(base, |state| !state.is_bad));
@@ -236,9 +238,9 @@ impl Evidence {
 
     /// Whether a receiver was told of an incident that covers a violation, wholly or in part, or that there were others
     /// before.
-    fn is_covered(&self, path: &str, violation: Span, receiver: &'static str) -> bool {
+    fn is_covered(&self, alert: &str, violation: Span, receiver: &'static str) -> bool {
         let blur = self.blur();
-        self.told.of(path, receiver).any(|told| {
+        self.told.of(alert, receiver).any(|told| {
             let until = self.told.incident(told).until;
             let begins_before_its_end = told.since <= violation.end().saturating_add(blur);
             let ends_after_its_beginning = until.is_none_or(|until| until + blur >= violation.from);
@@ -247,13 +249,13 @@ impl Evidence {
     }
 
     fn one_incident_a_violation(&self, index: usize, wrong: &mut Vec<String>) {
-        let path = &self.subjects[index].path;
+        let alert = &self.subjects[index].alert();
         for violation in self.truth.violations(index) {
             for receiver in RECEIVERS {
-                let told = self.told.of(path, receiver).filter(|told| self.surely_overlaps(told, violation));
+                let told = self.told.of(alert, receiver).filter(|told| self.surely_overlaps(told, violation));
                 let incidents: BTreeSet<&str> = told.map(|told| told.incident.as_str()).collect();
                 if incidents.len() > 1 {
-                    wrong.push(format!("{path} {violation:?} was told as {incidents:?} to {receiver}"));
+                    wrong.push(format!("{alert} {violation:?} was told as {incidents:?} to {receiver}"));
                 }
             }
         }
@@ -350,7 +352,7 @@ impl Evidence {
     fn nothing_was_made_up(&self, wrong: &mut Vec<String>) {
         let slack = self.blur() + EXPIRY;
         for told in &self.told.all {
-            let Some(index) = self.subjects.iter().position(|subject| subject.path == told.path) else {
+            let Some(index) = self.subjects.iter().position(|subject| subject.alert() == told.alert) else {
                 wrong.push(format!("told of a path that nobody asked about: {told:#?}"));
                 continue;
             };
@@ -372,7 +374,7 @@ impl Evidence {
     /// An alert waits while what its rule depends on is out of spec.
     fn held_alerts_waited(&self, wrong: &mut Vec<String>) {
         for told in self.told.all.iter().filter(|told| told.firing && told.receiver == HOOK) {
-            let subject = self.subjects.iter().find(|subject| subject.path == told.path);
+            let subject = self.subjects.iter().find(|subject| subject.alert() == told.alert);
             let Some(base) = subject.and_then(|subject| subject.depends_on) else { continue };
             let base = self.subjects.iter().position(|subject| subject.path == base).unwrap();
             let well = self.truth.spans(base, |state| !state.is_bad);
@@ -380,6 +382,19 @@ impl Evidence {
             let was_well = well.iter().any(|span| span.from <= told.at && before <= span.end());
             if !was_well && !self.is_unheard(told) {
                 wrong.push(format!("told though it was to be held back: {told:#?}"));
+            }
+        }
+    }
+
+    /// Of what is silenced no alert leaves.
+    fn the_silenced_were_silent(&self, wrong: &mut Vec<String>) {
+        for (index, subject) in self.subjects.iter().enumerate() {
+            let silences = self.truth.spans(index, |state| state.is_silenced);
+            for told in self.told.of(&subject.alert(), HOOK).filter(|told| told.firing) {
+                let is_silenced = |span: &Span| span.from + EXPIRY + SEEN < told.at && told.at < span.end();
+                if silences.iter().any(is_silenced) && !self.is_unheard(told) {
+                    wrong.push(format!("told though it was silenced: {told:#?}"));
+                }
             }
         }
     }
@@ -478,12 +493,19 @@ fn wrongs_are_found() {
     check(|evidence| evidence.told.all.retain(|told| told.firing), "an alert without its recovery");
     check(|evidence| evidence.told.all.iter_mut().for_each(|told| told.at += 100_000), "not first in line");
     check(|evidence| evidence.told.all.extend(evidence.told.all.clone()), "told twice");
-    check(|evidence| evidence.told.all[0].path = "/b".into(), "nobody asked about");
+    check(|evidence| evidence.told.all[0].alert = "/b".into(), "nobody asked about");
     check(|evidence| evidence.told.all.iter_mut().for_each(|told| told.since = 60_000), "what never was");
     check(|evidence| evidence.told.all.iter_mut().for_each(|told| told.at = 29_000), "what never was");
     check(|evidence| evidence.told.all[4].at = 35_000, "what never was");
     check(|evidence| evidence.refused.get_mut("i").unwrap().extend([30_100; 5]), "again and again");
     check(|evidence| evidence.refused.clear(), "nobody tried");
+    check(
+        |evidence| {
+            let silenced = |state: &mut (Millis, crate::truth::State)| state.1.is_silenced = true;
+            evidence.truth.states[0].iter_mut().for_each(silenced);
+        },
+        "it was silenced",
+    );
     check(|evidence| evidence.blind.push((30_000, 0, true)), "that it was blind");
     check(|evidence| evidence.truth.contradictions.push((1, "/a".into())), "contradict");
     check(
@@ -510,14 +532,14 @@ fn wrongs_are_found() {
 #[cfg(test)]
 fn fine() -> Evidence {
     use crate::truth::State;
-    let path = crate::workload::subjects()[0].path.clone();
-    let state = |is_bad| State { is_bad, is_readable: true };
+    let alert = crate::workload::subjects()[0].alert();
+    let state = |is_bad| State { is_bad, is_readable: true, is_silenced: false };
     let told = |receiver, firing, at| Told {
         receiver,
         seat: 0,
         pid: 7,
         at,
-        path: path.clone(),
+        alert: alert.clone(),
         incident: "i".into(),
         firing,
         late: false,

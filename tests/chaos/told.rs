@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::common::{Mail, Request};
 use crate::network::{AGENTS, ip};
 use crate::txnlog::Millis;
+use crate::workload;
 use crate::world::{ADDRESS, BLIND_HOOK, FLAKY, HOOK, MANAGER, NEVER, World};
 
 /// Who is told of every path.
@@ -28,7 +29,8 @@ pub struct Told {
     pub seat: usize,
     pub pid: u32,
     pub at: Millis,
-    pub path: String,
+    /// `/path`, or `/path@name`.
+    pub alert: String,
     pub incident: String,
     pub firing: bool,
     /// Whether it says that the alert did not get through, and tells both ends at once.
@@ -119,7 +121,7 @@ impl World {
                 seat,
                 pid: self.pid_at(seat, at),
                 at,
-                path: text(&alert["labels"]["path"]),
+                alert: workload::alert(&text(&alert["labels"]["path"]), alert["labels"]["rule"].as_str()),
                 incident,
                 firing,
                 late: false,
@@ -146,7 +148,7 @@ impl World {
         let seat = self.lives.iter().find(|life| life.pid == pid).unwrap().seat;
         let at = self.wall(mail.at);
         let mut tell =
-            |path: &str, state: &str, line: &str, since: &str, until: Option<&str>, incident: &str| {
+            |alert: &str, state: &str, line: &str, since: &str, until: Option<&str>, incident: &str| {
                 // That another receiver refused it is no news of the path, and has no end.
                 if state != "ALERT" && until.is_none() {
                     return;
@@ -156,7 +158,7 @@ impl World {
                     seat,
                     pid,
                     at,
-                    path: path.to_owned(),
+                    alert: alert.to_owned(),
                     incident: incident.to_owned(),
                     firing: state == "ALERT",
                     late: line.contains(LATE),
@@ -166,17 +168,19 @@ impl World {
                 });
             };
         if let Some(incident) = field("Incident:") {
-            let (path, state, until) = (field("Path:").unwrap(), field("State:").unwrap(), field("Until:"));
+            let rule = field("Rule:").filter(|rule| !rule.starts_with('/'));
+            let alert = workload::alert(&field("Path:").unwrap(), rule.as_deref());
+            let (state, until) = (field("State:").unwrap(), field("Until:"));
             let line = mail.body.lines().next().unwrap();
-            tell(&path, &state, line, &field("Since:").unwrap(), until.as_deref(), &incident);
+            tell(&alert, &state, line, &field("Since:").unwrap(), until.as_deref(), &incident);
             return;
         }
         let lines: Vec<&str> = mail.body.lines().collect();
         for pair in lines.windows(2).filter(|pair| pair[1].contains("; incident ")) {
             let (state, rest) = pair[0].split_once(' ').unwrap();
             let fact = |label| pair[1].trim().split("; ").find_map(|fact| fact.strip_prefix(label));
-            let path = rest.split(':').next().unwrap();
-            tell(path, state, pair[0], fact("since ").unwrap(), fact("until "), fact("incident ").unwrap());
+            let alert = rest.split(':').next().unwrap();
+            tell(alert, state, pair[0], fact("since ").unwrap(), fact("until "), fact("incident ").unwrap());
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::txnlog::{Millis, Op, Txn};
-use crate::workload::{Spec, Subject};
+use crate::workload::{SILENCE, SILENCED, Spec, Subject};
 
 /// Where the cluster keeps its znodes.
 const LOCKS: &str = "/zk_monitor/zkmonitor/locks/alerter/";
@@ -13,6 +13,8 @@ const AGENTS: &str = "/zk_monitor/zkmonitor/agents/";
 #[derive(Clone, Debug)]
 struct Node {
     data: Vec<u8>,
+    /// When that was written.
+    at: Millis,
     readable: bool,
     /// The session that it ends with.
     owner: Option<u64>,
@@ -23,6 +25,7 @@ struct Node {
 pub struct State {
     pub is_bad: bool,
     pub is_readable: bool,
+    pub is_silenced: bool,
 }
 
 /// A time without an end goes on.
@@ -74,14 +77,14 @@ impl Tree {
             match op {
                 Op::Create { path, data, readable, is_ephemeral } => {
                     let owner = is_ephemeral.then_some(txn.session);
-                    let node = Node { data: data.clone(), readable: *readable, owner };
+                    let node = Node { data: data.clone(), at: txn.at, readable: *readable, owner };
                     wrong.extend(self.0.insert(path.clone(), node).map(|_| format!("{path} came twice")));
                 }
                 Op::Delete { path } if self.0.remove(path).is_none() => {
                     wrong.push(format!("{path} went twice"));
                 }
                 Op::SetData { path, data } => match self.0.get_mut(path) {
-                    Some(node) => node.data.clone_from(data),
+                    Some(node) => (node.at, node.data) = (txn.at, data.clone()),
                     None => wrong.push(format!("{path} was set and was not there")),
                 },
                 Op::SetAcl { path, readable } => {
@@ -101,7 +104,7 @@ impl Tree {
         below.filter(|(rest, ..)| !rest.contains('/')).map(|(_, name, node)| (name.as_str(), node))
     }
 
-    fn state(&self, subject: &Subject) -> State {
+    fn state(&self, subject: &Subject, at: Millis) -> State {
         let (path, node) = (subject.path.as_str(), self.0.get(&subject.path));
         let count = self.below(path).count();
         let is_enabled = |data: &[u8]| data.windows(6).any(|word| word == b": true");
@@ -111,8 +114,16 @@ impl Tree {
             Spec::Data(data) => node.is_none_or(|node| node.data != data.as_bytes()),
             Spec::Enabled(min) => self.below(path).filter(|(_, node)| is_enabled(&node.data)).count() < min,
             Spec::Drop(most) => count * 2 < most,
+            Spec::Fresh(_) => self.stale_at(subject).is_none_or(|stale| stale <= at),
         };
-        State { is_bad, is_readable: node.is_none_or(|node| node.readable) }
+        let is_silenced = subject.path == SILENCED && self.0.contains_key(SILENCE);
+        State { is_bad, is_readable: node.is_none_or(|node| node.readable), is_silenced }
+    }
+
+    /// When a path that has to be written again and again was so too long ago.
+    fn stale_at(&self, subject: &Subject) -> Option<Millis> {
+        let Spec::Fresh(seconds) = subject.spec else { return None };
+        Some(self.0.get(&subject.path)?.at + seconds * 1_000)
     }
 
     /// The lock that is the first in line, and whose it is.
@@ -123,24 +134,37 @@ impl Tree {
     }
 }
 
+fn note(states: &mut Vec<(Millis, State)>, at: Millis, state: State) {
+    if states.last().is_none_or(|(_, last)| *last != state) {
+        states.push((at, state));
+    }
+}
+
 impl Truth {
     /// Plays the log.
     pub fn of(subjects: &[Subject], log: &[Txn]) -> Self {
         let mut truth = Self { states: vec![Vec::new(); subjects.len()], ..Self::default() };
         let mut tree = Tree::default();
         for txn in log {
+            truth.age(subjects, &tree, txn.at);
             let wrong = tree.apply(txn).into_iter().map(|wrong| (txn.at, wrong));
             truth.contradictions.extend(wrong);
             truth.beat(txn);
             truth.lead(tree.leader(), txn.at);
             for (subject, states) in subjects.iter().zip(&mut truth.states) {
-                let state = tree.state(subject);
-                if states.last().is_none_or(|(_, last)| *last != state) {
-                    states.push((txn.at, state));
-                }
+                note(states, txn.at, tree.state(subject, txn.at));
             }
         }
         truth
+    }
+
+    /// Some paths change by time alone, before the next transaction.
+    fn age(&mut self, subjects: &[Subject], tree: &Tree, until: Millis) {
+        for (subject, states) in subjects.iter().zip(&mut self.states) {
+            if let Some(at) = tree.stale_at(subject).filter(|at| *at <= until) {
+                note(states, at, tree.state(subject, at));
+            }
+        }
     }
 
     fn beat(&mut self, txn: &Txn) {

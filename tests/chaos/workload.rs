@@ -1,5 +1,6 @@
 //! What is watched, what befalls it, and when it is out of spec.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -36,12 +37,16 @@ pub enum Spec {
     Enabled(usize),
     /// Not more than half below the most that was seen; there are this many when all is well.
     Drop(usize),
+    /// Written within so many seconds, by ZooKeeper's clock.
+    Fresh(u64),
 }
 
 /// A path that is watched: the rule that governs it, and how it is broken and mended.
 #[derive(Clone, Debug)]
 pub struct Subject {
     pub path: String,
+    /// The name of its rule, where the path has several.
+    pub name: Option<&'static str>,
     /// The key of its rule, if that is a glob.
     pub glob: Option<&'static str>,
     pub spec: Spec,
@@ -52,6 +57,18 @@ pub struct Subject {
     /// Whether only who saw it well knows that it is not.
     pub needs_memory: bool,
     pub toggle: Toggle,
+}
+
+impl Subject {
+    /// What tells it from all others: `/path`, or `/path@name`.
+    pub fn alert(&self) -> String {
+        alert(&self.path, self.name)
+    }
+}
+
+/// How people are told of which alert it is.
+pub fn alert(path: &str, name: Option<&str>) -> String {
+    name.map_or(path.to_owned(), |name| format!("{path}@{name}"))
 }
 
 /// What is done, and undone after a while.
@@ -70,11 +87,23 @@ const GLOB: &str = "/chaos/glob/*/members";
 const REFUSED: [&str; 3] = ["/chaos/plain-1", "/chaos/where", PARENTS];
 const PARENTS: &str = "/chaos/glob/*";
 const BASE: &str = "/chaos/base";
+const NAMED: &str = "/chaos/named";
+const FRESH: &str = "/chaos/fresh";
+/// Says whether [`FRESH`] is written again and again.
+const PUMP: &str = "/chaos/pump";
+/// How often it is, then.
+const BEAT: Duration = Duration::from_secs(1);
+/// The path that is silenced at times, as the command line does it.
+pub const SILENCED: &str = "/chaos/silenced";
+pub const SILENCE: &str = "/zk_monitor/zkmonitor/silences/chaos";
+const WORDS: &str =
+    r#"{"v":1,"path":"/chaos/silenced","until":4102444800000,"comment":"work","by":"somebody"}"#;
 
 /// All that is watched.
 pub fn subjects() -> Vec<Subject> {
     let subject = |path: &str, spec, broken, mended| Subject {
         path: path.to_owned(),
+        name: None,
         glob: None,
         spec,
         hold_down: 0,
@@ -122,6 +151,17 @@ pub fn subjects() -> Vec<Subject> {
     let mut dependent = Subject { depends_on: Some(BASE), hold_down: DEPENDENT, ..child("/chaos/dependent") };
     dependent.toggle.lasts = 12_000..25_000;
     all.push(dependent);
+    // One path, and one rule that is broken whenever the other is.
+    let both = ["a", "b"].map(|name| format!("{NAMED}/{name}"));
+    let put = |path: &String| Step::Put(path.clone(), "");
+    for (name, min, falls) in [("few", 2, &both[..1]), ("none", 1, &both[..])] {
+        let (broken, mended) =
+            (falls.iter().cloned().map(Step::Delete).collect(), falls.iter().map(put).collect());
+        all.push(Subject { name: Some(name), ..subject(NAMED, Spec::Children(min), broken, mended) });
+    }
+    let pump = |state| vec![Step::Put(PUMP.into(), state)];
+    all.push(subject(FRESH, Spec::Fresh(4), pump("off"), pump("on")));
+    all.push(child(SILENCED));
     // For a moment nobody may read it, and that is when it falls.
     let mut access = child("/chaos/access");
     access.toggle.broken.insert(0, Step::Allow(access.path.clone(), Access::WriteOnly));
@@ -130,14 +170,19 @@ pub fn subjects() -> Vec<Subject> {
     all
 }
 
-/// What else befalls them: some may not be read for a while, whether they are in spec then or not.
-fn closings() -> Vec<Toggle> {
+/// What else befalls them: some may not be read for a while or are silenced, whether they are in spec then or not.
+fn besides() -> Vec<Toggle> {
     let closing = |index: usize| {
         let path = format!("/chaos/plain-{index}");
         let step = |access| vec![Step::Allow(path.clone(), access)];
         Toggle { broken: step(Access::WriteOnly), mended: step(Access::Open), lasts: 1_000..8_000 }
     };
-    [4, 5].map(closing).to_vec()
+    let silence = Toggle {
+        broken: vec![Step::Put(SILENCE.into(), WORDS)],
+        mended: vec![Step::Delete(SILENCE.into())],
+        lasts: 5_000..20_000,
+    };
+    [closing(4), closing(5), silence].to_vec()
 }
 
 /// A znode of a glob goes, with all below it, and comes back.
@@ -153,13 +198,12 @@ fn whole(path: &str) -> (Vec<Step>, Vec<Step>) {
 /// `refused` is the alerter of those whose receivers in part refuse everything.
 pub fn rules(edition: u32, refused: &str) -> String {
     let mut yaml = String::new();
-    let mut globs = Vec::new();
+    let mut keys = BTreeSet::new();
     for subject in subjects() {
         let path = subject.glob.unwrap_or(&subject.path);
-        if subject.glob.is_some() && globs.contains(&path.to_owned()) {
+        if subject.name.is_none() && !keys.insert(path.to_owned()) {
             continue;
         }
-        globs.push(path.to_owned());
         let spec = match subject.spec {
             Spec::Children(min) => format!("children: {min}"),
             Spec::Exists => "exists: true".to_owned(),
@@ -168,15 +212,21 @@ pub fn rules(edition: u32, refused: &str) -> String {
                 format!("children: {{min: {min}, where: {{data: {{json: /enabled, equals: true}}}}}}")
             }
             Spec::Drop(_) => format!("children: {{drop: {{by: 50%, within: {WITHIN}s}}}}"),
+            Spec::Fresh(seconds) => format!("data: {{max_age: {seconds}s}}"),
         };
         let depends = subject.depends_on.map_or(String::new(), |on| format!(", depends_on: [{on}]"));
         let alerter = if REFUSED.contains(&path) { format!(", alerter: {refused}") } else { String::new() };
         let hold_down = subject.hold_down / 1_000;
-        writeln!(
-            yaml,
-            "\"{path}\": {{{spec}, cancel_timeout: {hold_down}{depends}{alerter}, description: \"{edition}\"}}"
-        )
-        .unwrap();
+        let rest =
+            format!("{spec}, cancel_timeout: {hold_down}{depends}{alerter}, description: \"{edition}\"");
+        let Some(name) = subject.name else {
+            writeln!(yaml, "\"{path}\": {{{rest}}}").unwrap();
+            continue;
+        };
+        if keys.insert(path.to_owned()) {
+            writeln!(yaml, "\"{path}\":").unwrap();
+        }
+        writeln!(yaml, "  - {{name: {name}, {rest}}}").unwrap();
     }
     yaml
 }
@@ -204,7 +254,7 @@ pub fn standing() -> Vec<Subject> {
 pub fn drive(servers: &[String], mut rng: Rng, stopped: &Receiver<()>) {
     let mut hand = Hand { servers: servers.to_vec(), client: None };
     let toggles: Vec<Toggle> =
-        subjects().into_iter().map(|subject| subject.toggle).chain(closings()).collect();
+        subjects().into_iter().map(|subject| subject.toggle).chain(besides()).collect();
     let mut is_broken = vec![false; toggles.len()];
     let start = Instant::now();
     let mut due: Vec<Instant> =
@@ -235,6 +285,22 @@ pub fn drive(servers: &[String], mut rng: Rng, stopped: &Receiver<()>) {
     standing().iter().for_each(|subject| hand.take(&subject.toggle.broken));
 }
 
+/// Writes what has to be written again and again, while that is so and until told to stop.
+pub fn pump(servers: &[String], stopped: &Receiver<()>) {
+    let mut hand = Hand { servers: servers.to_vec(), client: None };
+    while stopped.recv_timeout(BEAT).is_err_and(|error| error.is_timeout()) {
+        // What fails comes again, and what comes too late is out of spec until then.
+        let state = hand.reach().and_then(|client| client.try_get(PUMP));
+        if state.is_err() {
+            hand.client = None;
+        }
+        let is_on = state.is_ok_and(|state| state.as_deref() == Some("on"));
+        if is_on {
+            drop(hand.try_step(&Step::Put(FRESH.into(), "")));
+        }
+    }
+}
+
 /// A client that goes on with another server when its own does not answer.
 struct Hand {
     servers: Vec<String>,
@@ -248,12 +314,16 @@ impl Hand {
         }
     }
 
-    fn try_step(&mut self, step: &Step) -> std::io::Result<()> {
+    fn reach(&mut self) -> std::io::Result<&mut Client> {
         if self.client.is_none() {
             self.servers.rotate_left(1);
             self.client = Some(Client::connect_within(&self.servers[0], PATIENCE)?);
         }
-        let client = self.client.as_mut().unwrap();
+        Ok(self.client.as_mut().unwrap())
+    }
+
+    fn try_step(&mut self, step: &Step) -> std::io::Result<()> {
+        let client = self.reach()?;
         let result = match step {
             Step::Put(path, data) => client.try_put(path, data),
             Step::Delete(path) => client.try_make(path, false),

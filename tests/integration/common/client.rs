@@ -219,9 +219,16 @@ impl Client {
     /// If the server does not answer.
     #[track_caller]
     pub fn get(&mut self, path: &str) -> Option<String> {
+        self.try_get(path).unwrap()
+    }
+
+    /// The same, when servers come and go.
+    ///
+    /// # Errors
+    /// As for [`Client::try_make`].
+    pub fn try_get(&mut self, path: &str) -> io::Result<Option<String>> {
         let body = self.path(path).byte(0);
-        let answer = self.call(Op::GetData, &body).unwrap().ok()?;
-        Some(answer.text())
+        Ok(self.call(Op::GetData, &body)?.ok().map(|answer| answer.text()))
     }
 
     /// The names of a znode's children, sorted, if it exists.
