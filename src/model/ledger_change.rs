@@ -20,6 +20,8 @@ pub enum LedgerChange {
     Any,
     /// Entries of these paths, and of no other.
     Of(BTreeSet<Arc<str>>),
+    /// None did, but nobody watches the listing any more: from now on any may come and go unseen.
+    Unwatched,
 }
 
 impl LedgerChange {
@@ -42,6 +44,7 @@ impl LedgerChange {
                 paths.extend(more);
                 Self::Of(paths)
             }
+            (Self::Unwatched, _) | (_, Self::Unwatched) => Self::Unwatched,
             (Self::Any, _) | (_, Self::Any) => Self::Any,
         }
     }

@@ -137,8 +137,9 @@ impl Evidence {
         tally.prompt += 1;
         let first =
             self.told.of(alert, HOOK).filter(|told| told.at >= violation.from).map(|told| told.at).min();
-        let is_known =
-            self.told.of(alert, HOOK).any(|told| told.firing && self.surely_overlaps(told, violation));
+        // One whose recovery before it nobody could see is merged with it.
+        let mut before = self.told.of(alert, HOOK).filter(|told| told.firing && told.at <= at + SENT);
+        let is_known = before.any(|told| self.may_overlap(told, violation));
         if !is_known && first.is_none_or(|first| first > at + SENT) {
             wrong.push(format!("{alert} {violation:?}, owed at {at} by {agent}, was told late: {first:?}"));
         }
@@ -239,13 +240,16 @@ impl Evidence {
     /// Whether a receiver was told of an incident that covers a violation, wholly or in part, or that there were others
     /// before.
     fn is_covered(&self, alert: &str, violation: Span, receiver: &'static str) -> bool {
-        let blur = self.blur();
-        self.told.of(alert, receiver).any(|told| {
-            let until = self.told.incident(told).until;
-            let begins_before_its_end = told.since <= violation.end().saturating_add(blur);
-            let ends_after_its_beginning = until.is_none_or(|until| until + blur >= violation.from);
-            (begins_before_its_end && ends_after_its_beginning) || (told.missed && told.at > violation.from)
-        })
+        self.told
+            .of(alert, receiver)
+            .any(|told| self.may_overlap(told, violation) || (told.missed && told.at > violation.from))
+    }
+
+    /// Whether an incident may cover a violation, wholly or in part.
+    fn may_overlap(&self, told: &Told, violation: Span) -> bool {
+        let (blur, until) = (self.blur(), self.told.incident(told).until);
+        told.since <= violation.end().saturating_add(blur)
+            && until.is_none_or(|until| until + blur >= violation.from)
     }
 
     fn one_incident_a_violation(&self, index: usize, wrong: &mut Vec<String>) {

@@ -150,6 +150,11 @@ fn a_ledger_that_does_not_say_how_a_fall_ended_is_found() {
 }
 
 #[test]
+fn a_leader_that_keeps_to_itself_what_it_owes_is_found() {
+    finds("the ledger hears of no alert that waits", Mutant { owed_unwritten: true, ..Mutant::default() });
+}
+
+#[test]
 fn a_fall_that_time_does_not_end_is_found() {
     finds("the evaluator does not hear of the time", Mutant { judge_untimed: true, ..Mutant::default() });
 }

@@ -55,6 +55,9 @@ const SOON: Millis = 3_000;
 /// How soon an agent that nothing disturbs has listed the ledger after a change, and has seen a violation.
 const SEEN: Millis = 1_500;
 
+/// How long a leader may keep to itself what it owes.
+const UNTOLD: Millis = 3_000;
+
 /// How long after its end a violation is told late.
 const LATE: Millis = 8_000;
 
@@ -104,6 +107,10 @@ pub struct Oracle {
     listed: Vec<(Millis, AlertKey)>,
     /// Which violations an agent that takes over saw and nobody told of, by alert: by that agent, and when.
     late: BTreeMap<(usize, u32), (usize, Millis)>,
+    /// The lease that each agent acts under, and since when.
+    leads: [Option<(u64, Millis)>; AGENTS],
+    /// Violations, by alert, that somebody led for long enough to tell all that come after.
+    led: BTreeSet<(usize, u32)>,
     pub broken: Option<String>,
 }
 
@@ -298,8 +305,7 @@ impl Oracle {
                 continue;
             }
             // Others soon before or after may be one with it.
-            let near = |v: &&Violation| v.path == path && v.overlaps(start - SEEN, end + 2_000 + SEEN);
-            if self.violations.iter().filter(near).count() > 1 {
+            if !self.is_alone(violation) {
                 continue;
             }
             let alerts = (0..ALERTS).filter(|alert| *alert != HELD && drop_of(*alert).is_none());
@@ -308,6 +314,39 @@ impl Oracle {
             {
                 let number = u32::try_from(number).expect("few violations");
                 self.late.insert((alert, number), (agent, now));
+            }
+        }
+    }
+
+    /// Whether no others come so soon before or after that they may be one with it.
+    fn is_alone(&self, violation: &Violation) -> bool {
+        /// For how long an alert goes on firing, at most.
+        const KEEP: Millis = 2_000;
+        let (near, end) = (KEEP + SEEN, violation.end.unwrap_or(Millis::MAX));
+        let (from, to) = (violation.start.saturating_sub(near), end.saturating_add(near));
+        self.violations.iter().filter(|v| v.path == violation.path && v.overlaps(from, to)).count() == 1
+    }
+
+    /// An agent acts under this lease now, or under none.
+    pub fn note_lease(&mut self, agent: usize, lease: Option<u64>, now: Millis) {
+        let lead = &mut self.leads[agent];
+        if lead.map(|(lease, _)| lease) != lease {
+            *lead = lease.map(|lease| (lease, now));
+        }
+    }
+
+    /// Something befalls somebody now. What an agent led through without trouble for long enough it has told, or the ledger
+    /// tells those who come after it.
+    pub fn note_led(&mut self, now: Millis) {
+        let leads = self.leads.iter().zip(self.troubled);
+        for since in leads.filter_map(|(lead, troubled)| Some(lead.as_ref()?.1.max(troubled))) {
+            for (number, violation) in self.violations.iter().enumerate() {
+                let (from, to) = (violation.start.max(since), violation.end.unwrap_or(now).min(now));
+                let number = u32::try_from(number).expect("few violations");
+                let alerts = (0..ALERTS).filter(|alert| *alert != HELD && drop_of(*alert).is_none());
+                let told = alerts.filter(|alert| violation.concerns(*alert));
+                let told = told.filter(|alert| to.saturating_sub(from) > hold(*alert) + UNTOLD + SOON);
+                self.led.extend(told.map(|alert| (alert, number)));
             }
         }
     }
@@ -709,7 +748,8 @@ impl Oracle {
             let recorded = self.recorded.contains(&(receiver, alert, number));
             // Who did not see from what it fell does not take it for fallen: that is known of the pool.
             let is_open = violation.end.is_none() && path_of(alert) != POOL;
-            let owed = (is_open || undisturbed || recorded || self.is_late(alert, number)) && !is_held;
+            let led = self.led.contains(&(alert, number)) && self.is_alone(violation);
+            let owed = (is_open || undisturbed || recorded || led || self.is_late(alert, number)) && !is_held;
             // Each lease tries again what was refused, while there is something to tell.
             let lease = lease.filter(|_| violation.end.is_none());
             let acknowledged = self.acknowledged.iter().any(|(incident, one)| {

@@ -40,6 +40,8 @@ pub enum What {
     Slow(usize, Millis),
     /// The receiver behaves like this for a while.
     Receiver(usize, Mood, Millis),
+    /// All receivers fail for so long.
+    Outage(Millis),
     /// The agent re-reads its file: with or without the last path's rule.
     Reload(usize, bool),
     /// The agent's wall clock steps, and is so many milliseconds ahead from now on.
@@ -61,6 +63,7 @@ impl What {
             Self::Lag(..) | Self::Delay(..) => HORIZON,
             Self::Children(_) | Self::Rename(_) => 0,
             Self::Toggle(_) | Self::Receiver(..) | Self::Reload(..) | Self::Silence(..) => 0,
+            Self::Outage(_) => 0,
             Self::Clock(..) | Self::RemoveLocks | Self::Acknowledge(_) => 0,
         }
     }
@@ -72,6 +75,7 @@ impl What {
             Self::Partition(agent, _) | Self::Isolate(agent, _) | Self::Slow(agent, _) => Some(agent),
             Self::Lag(agent, _) | Self::Delay(agent, _) => Some(agent),
             Self::Toggle(_) | Self::Children(_) | Self::Rename(_) | Self::Receiver(..) => None,
+            Self::Outage(_) => None,
             Self::Reload(..) | Self::Clock(..) | Self::Silence(..) | Self::Acknowledge(_) => None,
             Self::RemoveLocks => None,
         }
@@ -128,7 +132,7 @@ pub fn schedule(seed: u64) -> Vec<Fault> {
 fn fault(random: &mut Random) -> What {
     let agent = random.below(AGENTS);
     let long = random.between(200, 12_000);
-    match random.below(17) {
+    match random.below(19) {
         0 => What::Crash(agent, long),
         1 => What::Stop(agent, long),
         2 | 3 => What::Pause(agent, long),
@@ -145,6 +149,7 @@ fn fault(random: &mut Random) -> What {
         11 => What::Reload(agent, random.chance(50)),
         14 => What::RemoveLocks,
         15 => What::Rename(random.below(FILES)),
+        16 | 17 => What::Outage(random.between(3_000, 12_000)),
         12 => What::Clock(agent, random.between(0, 7_200_000) as i64 - 3_600_000),
         _ if long.is_multiple_of(2) => What::Acknowledge(random.below(PATHS)),
         _ => What::Silence(random.below(PATHS), long),

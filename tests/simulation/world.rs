@@ -73,6 +73,8 @@ pub struct Mutant {
     pub base_unread: bool,
     /// The ledger does not keep how a fall ended.
     pub ending_unwritten: bool,
+    /// The ledger keeps nothing of what nobody has been tried to be told yet.
+    pub owed_unwritten: bool,
     /// The evaluator does not hear that time passes.
     pub judge_untimed: bool,
     /// A reload removes all rules before it brings the new ones.

@@ -1,5 +1,6 @@
 //! What the ledger holds of one path, and the one write that may be under way: a compare-and-set by version.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::model::jitter::Jitter;
@@ -7,6 +8,9 @@ use crate::model::ledger::{Change, Entry, Stored, Written};
 
 /// The first pause after a write that failed; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// For how long what is owed may be known to this process alone: longer than most messages wait for those that go with
+/// them, whose intents tell it as well.
+const UNTOLD: Duration = Duration::from_secs(3);
 /// The longest pause.
 const LAST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -24,6 +28,8 @@ pub(super) struct EntrySync {
     pub wanted: bool,
     failures: u32,
     pub retry_at: Option<Instant>,
+    /// When the ledger has to hear of what is owed and it does not hold.
+    pub tell_at: Option<Instant>,
 }
 
 /// What the ledger's answer means.
@@ -63,6 +69,17 @@ impl EntrySync {
     /// What the znode holds, and will go on to hold, if this lease has written it.
     pub fn stamped_entry(&self, epoch: u64) -> Option<&Entry> {
         self.stored.as_ref().filter(|entry| entry.epoch == epoch && self.in_flight.is_none())
+    }
+
+    /// An end of this incident is owed to somebody, perhaps for `long`. Should this process die, what the ledger says is all
+    /// that is left: it has to say that the incident is open, or over.
+    pub fn owes(&mut self, incident: &Arc<str>, is_over: bool, long: bool, now: Instant) {
+        let known = self.in_flight.as_ref().map_or(self.stored.as_ref(), |(_, entry)| entry.as_ref());
+        let is_told =
+            known.is_some_and(|entry| entry.incident == *incident && entry.until.is_some() == is_over);
+        let at = if long { now } else { self.tell_at.unwrap_or(now + UNTOLD) };
+        self.wanted |= !is_told && at <= now;
+        self.tell_at = (!is_told && at > now).then_some(at);
     }
 
     /// Whether a write failed so recently that none is tried.

@@ -23,7 +23,9 @@ use crate::model::time::Now;
 #[derive(Debug, Default)]
 pub(super) struct Leadership {
     /// The lease that was granted. It counts once its barrier has arrived.
-    pub coming: Option<Takeover>,
+    coming: Option<Takeover>,
+    /// The barrier of the last one that was granted.
+    granted: Option<u64>,
     /// The last barrier that arrived.
     barrier: Option<u64>,
     orphans: BTreeMap<AlertKey, Orphan>,
@@ -41,6 +43,18 @@ struct Orphan {
 }
 
 impl Leadership {
+    /// The election grants a lease.
+    pub fn on_grant(&mut self, takeover: Takeover) {
+        self.granted = Some(takeover.barrier);
+        self.coming = Some(takeover);
+    }
+
+    /// Whether the lease of the last barrier counts as soon as it is granted, or all that was heard with it is done.
+    pub fn is_at_hand(&self) -> bool {
+        let coming = self.coming.as_ref();
+        coming.map_or(self.granted < self.barrier, |takeover| self.barrier >= Some(takeover.barrier))
+    }
+
     /// Everything that rang before this barrier was set has been told.
     pub fn on_barrier(&mut self, barrier: u64) {
         self.barrier = self.barrier.max(Some(barrier));

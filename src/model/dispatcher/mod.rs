@@ -113,7 +113,7 @@ impl Dispatcher {
                 leadership.step_down(paths, shared, now);
                 // Others may be told of before the lease takes effect, and are newer.
                 self.on_silences(std::mem::take(&mut takeover.silences));
-                self.leadership.coming = Some(takeover);
+                self.leadership.on_grant(takeover);
             }
             Input::Revoked => leadership.step_down(paths, shared, now),
             Input::Silences(silences) => self.on_silences(silences),
@@ -169,10 +169,11 @@ impl Dispatcher {
     }
 
     /// Somebody may have been told of what was seen of these paths so far. What comes and goes under our own lease is our
-    /// own doing.
+    /// own doing, and before it begins it is told what the listing says.
     fn on_ledger_changed(&mut self, change: &LedgerChange) {
-        let Self { paths, shared, .. } = self;
-        if shared.lease.is_some() {
+        let Self { paths, shared, leadership, .. } = self;
+        let is_own = *change == LedgerChange::Unwatched && leadership.is_at_hand();
+        if shared.lease.is_some() || is_own {
             return;
         }
         shared.unreported.ledger_changed(change);
@@ -213,10 +214,9 @@ impl Dispatcher {
     fn on_transition(&mut self, transition: Transition, now: Now) {
         let Self { paths, shared, .. } = self;
         let Transition { key, state, course, .. } = &transition;
-        if shared.lease.is_none() {
-            let ending = course.as_ref().and_then(Course::ending).filter(|_| *state == State::Ok);
-            shared.unreported.note_ending(key, ending, now);
-        }
+        // Under a lease too: a write of an older one may come late, and bring back what is over and told.
+        let ending = course.as_ref().and_then(Course::ending).filter(|_| *state == State::Ok);
+        shared.unreported.note_ending(key, ending, now);
         let key = key.clone();
         if transition.state == State::Ok && paths.get(&key).is_none() {
             paths.compliant.insert(key);

@@ -134,6 +134,16 @@ impl Queue {
         self.profile.digest && self.failures == 0 && !self.retired
     }
 
+    /// Whether the last attempt failed: what waits may wait for long.
+    pub fn is_down(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// Whether it failed once, after it had been well.
+    pub fn has_just_failed(&self) -> bool {
+        self.failures == 1
+    }
+
     /// Whether an attempt is under way.
     pub fn is_sending(&self) -> bool {
         self.batch.as_ref().is_some_and(Batch::is_sending)

@@ -264,18 +264,25 @@ impl Tracked {
         let Some(incident) = &mut self.incident else { return };
         incident.catch_up(&self.rule.terms.receivers, view, |receiver| shared.queues.contains_key(receiver));
         let blocked = self.sync.is_blocked(view.now);
+        let (mut owed, mut long) = (false, shared.parked);
         self.step_each(shared, |receiver, delivery, shared| {
             let need = delivery.need(view);
             if need.is_some() && delivery.due == Due::No {
                 delivery.due = Due::Since(view.now);
             }
             let queue = shared.queues.get(receiver).filter(|queue| !queue.retired)?;
+            (owed, long) = (owed || need.is_some(), long || (need.is_some() && queue.is_down()));
             let storm = delivery.progress.storm.as_ref().filter(|_| need == Some(Kind::Resolved));
             let waits = blocked || storm.is_some_and(|storm| queue.storms.is_open(storm));
             let queued = need.is_some() && !waits;
             Some(if queued { Step::Needed(shared.ticket()) } else { Step::Unneeded })
         });
         let Some(incident) = &mut self.incident else { return };
+        if owed {
+            self.sync.owes(incident.id(), incident.is_over(), long, view.now);
+        } else {
+            self.sync.tell_at = None;
+        }
         incident.entry.receivers.retain(|receiver, delivery| {
             shared.queues.contains_key(receiver) || !delivery.is_hopeless(view.now)
         });
@@ -294,7 +301,8 @@ impl Tracked {
             let hopeless = delivery.hopeless_at().filter(|_| unknown);
             hopeless.into_iter().chain(delivery.again_at()).min()
         });
-        let own = [alert, self.sync.retry_at, self.reminds_at(now)];
+        let tell_at = self.sync.tell_at.filter(|_| self.incident.is_some());
+        let own = [alert, self.sync.retry_at, tell_at, self.reminds_at(now)];
         own.into_iter().flatten().chain(deliveries).min()
     }
 

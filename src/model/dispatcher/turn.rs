@@ -224,6 +224,9 @@ impl Turn<'_> {
         if !self.queue().is_some_and(|queue| queue.takes_digests()) {
             self.take_back();
         }
+        if self.queue().is_some_and(|queue| queue.has_just_failed()) {
+            self.tell_of_what_waits();
+        }
         if self.queue().is_some_and(|queue| queue.retired) {
             self.shared.queues.remove(self.receiver);
         }
@@ -240,6 +243,13 @@ impl Turn<'_> {
         Some(Tale { firing, over: sent.count() - firing, first: (key.clone(), kind, Arc::clone(incident)) })
     }
 
+    /// What waits does so for long: the ledger has to hear of it.
+    fn tell_of_what_waits(&mut self) {
+        let waiting = self.shared.queues.get(self.receiver).into_iter().flat_map(Queue::waiting);
+        let waiting: Vec<_> = waiting.cloned().collect();
+        waiting.into_iter().for_each(|key| self.shared.touch(key));
+    }
+
     /// The receiver will not come to its queue soon after all: what was intended ahead is taken back.
     fn take_back(&mut self) {
         let waiting = self.shared.queues.get(self.receiver).into_iter().flat_map(Queue::waiting);
@@ -248,13 +258,14 @@ impl Turn<'_> {
         self.step_each(&intended.cloned().collect::<Vec<_>>(), Step::NotAhead);
     }
 
-    /// The process is about to end: what was prepared is noted as not tried.
+    /// The process is about to end: what was prepared is noted as not tried, and what waits as owed.
     pub fn park(&mut self) {
         let Some(queue) = self.queue() else { return };
         if let Some(batch) = queue.batch.take_if(|batch| !batch.is_sending()) {
             self.step_each(&batch.keys, Step::Parked);
         }
         self.take_back();
+        self.tell_of_what_waits();
     }
 
     fn step_each(&mut self, keys: &[AlertKey], step: Step) {

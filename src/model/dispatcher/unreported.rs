@@ -61,6 +61,7 @@ impl Unreported {
                 let reported = self.ended.iter_mut().filter(|(key, _)| paths.contains(&key.path));
                 reported.for_each(|(_, ended)| ended.ledger_revision = None);
             }
+            LedgerChange::Unwatched => self.stop_watching(),
         }
     }
 

@@ -233,7 +233,10 @@ impl Watches {
             Input::Answered { ticket, path, reading } => self.answered(&path, ticket, reading, now),
             Input::Rules(rules) => self.change_rules(rules),
             Input::Adopt(paths) => self.adopt(paths),
-            Input::Fence { path, barrier } => self.fence = Some(Fence { path, barrier, raised: None }),
+            Input::Fence { path, barrier } => {
+                self.fence = Some(Fence { path, barrier, raised: None });
+                self.ledger.fence();
+            }
             Input::LedgerWatched { rings, change } => {
                 let seq = self.debts.next();
                 self.ledger.watched(rings, change, seq);
@@ -552,6 +555,9 @@ impl Watches {
                 self.observe(Observation::LedgerChanged(change));
             }
             self.observe(Observation::Barrier(fence.barrier));
+            if let Some(end) = self.ledger.take_end() {
+                self.observe(Observation::LedgerChanged(end));
+            }
         }
     }
 

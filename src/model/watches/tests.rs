@@ -131,6 +131,7 @@ fn words(observation: &Observation) -> Option<String> {
         Observation::Listed { place } => format!("{place} listed"),
         Observation::LedgerChanged(LedgerChange::Any) => "any entry changed".to_owned(),
         Observation::LedgerChanged(LedgerChange::Of(paths)) => format!("entries of {paths:?} changed"),
+        Observation::LedgerChanged(LedgerChange::Unwatched) => "the ledger is not watched".to_owned(),
         Observation::Barrier(number) => format!("barrier {number}"),
     })
 }
@@ -354,7 +355,7 @@ fn no_change_of_the_ledger_is_untold_at_a_takeover() {
     // It has rung and was not set again: what changed is not known, and what changed since rang no bell.
     story.hear(Input::Fence { path: "/lock".into(), barrier: 1 });
     story.ring("/ledger");
-    assert_eq!(story.ring("/lock"), ["any entry changed", "barrier 1"]);
+    assert_eq!(story.ring("/lock"), ["any entry changed", "barrier 1", "the ledger is not watched"]);
     // What was listed is known.
     story.hear(listed(1, &["/b"]));
     story.hear(Input::Fence { path: "/lock".into(), barrier: 2 });

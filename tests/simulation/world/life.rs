@@ -56,6 +56,7 @@ impl World {
     pub(super) fn fault(&mut self, what: What) {
         self.say(|| format!("{what:?}"));
         let now = self.now;
+        self.oracle.note_led(now);
         self.oracle.disturbed = self.oracle.disturbed.max(now + what.length());
         if let Some(agent) = what.agent() {
             self.trouble(agent, what.length());
@@ -87,6 +88,7 @@ impl World {
             What::Delay(agent, delay) => self.agents[agent].delay = delay,
             What::Clock(agent, skew) => self.set_clock(agent, skew),
             What::Receiver(receiver, mood, length) => self.moods[receiver] = (mood, now + length),
+            What::Outage(length) => self.moods.fill((Mood::Fails, now + length)),
             What::Silence(path, length) => self.silence(path, length),
             What::Acknowledge(path) => self.acknowledge(path),
             What::RemoveLocks => {

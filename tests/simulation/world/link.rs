@@ -229,6 +229,7 @@ impl World {
         let effects = self.agents[agent].dispatcher.handle(Input::Revoked, now);
         self.perform(agent, effects);
         self.send(agent, Request::Lock, 0);
+        self.follow(agent);
     }
 
     /// The alert side looks whether the lease holds, which it does after all that it hears. One that has lapsed is not

@@ -176,9 +176,16 @@ impl World {
         if let Some(client) = found.client.as_mut().filter(|client| armed && !client.joined) {
             client.joined = true;
             self.send(agent, Request::Lock, 0);
-            self.local(agent, 0, Local::WatchLedger(session, Look::Count));
+            self.follow(agent);
         }
         self.arm_watch(agent);
+    }
+
+    /// The agent stands in line, and has not watched the ledger's listing so far, or not any more.
+    pub(super) fn follow(&mut self, agent: usize) {
+        let Some(client) = &self.agents[agent].client else { return };
+        let session = client.session;
+        self.local(agent, 0, Local::WatchLedger(session, Look::Count));
     }
 
     /// The evaluator is told of the time.

@@ -344,3 +344,36 @@ fn a_new_leader_tells_that_one_was_missed_by_who_was_owed_an_earlier_end() {
     };
     assert!(told.iter().any(is_noted), "{told:?}");
 }
+
+#[test]
+fn what_waits_for_a_receiver_that_is_down_outlives_its_leader() {
+    let down = |_: &str| Outcome::Failed { reason: "down".into(), retry_after: Some(secs(60)) };
+    let mut world = World::new(3, &["a"]);
+    world.error("/0");
+    world.answer(secs(1), down);
+    // Nobody is tried to be told of these.
+    world.error("/1");
+    world.error("/2");
+    world.ok("/2");
+    let owed = Some((Mark::Pending, Mark::Pending));
+    assert_eq!([world.mark("/1", "a"), world.mark("/2", "a")], [owed, owed]);
+    let rules = (0..3).map(|n| rule(&format!("/{n}"), &["a"])).collect();
+    let mut next = World::follower(rules, &["a"], world.ledger.clone());
+    (0..3).for_each(|n| next.ok(&format!("/{n}")));
+    next.lead(2);
+    let mut told = words(&next.answer(secs(60), |_| Outcome::Accepted));
+    told.sort();
+    assert_eq!(told, ["a Late /0", "a Late /1", "a Late /2"]);
+    assert!(next.ledger.is_empty());
+}
+
+#[test]
+fn what_waits_behind_an_attempt_is_written_after_a_while() {
+    let mut world = World::new(2, &["a"]);
+    world.error("/0");
+    world.error("/1");
+    world.wait(secs(2));
+    assert_eq!(world.mark("/1", "a"), None, "most are told by then");
+    world.wait(secs(2));
+    assert_eq!(world.mark("/1", "a"), Some((Mark::Pending, Mark::Pending)));
+}

@@ -230,3 +230,22 @@ fn keep_firing_for_that_ran_out_while_nobody_led_is_over() {
     assert_eq!(words(&told), ["a Resolved /0"]);
     assert_eq!(told[0].1.items[0].until, Some(until));
 }
+
+#[test]
+fn a_takeover_that_comes_to_nothing_ends_what_is_known_of_the_listing() {
+    let mut world = World::follower(vec![rule("/0", &["a"])], &["a"], BTreeMap::new());
+    world.ok("/0");
+    world.judged(EvaluatorOutput::LedgerChanged(LedgerChange::Any));
+    let grant = Takeover { barrier: 1, epoch: 1, vacancy: VACANCY, ..Takeover::default() };
+    for input in [Input::Granted(grant), Input::Revoked] {
+        let effects = world.dispatcher.handle(input, world.now);
+        world.perform(effects);
+    }
+    world.judged(EvaluatorOutput::Barrier(1));
+    world.judged(EvaluatorOutput::LedgerChanged(LedgerChange::Unwatched));
+    // Another leads meanwhile, whose entry comes and goes unseen.
+    world.error("/0");
+    world.ok("/0");
+    world.lead(2);
+    assert_eq!(world.told(), [""; 0]);
+}
