@@ -359,7 +359,7 @@ fn no_change_of_the_ledger_is_untold_at_a_takeover() {
     // What was listed is known.
     story.hear(listed(1, &["/b"]));
     story.hear(Input::Fence { path: "/lock".into(), barrier: 2 });
-    assert_eq!(story.ring("/lock"), ["barrier 2"]);
+    assert_eq!(story.ring("/lock"), ["barrier 2", "the ledger is not watched"]);
     // Also before what it waits for, if the fence does not.
     story.ring("/a");
     story.hear(Input::Fence { path: "/lock".into(), barrier: 3 });
