@@ -234,13 +234,13 @@ impl Evaluator {
     }
 
     fn adopt(&mut self, adoption: &Adoption, now: Now, out: &mut Vec<EvaluatorOutput>) {
-        let Adoption { key, since, base } = adoption;
+        let Adoption { key, former, since, base } = adoption;
         let Some(rules) = self.rules.for_path(&key.path) else { return };
         if !self.paths.contains_key(&key.path) {
             self.paths.insert(Arc::clone(&key.path), Path::new(rules, now));
         }
         let Some(known) = self.paths.get_mut(&key.path) else { return };
-        let rule = rules.named(key.name.as_deref()).or_else(|| Some(self.rules.heir(key)?.1));
+        let rule = rules.named(key.name.as_deref()).or_else(|| Some(self.rules.heir(key, former)?.1));
         let Some(rule) = rule else { return };
         let judged = known.rules.iter_mut().find(|judged| judged.rule.terms.name == rule.terms.name);
         let Some(judged) = judged else { return };

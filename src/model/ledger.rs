@@ -81,7 +81,7 @@ impl Entry {
     /// What the watching side has to know of it.
     pub fn adoption(&self) -> Adoption {
         let base = self.base.filter(|_| self.until.is_none());
-        Adoption { key: self.key.clone(), since: self.since, base }
+        Adoption { key: self.key.clone(), former: self.former.clone(), since: self.since, base }
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::alert_key::AlertKey;
+use super::former_names::Name;
 use super::judge::Base;
 use super::ledger_change::LedgerChange;
 use super::reading::Reading;
@@ -15,6 +16,8 @@ use super::server_clock::ClockSample;
 pub struct Adoption {
     /// The alert.
     pub key: AlertKey,
+    /// What its rule was called before.
+    pub former: Vec<Name>,
     /// When its path fell out of spec.
     pub since: SystemTime,
     /// What the number of children is measured by, if that has fallen.

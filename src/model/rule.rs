@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::alert_key::AlertKey;
-use super::former_names::FormerNames;
+use super::former_names::{FormerNames, Name};
 use super::judge::{Needs, Specs};
 use super::labels::Labels;
 use super::one_or_many::OneOrMany;
@@ -267,14 +267,18 @@ impl RuleSet {
     /// The rule that took the place of the one that an alert is of by its name, and how many go before it in the choice.
     ///
     /// A reload tells which it is. After a restart it is known only where the rule had no name, or has none now: no other
-    /// name could stand beside that.
-    pub fn heir(&self, key: &AlertKey) -> Option<(usize, &Arc<Rule>)> {
+    /// name could stand beside that. Where an entry of the ledger says what its rule was called `before`, it may be that the
+    /// agent that wrote it has reloaded and this one has yet to.
+    pub fn heir(&self, key: &AlertKey, before: &[Name]) -> Option<(usize, &Arc<Rule>)> {
         let rules = self.for_path(&key.path)?;
         if rules.named(key.name.as_deref()).is_some() {
             return None;
         }
         if let Some((place, name)) = self.former.heir(rules.path(), key.name.as_ref()) {
             return Some((place, rules.named(name)?));
+        }
+        if let Some(rule) = before.iter().find_map(|name| rules.named(name.as_deref())) {
+            return Some((usize::MAX, rule));
         }
         let is_alone = key.name.is_none() || rules.first().terms.name.is_none();
         is_alone.then(|| (usize::MAX, rules.first()))

@@ -417,7 +417,7 @@ impl Evidence {
 
     /// Whether it arrived as soon as its sender went on after a pause: what was begun before cannot be called back.
     fn was_under_way(&self, told: &Told) -> bool {
-        const AWAKE: Millis = 500;
+        const AWAKE: Millis = 1_500;
         let pause = |fault: &&Fault| fault.harm == Harm::PauseAgent(told.seat) && fault.from < told.at;
         self.faults.iter().filter(pause).any(|fault| told.at <= fault.until.saturating_add(AWAKE))
     }

@@ -9,7 +9,7 @@ use super::shared::Shared;
 use super::tracked::Remains;
 use crate::model::alert_key::AlertKey;
 use crate::model::ledger::Stored;
-use crate::model::rule::RuleSet;
+use crate::model::rule::{Rule, RuleSet};
 use crate::model::time::Now;
 
 /// What becomes of an entry that is not simply its own alert's.
@@ -31,13 +31,18 @@ impl Place {
 
 /// The entries of paths where one bears a former name, as far as they are not simply their own alerts'.
 pub(super) fn places(entries: &[Stored], rules: &RuleSet) -> BTreeMap<AlertKey, Place> {
-    let former = entries.iter().filter(|stored| rules.heir(&stored.entry.key).is_some());
+    let former = entries.iter().filter(|stored| heir(stored, rules).is_some());
     let mut by_path: BTreeMap<&Arc<str>, Vec<&Stored>> =
         former.map(|stored| (&stored.entry.key.path, Vec::new())).collect();
     for stored in entries {
         by_path.entry(&stored.entry.key.path).and_modify(|all| all.push(stored));
     }
     by_path.values().flat_map(|all| of_path(all, rules)).collect()
+}
+
+/// The rule that goes on with an entry that is none of its own, and how many go before it in the choice.
+fn heir<'a>(stored: &Stored, rules: &'a RuleSet) -> Option<(usize, &'a Arc<Rule>)> {
+    rules.heir(&stored.entry.key, &stored.entry.former)
 }
 
 fn of_path(entries: &[&Stored], rules: &RuleSet) -> BTreeMap<AlertKey, Place> {
@@ -47,8 +52,9 @@ fn of_path(entries: &[&Stored], rules: &RuleSet) -> BTreeMap<AlertKey, Place> {
     };
     let (outdated, current): (Vec<&Stored>, Vec<_>) = entries.iter().copied().partition(is_outdated);
     let mut claims = BTreeMap::<AlertKey, (usize, &AlertKey)>::new();
-    for former in current.iter().map(|stored| &stored.entry.key) {
-        let Some((place, rule)) = rules.heir(former) else { continue };
+    for stored in &current {
+        let former = &stored.entry.key;
+        let Some((place, rule)) = heir(stored, rules) else { continue };
         let (heir, claim) = (rule.key(&former.path), (place, former));
         if !current.iter().any(|other| other.entry.key == heir) {
             claims.entry(heir).and_modify(|first| *first = claim.min(*first)).or_insert(claim);

@@ -334,7 +334,12 @@ fn a_fall_lasts_through_time_in_which_nothing_is_known() {
 fn an_agent_that_did_not_see_a_fall_measures_by_what_the_ledger_says() {
     let adopt = |story: &Story, ago: Duration| {
         let base = Some(Base { most: 10, fell: story.now.wall - ago });
-        Observation::Adopted(Adoption { key: AlertKey::unnamed("/a"), since: story.now.wall - ago, base })
+        Observation::Adopted(Adoption {
+            key: AlertKey::unnamed("/a"),
+            former: Vec::new(),
+            since: story.now.wall - ago,
+            base,
+        })
     };
     let mut story = Story::of(vec![may_fall("/a", None)]);
     story.tell(Observation::Up);
@@ -444,7 +449,12 @@ fn a_match_that_another_agent_saw_is_adopted() {
     let mut story = Story::of(vec![at_least("/s/*", 1)]);
     story.tell(Observation::Up);
     let since = story.now.wall - Duration::from_secs(600);
-    story.tell(Observation::Adopted(Adoption { key: AlertKey::unnamed("/s/a"), since, base: None }));
+    story.tell(Observation::Adopted(Adoption {
+        key: AlertKey::unnamed("/s/a"),
+        former: Vec::new(),
+        since,
+        base: None,
+    }));
     assert_eq!(story.read("/s/a", Reading::Missing).len(), 1);
     assert!(story.pass(HOUR - Duration::from_secs(601)).is_empty());
     assert_eq!(story.pass(Duration::from_secs(1)), ["/s/a forgotten"]);
@@ -703,6 +713,7 @@ fn a_path_is_in_its_state_since_it_was_found_in_it() {
     let adopted = story.now.wall - HOUR;
     story.tell(Observation::Adopted(Adoption {
         key: AlertKey::unnamed("/s/gone"),
+        former: Vec::new(),
         since: adopted,
         base: None,
     }));

@@ -413,8 +413,12 @@ fn adopted_paths_are_watched_if_a_glob_matches_them() {
     let mut story = Story::of(vec![rule("/g/*", some_children()), rule("/a", some_children())]);
     story.up();
     let since = std::time::SystemTime::UNIX_EPOCH;
-    let paths =
-        ["/g/m", "/a", "/other"].map(|path| Adoption { key: AlertKey::unnamed(path), since, base: None });
+    let paths = ["/g/m", "/a", "/other"].map(|path| Adoption {
+        key: AlertKey::unnamed(path),
+        former: Vec::new(),
+        since,
+        base: None,
+    });
     assert_eq!(story.hear(Input::Adopt(paths.into())), ["/g/m adopted"]);
     assert_eq!(story.asked(), ["/a", "/g", "/g/m"]);
 }
@@ -427,7 +431,12 @@ fn an_adopted_path_that_is_missing_is_told_of_though_a_listing_leads_there() {
     story.answer("/s/a/i", Some(Reading::Missing));
     story.answer("/s/b/i", present(&[]));
     let since = std::time::SystemTime::UNIX_EPOCH;
-    let paths = ["/s/a/i", "/s/b/i"].map(|path| Adoption { key: AlertKey::unnamed(path), since, base: None });
+    let paths = ["/s/a/i", "/s/b/i"].map(|path| Adoption {
+        key: AlertKey::unnamed(path),
+        former: Vec::new(),
+        since,
+        base: None,
+    });
     assert_eq!(story.hear(Input::Adopt(paths.into())), ["/s/a/i adopted", "/s/b/i adopted"]);
     assert_eq!(story.asked(), ["/s/a/i"]);
     assert_eq!(story.answer("/s/a/i", Some(Reading::Missing)), ["/s/a/i missing"]);

@@ -211,7 +211,7 @@ impl Run {
         let since = self.moment().wall;
         let adopted: Vec<_> = adopted(count)
             .flat_map(|path| self.oracle.alerts(&path))
-            .map(|key| Adoption { key, since, base: None })
+            .map(|key| Adoption { key, former: Vec::new(), since, base: None })
             .collect();
         self.oracle.adopts(&adopted);
         self.client.input(Input::Adopt(adopted), self.now, &mut self.random);

@@ -144,8 +144,11 @@ impl World {
     /// The file is another on every host, and every agent is told to read it.
     fn rename(&mut self, file: usize) {
         self.file = file;
-        // Who is down reads it when it starts.
-        (0..AGENTS).for_each(|agent| self.local(agent, 0, Local::Reload(None)));
+        // Who is down reads it when it starts. An operator reloads them all, one after the other.
+        for agent in 0..AGENTS {
+            let after = self.random.between(0, ROLLED);
+            self.local(agent, after, Local::Reload(None));
+        }
     }
 
     /// The agent reads its file again; it may differ from that of the others by the fickle path's rule.

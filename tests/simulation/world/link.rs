@@ -328,8 +328,10 @@ impl World {
         }
         let entries = grant.entries.iter().map(|stored| &stored.entry);
         let rules = &self.agents[agent].rules;
-        let is_unknown = |key: &AlertKey| rules.rule(key).is_none() && rules.heir(key).is_none();
-        for entry in entries.filter(|entry| is_unknown(&entry.key)) {
+        let is_unknown = |entry: &&Entry| {
+            rules.rule(&entry.key).is_none() && rules.heir(&entry.key, &entry.former).is_none()
+        };
+        for entry in entries.filter(is_unknown) {
             self.oracle.leave(entry);
         }
         let now = self.moment(agent);

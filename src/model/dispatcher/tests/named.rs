@@ -366,3 +366,24 @@ fn what_nobody_was_told_of_goes_by_the_new_name() {
     world.lead(1);
     assert_eq!(world.told(), ["a Late /0@page"]);
 }
+
+#[test]
+fn who_has_yet_to_hear_of_a_new_name_goes_on_with_the_entry_that_bears_it() {
+    let of = |name: &str| vec![named("/0", name, 0, &["a"])];
+    let mut before = World::with(of("warn"), &["a"], BTreeMap::new());
+    before.error("/0@warn");
+    before.told();
+    let incident = Arc::clone(&before.ledger["/0@warn"].entry.incident);
+    reload(&mut before, of("page"));
+    assert_eq!(before.told(), [""; 0]);
+    let mut world = World::follower(of("warn"), &["a"], before.ledger.clone());
+    world.error("/0@warn");
+    world.lead(2);
+    assert_eq!(world.told(), [""; 0]);
+    reload(&mut world, of("page"));
+    world.ok("/0@page");
+    let told = world.answer(secs(10), |_| Outcome::Accepted);
+    assert_eq!(words(&told), ["a Resolved /0@page"]);
+    assert_eq!(told[0].1.items[0].incident, incident);
+    assert!(world.ledger.is_empty());
+}
