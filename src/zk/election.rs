@@ -227,6 +227,8 @@ struct Session {
     ledger: Listing,
     /// Who was before us in line when we looked last.
     before: Predecessors,
+    /// Since when nobody has been.
+    first_since: Option<Instant>,
     /// One who is no agent and holds the lock, and since when this agent has seen that.
     stranger: Option<(Holder, Instant)>,
 }
@@ -254,6 +256,7 @@ impl Session {
             silences_rang: true,
             ledger: Listing::new(clock::mono()),
             before: Predecessors::default(),
+            first_since: None,
             stranger: None,
         }
     }
@@ -544,6 +547,7 @@ impl Election {
             Some(0) => Ok(self.lead(session, &own)?.then_some(wait)),
             Some(place) => {
                 self.withdraw(session);
+                session.first_since = None;
                 session.before = self.before(session, &line[..place])?;
                 wait = self.watch_ledger(session)?.map_or(wait, |left| wait.min(left));
                 wait = session.stranger.as_ref().map_or(wait, |(_, seen)| until_it_is_said(*seen, wait));
@@ -709,6 +713,7 @@ impl Election {
             session.client.exists(&znode, true)?;
             return self.sweep(session).map(|()| true);
         }
+        let first_since = *session.first_since.get_or_insert_with(clock::mono);
         let epoch = epoch(&session.client.set(&znode, self.status.agent.as_bytes(), None)?);
         if self.line(session)?.first() != Some(own) {
             return Ok(false);
@@ -733,7 +738,7 @@ impl Election {
                 entries: loaded.entries,
                 unreadable: loaded.unreadable,
                 silences: session.silences.clone(),
-                vacancy: session.before.vacancy(session.timeout),
+                vacant_since: session.before.vacant_since(first_since, session.timeout),
             }))
             .ok();
         // The event of this write is the fence: it comes behind all events of what was committed before.

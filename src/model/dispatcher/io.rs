@@ -1,7 +1,7 @@
 //! What goes into the dispatcher and what comes out of it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::model::alert_key::AlertKey;
 use crate::model::ledger::{Stored, Write, Written};
@@ -115,9 +115,9 @@ pub struct Takeover {
     pub unreadable: Vec<(AlertKey, i32)>,
     /// All silences.
     pub silences: Vec<Silence>,
-    /// For how long nobody can have led before. Nothing if it was a stranger who held the lock: he may have meant
-    /// that nothing is told meanwhile.
-    pub vacancy: Duration,
+    /// Since when nobody can have led, until this lease takes effect. Nothing if it was a stranger who held the lock: he
+    /// may have meant that nothing is told meanwhile.
+    pub vacant_since: Option<Instant>,
 }
 
 /// The number of one attempt, unique in this process.

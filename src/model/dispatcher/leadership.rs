@@ -93,7 +93,7 @@ impl Leadership {
             shared.log(Report::Unreadable(key.clone()));
             self.take_over(key, Orphan { entry: None, version }, paths, shared, now);
         }
-        for (key, episode) in shared.unreported.take(takeover.vacancy, now) {
+        for (key, episode) in shared.unreported.take(takeover.vacant_since) {
             report_late(&key, &episode, paths, shared, now);
         }
         shared.unreported.stop_watching();

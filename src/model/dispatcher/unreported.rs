@@ -138,10 +138,10 @@ impl Unreported {
         self.ended.remove(key).filter(|ended| !ended.is_old(now))
     }
 
-    /// What ended within that time and nobody was told of. Whoever asks tells it, so it is forgotten here. An agent
+    /// What ended after that moment and nobody was told of. Whoever asks tells it, so it is forgotten here. An agent
     /// that led before may not have seen the rest as this one did, or not have wanted to tell of it.
-    pub fn take(&mut self, within: Duration, now: Now) -> Vec<(AlertKey, Episode)> {
-        let recent = |ended: &Episode| now.mono.saturating_duration_since(ended.until.mono) < within;
+    pub fn take(&mut self, since: Option<Instant>) -> Vec<(AlertKey, Episode)> {
+        let recent = |ended: &Episode| since.is_some_and(|since| ended.until.mono > since);
         let all = std::mem::take(&mut self.ended);
         all.into_iter().filter(|(_, ended)| self.is_unreported(ended) && recent(ended)).collect()
     }

@@ -293,13 +293,14 @@ impl World {
         }
         self.agents[agent].barrier += 1;
         let barrier = self.agents[agent].barrier;
+        let first = self.start + Duration::from_millis(self.agents[agent].first_since);
         let grant = Takeover {
             barrier,
             epoch: self.epoch(lock),
             entries: state.ledger.values().cloned().collect(),
             unreadable: Vec::new(),
             silences: state.silences.clone(),
-            vacancy: Duration::from_millis(TIMEOUT * 3 / 2 + 2_000),
+            vacant_since: first.checked_sub(Duration::from_millis(TIMEOUT * 3 / 2 + 2_000)),
         };
         if self.mutant.lease_overtakes {
             let now = self.moment(agent);

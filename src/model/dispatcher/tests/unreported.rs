@@ -42,6 +42,20 @@ fn what_came_and_went_while_nobody_led_is_told_late() {
 }
 
 #[test]
+fn nobody_leads_until_the_lease_takes_effect() {
+    let mut world = follower();
+    blink(&mut world);
+    world.wait(secs(3));
+    let vacant_since = world.now.mono.checked_sub(VACANCY);
+    let grant = Takeover { barrier: 1, epoch: 1, vacant_since, ..Takeover::default() };
+    let effects = world.dispatcher.handle(Input::Granted(grant), world.now);
+    world.perform(effects);
+    world.wait(VACANCY);
+    world.judged(EvaluatorOutput::Barrier(1));
+    assert_eq!(world.told(), ["a Late /0", "b Late /0"]);
+}
+
+#[test]
 fn what_may_have_been_told_is_not_told_again() {
     /// What happens to a follower from which another takes over, or not.
     type Story = fn(&mut World);
@@ -146,7 +160,7 @@ fn an_entry_of_any_name_is_one_of_its_path() {
 fn a_stranger_who_held_the_lock_meant_silence() {
     let mut world = follower();
     blink(&mut world);
-    let grant = Takeover { barrier: 1, epoch: 1, vacancy: Duration::ZERO, ..Takeover::default() };
+    let grant = Takeover { barrier: 1, epoch: 1, ..Takeover::default() };
     world.judged(EvaluatorOutput::Barrier(1));
     let effects = world.dispatcher.handle(Input::Granted(grant), world.now);
     world.perform(effects);
@@ -236,7 +250,8 @@ fn a_takeover_that_comes_to_nothing_ends_what_is_known_of_the_listing() {
     let mut world = World::follower(vec![rule("/0", &["a"])], &["a"], BTreeMap::new());
     world.ok("/0");
     world.judged(EvaluatorOutput::LedgerChanged(LedgerChange::Any));
-    let grant = Takeover { barrier: 1, epoch: 1, vacancy: VACANCY, ..Takeover::default() };
+    let vacant_since = world.now.mono.checked_sub(VACANCY);
+    let grant = Takeover { barrier: 1, epoch: 1, vacant_since, ..Takeover::default() };
     for input in [Input::Granted(grant), Input::Revoked] {
         let effects = world.dispatcher.handle(input, world.now);
         world.perform(effects);

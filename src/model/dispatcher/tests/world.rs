@@ -108,7 +108,7 @@ impl World {
             barrier: self.barrier,
             epoch,
             entries: self.ledger.values().cloned().collect(),
-            vacancy: VACANCY,
+            vacant_since: self.now.mono.checked_sub(VACANCY),
             silences: self.silences.clone(),
             ..Takeover::default()
         };
