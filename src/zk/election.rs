@@ -227,8 +227,6 @@ struct Session {
     ledger: Listing,
     /// Who was before us in line when we looked last.
     before: Predecessors,
-    /// Since when nobody has been.
-    first_since: Option<Instant>,
     /// One who is no agent and holds the lock, and since when this agent has seen that.
     stranger: Option<(Holder, Instant)>,
 }
@@ -256,7 +254,6 @@ impl Session {
             silences_rang: true,
             ledger: Listing::new(clock::mono()),
             before: Predecessors::default(),
-            first_since: None,
             stranger: None,
         }
     }
@@ -547,8 +544,7 @@ impl Election {
             Some(0) => Ok(self.lead(session, &own)?.then_some(wait)),
             Some(place) => {
                 self.withdraw(session);
-                session.first_since = None;
-                session.before = self.before(session, &line[..place])?;
+                self.look_ahead(session, &line[..place])?;
                 wait = self.watch_ledger(session)?.map_or(wait, |left| wait.min(left));
                 wait = session.stranger.as_ref().map_or(wait, |(_, seen)| until_it_is_said(*seen, wait));
                 let before = session.client.exists(&self.znode(&line[place - 1]), true)?;
@@ -568,21 +564,21 @@ impl Election {
         }
     }
 
-    /// Who these are. One that left between two calls is no stranger for that; if it was the first, what was known of
-    /// the first before stands.
-    fn before(&self, session: &Session, line: &[Contender]) -> Result<Predecessors, Trouble> {
-        let mut first = match session.before {
-            Predecessors::Agents(timeout) => timeout,
-            Predecessors::Nobody | Predecessors::Stranger => None,
-        };
+    /// Notes who is before this agent. One that left between two calls is no stranger for that; if it was the first, what
+    /// was known of the first before stands.
+    fn look_ahead(&self, session: &mut Session, line: &[Contender]) -> Result<(), Trouble> {
+        let now = clock::mono();
         for (place, one) in line.iter().enumerate() {
             let Some(found) = self.holder(session, Some(one))? else { continue };
-            let Some(timeout) = self.timeouts.get(&found.name) else { return Ok(Predecessors::Stranger) };
+            let Some(timeout) = self.timeouts.get(&found.name) else {
+                session.before = Predecessors::default();
+                return Ok(());
+            };
             if place == 0 {
-                first = *timeout;
+                session.before.see(one.number, *timeout, session.timeout, now);
             }
         }
-        Ok(Predecessors::Agents(first))
+        Ok(())
     }
 
     /// Watches the ledger's listing, so that the alert side knows of which paths nobody has told anything since when; gives
@@ -713,7 +709,6 @@ impl Election {
             session.client.exists(&znode, true)?;
             return self.sweep(session).map(|()| true);
         }
-        let first_since = *session.first_since.get_or_insert_with(clock::mono);
         let epoch = epoch(&session.client.set(&znode, self.status.agent.as_bytes(), None)?);
         if self.line(session)?.first() != Some(own) {
             return Ok(false);
@@ -738,7 +733,7 @@ impl Election {
                 entries: loaded.entries,
                 unreadable: loaded.unreadable,
                 silences: session.silences.clone(),
-                vacant_since: session.before.vacant_since(first_since, session.timeout),
+                vacant_since: session.before.vacant_since(),
             }))
             .ok();
         // The event of this write is the fence: it comes behind all events of what was committed before.
