@@ -36,6 +36,7 @@ use crate::clock;
 use crate::model::dispatcher::Takeover;
 use crate::model::election_update::ElectionUpdate;
 use crate::model::lease::LeaseStage;
+use crate::model::ledger_change::LedgerChange;
 use crate::model::status::{Cluster, Connection, Grant, Silence, lease_holds};
 use crate::published::{Reader, Writer};
 
@@ -224,6 +225,8 @@ struct Session {
     granted: Option<Granted>,
     silences: Vec<Silence>,
     silences_rang: bool,
+    /// When they were asked for last.
+    silences_read: Instant,
     ledger: Listing,
     /// Who was before us in line when we looked last.
     before: Predecessors,
@@ -252,6 +255,7 @@ impl Session {
             granted: None,
             silences: Vec::new(),
             silences_rang: true,
+            silences_read: clock::mono(),
             ledger: Listing::new(clock::mono()),
             before: Predecessors::default(),
             stranger: None,
@@ -404,11 +408,7 @@ impl Election {
             return Ok(patience(session.timeout).saturating_sub(clock::mono() - session.began) + SOON);
         }
         self.read_agents(&session.client)?;
-        if session.silences_rang {
-            self.read_silences(session)?;
-            session.silences_rang = false;
-            self.outlets.news.send(ElectionUpdate::Silences(session.silences.clone())).ok();
-        }
+        self.look_at_silences(session)?;
         self.check_refusal(session)?;
         self.stand_in_line(session)
     }
@@ -420,7 +420,29 @@ impl Election {
         Ok(())
     }
 
+    /// Reads the silences if their watch rang, and once in a while in case it was spent without an event: a server sends
+    /// none to whoever may not read them just then. Those that cannot be read then stay as they are known.
+    fn look_at_silences(&mut self, session: &mut Session) -> Answer<()> {
+        if !session.silences_rang && clock::mono() - session.silences_read < REFRESH {
+            return Ok(());
+        }
+        let known = session.silences.clone();
+        match self.read_silences(session) {
+            Err(ZkError::NoAuth) if !session.silences_rang => {
+                let reason = "may not be listed; the silences that are known stay".to_owned();
+                self.skipped_silences.log([(self.places.silences.to_string(), reason)].into());
+                return Ok(());
+            }
+            other => other?,
+        }
+        if std::mem::take(&mut session.silences_rang) || session.silences != known {
+            self.outlets.news.send(ElectionUpdate::Silences(session.silences.clone())).ok();
+        }
+        Ok(())
+    }
+
     fn read_silences(&mut self, session: &mut Session) -> Answer<()> {
+        session.silences_read = clock::mono();
         let (silences, skipped) = silences::list(&session.client, &self.places, true)?;
         self.skipped_silences.log(skipped);
         session.silences = silences;
@@ -719,6 +741,11 @@ impl Election {
         self.outlets.watch.send(WatchInput::Adopt(adopted.collect())).ok();
         self.barrier += 1;
         let generation = session.client.generation();
+        if session.ledger.is_outdated(&session.client, &self.places.alerts)? {
+            // What its watch has told of is listed no more before the barrier, and what it has not is told here.
+            let (rings, change) = (session.ledger.rings, LedgerChange::Any);
+            self.outlets.watch.send(WatchInput::LedgerWatched { generation, rings, change }).ok();
+        }
         let fence = WatchInput::Fence { generation, path: Arc::clone(&znode), barrier: self.barrier };
         self.outlets.watch.send(fence).ok();
         let grant = Grant { epoch, generation };

@@ -1,4 +1,7 @@
 //! The watch on the ledger's listing, which a follower has.
+//!
+//! A server sends no event to whoever may not read a znode just then, and the watch is spent all the same. So the count of
+//! what came and went is looked at every now and then, for which a server asks no permission.
 
 use std::time::{Duration, Instant};
 
@@ -8,6 +11,7 @@ use crate::clock;
 use crate::model::children::Children;
 use crate::model::ledger_change::{Count, LedgerChange, ListingReader, ReadListing};
 use crate::zk::client::{Answer, Client};
+use crate::zk::election::REFRESH;
 use crate::zk::names;
 
 /// How long the listing is left alone after it was read: in a storm it changes all the time.
@@ -22,13 +26,15 @@ pub struct Listing {
     watched: Option<u64>,
     /// When it may be set again.
     due: Instant,
+    /// When the count was looked at last.
+    verified: Instant,
     /// What was read then. It is as long as one answer of the server, and packed: 10,000 names are half a megabyte.
     last: Option<ReadListing>,
 }
 
 impl Listing {
     pub fn new(now: Instant) -> Self {
-        Self { rings: 0, watched: None, due: now, last: None }
+        Self { rings: 0, watched: None, due: now, verified: now, last: None }
     }
 
     /// The watch is not needed any more. Who leads knows the ledger, and should it follow again on this session, it has to
@@ -37,17 +43,32 @@ impl Listing {
         (self.watched, self.last) = (None, None);
     }
 
-    /// Sets the watch, if it has rung and its time has come; gives what has changed since it was set last, if it did. An
+    /// Whether what was read is out of date, whatever the watch says.
+    pub fn is_outdated(&mut self, client: &Client, ledger: &str) -> Answer<bool> {
+        self.verified = clock::mono();
+        let Some(last) = &self.last else { return Ok(false) };
+        Ok(count(client, ledger)? != Some(last.after))
+    }
+
+    /// Whether it has rung since it was set, or is found to have missed something; that is looked at once in a while.
+    fn is_spent(&mut self, client: &Client, ledger: &str, now: Instant) -> Answer<bool> {
+        if self.watched != Some(self.rings) {
+            return Ok(true);
+        }
+        Ok(now - self.verified >= REFRESH && self.is_outdated(client, ledger)?)
+    }
+
+    /// Sets the watch, if it is spent and its time has come; gives what has changed since it was set last, if it did. An
     /// agent that may not list the ledger will not lead either.
     pub fn watch(&mut self, client: &Client, ledger: &str) -> Answer<Option<LedgerChange>> {
         let began = clock::mono();
-        if self.watched == Some(self.rings) || self.due > began {
+        if self.due > began || !self.is_spent(client, ledger, began)? {
             return Ok(None);
         }
         let Some(read) = read(client, ledger)? else { return Ok(None) };
         let took = clock::mono() - began;
         self.due = began + took + PAUSE.max(took * SHARE);
-        self.watched = Some(self.rings);
+        (self.watched, self.verified) = (Some(self.rings), began);
         let change = LedgerChange::between(self.last.as_ref(), &read, names::path_of_entry);
         self.last = Some(read);
         Ok(Some(change))

@@ -303,6 +303,25 @@ fn znodes_that_shut_readers_out_are_left_out_and_said_once() {
 }
 
 #[test]
+fn a_silence_is_honoured_that_no_event_has_told_of() {
+    let (space, sink) = (shared(), SmtpSink::start());
+    let mut client = space.client();
+    client.create("/services/foo/a", "");
+    let daemon = start(&space, &sink);
+    daemon.wait_until_it_leads();
+    // The server spends the watch, and sends no event to whoever may not read.
+    let silences = format!("{CLUSTER}/silences");
+    client.allow(&silences, Access::WriteOnly);
+    let silence = r#"{"v":1,"path":"/services/foo","until":4102444800000}"#;
+    client.create(&format!("{silences}/s0000000000"), silence);
+    client.allow(&silences, Access::Open);
+    eventually(AGAIN, "the silence", || daemon.status()["silences"][0]["path"] == "/services/foo");
+    client.delete("/services/foo/a");
+    daemon.wait_for("/services/foo", "Found children (0) less than minimum (1)");
+    throughout(Duration::from_secs(3), "silent", || sink.mails().is_empty());
+}
+
+#[test]
 fn a_stranger_who_holds_the_lock_is_named() {
     let (space, sink) = (shared(), SmtpSink::start());
     space.client().create("/services/foo/a", "");
