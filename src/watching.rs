@@ -19,6 +19,7 @@ use crate::threads::Threads;
 use crate::zk;
 use crate::zk::election::Input;
 use crate::zk::pulse::OwnNode;
+use crate::zk::reading::FenceProgress;
 use crate::zk::watch_input::WatchInput;
 
 /// The names of the threads that are started here, from source to sink.
@@ -37,8 +38,8 @@ pub struct Watching {
     pub compliance: Reader<Compliance>,
     /// How good the readings are, for readers.
     pub status: Reader<WatchStatus>,
-    /// How many readings a fence waits for, for the election.
-    pub fence: Reader<Option<u64>>,
+    /// How far a fence is, for the election.
+    pub fence: Reader<Option<FenceProgress>>,
     stop: Sender<()>,
 }
 

@@ -7,6 +7,7 @@
 //! alert.
 
 mod differences;
+mod granted;
 mod holder;
 mod listing;
 mod predecessors;
@@ -19,6 +20,7 @@ use crossbeam_channel::{Receiver, Sender, after, never, select};
 use zookeeper::{Acl, CreateMode, Stat, ZkError};
 
 use self::differences::Differences;
+use self::granted::{EFFECT, Granted};
 use self::holder::Holder;
 use self::listing::Listing;
 use self::predecessors::Predecessors;
@@ -29,6 +31,7 @@ use super::contenders::{self, Contender, MARK};
 use super::ledger::{self, Access, Refusal};
 use super::names::{self, Places};
 use super::pulse::OwnNode;
+use super::reading::FenceProgress;
 use super::silences;
 use super::skipped::Skipped;
 use super::watch_input::WatchInput;
@@ -44,9 +47,6 @@ use crate::published::{Reader, Writer};
 const REFRESH: Duration = Duration::from_secs(10);
 /// How soon to look again at what is about to happen.
 const SOON: Duration = Duration::from_millis(50);
-/// How long a lease may come no nearer to its being in effect: it waits for readings, and leading without effect is worse
-/// than not leading. With many readings to go it takes longer, and another agent would have to make them too.
-const EFFECT: Duration = Duration::from_secs(10);
 /// For how long one who is no agent must have held the lock to be worth a word. The znode of an agent may be missing for
 /// a moment.
 const GRACE: Duration = Duration::from_secs(2);
@@ -124,8 +124,8 @@ pub struct Inlets {
     pub in_flight: Reader<usize>,
     /// How far the alert thread is with the lease.
     pub stage: Reader<LeaseStage>,
-    /// How many readings a fence waits for.
-    pub fence: Reader<Option<u64>>,
+    /// How far a fence is.
+    pub fence: Reader<Option<FenceProgress>>,
 }
 
 /// Takes part in the election until it is told to stop.
@@ -232,14 +232,6 @@ struct Session {
     before: Predecessors,
     /// One who is no agent and holds the lock, and since when this agent has seen that.
     stranger: Option<(Holder, Instant)>,
-}
-
-/// How a lease that was granted comes to be in effect.
-struct Granted {
-    /// When it came nearer to it last.
-    progress: Instant,
-    /// How many readings it waited for then.
-    waits_for: Option<u64>,
 }
 
 impl Session {
@@ -371,8 +363,7 @@ impl Election {
     /// that ends with its session does not lapse; at the end of the daemon that one is about to be closed, and is left
     /// to that.
     fn end_lapsed(&mut self) {
-        let (stage, waits_for, grant) =
-            (*self.inlets.stage.get(), *self.inlets.fence.get(), self.status.grant);
+        let (stage, fence, grant) = (*self.inlets.stage.get(), *self.inlets.fence.get(), self.status.grant);
         let (Some(session), Some(grant)) = (self.session.as_mut(), grant) else { return };
         let Some(granted) = &mut session.granted else { return };
         let connection = self.inlets.connection.get();
@@ -381,15 +372,13 @@ impl Election {
             return;
         }
         let now = clock::mono();
-        if granted.waits_for != waits_for {
-            *granted = Granted { progress: now, waits_for };
-        }
+        let is_stuck = granted.is_stuck(fence, now);
         if stage == LeaseStage::Lapsed(grant.epoch) {
             log::warn!("the lease ran out before a write was acknowledged; ending the session");
             session.client.end();
             self.ghost_until = Some(now + patience(session.timeout));
-        } else if stage != LeaseStage::InEffect(grant.epoch) && now - granted.progress >= EFFECT {
-            let waits_for = waits_for.unwrap_or_default();
+        } else if stage != LeaseStage::InEffect(grant.epoch) && is_stuck {
+            let waits_for = fence.unwrap_or_default().readings;
             log::error!(
                 "the lease is not in effect, and came no nearer to it for {} s ({waits_for} readings to go); ending the \
                  session",
@@ -767,7 +756,7 @@ impl Election {
         session.client.exists(&znode, true)?;
         session.client.set(&znode, self.status.agent.as_bytes(), None)?;
         session.client.exists(&znode, true)?;
-        session.granted = Some(Granted { progress: clock::mono(), waits_for: None });
+        session.granted = Some(Granted::new(clock::mono()));
         session.ledger.forget();
         Ok(true)
     }

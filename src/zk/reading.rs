@@ -2,6 +2,8 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, select_biased, unbounded};
@@ -16,12 +18,24 @@ use crate::model::watches::{Call, Part, Reader, Reply, Request, Step, Wants};
 /// Calls under way at once. On two cores that the server shares, 32 arm paths by a tenth faster than 16; 64 do not help.
 const THREADS: usize = 32;
 
+/// How far a fence is. As long as this changes, it comes nearer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FenceProgress {
+    /// How many readings it waits for.
+    pub readings: u64,
+    /// How many children have been read one by one in this generation: a reading may take thousands of such calls. Those
+    /// of verifications count too, as a znode that rings meanwhile is read again behind them.
+    pub children: u64,
+}
+
 /// The threads that read for one generation. They end once this is dropped and the requests are answered, which is
 /// soon after the end of the generation, since every call fails from then on.
 #[derive(Debug)]
 pub struct Pool {
     requests: Sender<Request>,
     verifications: Sender<Request>,
+    /// How many children have been read one by one.
+    children: Arc<AtomicU64>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -33,15 +47,16 @@ impl Pool {
     pub fn start(client: &Client, inbox: &Sender<WatchInput>) -> io::Result<Self> {
         let (requests, queue) = unbounded();
         let (verifications, last) = unbounded();
+        let children = Arc::new(AtomicU64::new(0));
         let threads = (0..THREADS)
             .map(|_| {
-                let (client, queue, last, inbox) =
-                    (client.clone(), queue.clone(), last.clone(), inbox.clone());
-                let work = move || while serve(&client, &queue, &last, &inbox).is_some() {};
+                let (client, queue, last, inbox, children) =
+                    (client.clone(), queue.clone(), last.clone(), inbox.clone(), Arc::clone(&children));
+                let work = move || while serve(&client, &queue, &last, &inbox, &children).is_some() {};
                 thread::Builder::new().name("zk-read".to_owned()).spawn(work)
             })
             .collect::<io::Result<_>>()?;
-        Ok(Self { requests, verifications, threads })
+        Ok(Self { requests, verifications, children, threads })
     }
 
     /// Queues a request. The caller has each znode queued at most once at a time, which bounds the queue.
@@ -49,6 +64,10 @@ impl Pool {
         let queue = if request.in_background { &self.verifications } else { &self.requests };
         // Fails only if there is no thread left, and each catches its panics.
         queue.send(request).ok();
+    }
+
+    pub fn children_read(&self) -> u64 {
+        self.children.load(Ordering::Relaxed)
     }
 
     /// Lets the threads end by themselves; gives them for joining.
@@ -63,34 +82,51 @@ fn serve(
     queue: &Receiver<Request>,
     last: &Receiver<Request>,
     inbox: &Sender<WatchInput>,
+    children: &AtomicU64,
 ) -> Option<()> {
     let Request { ticket, path, wants, part, .. } = select_biased! {
         recv(queue) -> request => request.ok()?,
         recv(last) -> request => request.ok()?,
     };
     // A znode whose reader panics would never be read again; the end of the generation has it read anew.
-    let answer = catch_unwind(AssertUnwindSafe(|| read(client, &path, wants, part)));
+    let answer = catch_unwind(AssertUnwindSafe(|| read(client, &path, wants, part, children)));
     let answer = answer.unwrap_or(Err(ZkError::SystemError));
     inbox.send(WatchInput::Answered { generation: client.generation(), ticket, path, answer }).ok()
 }
 
-/// Reads one znode, but for the part that is known, and leaves the watches that will tell of its next change.
+/// Reads one znode, but for the part that is known, and leaves the watches that will tell of its next change; counts
+/// the children that it reads.
 ///
 /// # Errors
 /// The library's, if the generation is over.
-fn read(client: &Client, path: &str, wants: Wants, part: Option<Part>) -> Answer<Option<Reading>> {
+fn read(
+    client: &Client,
+    path: &str,
+    wants: Wants,
+    part: Option<Part>,
+    children: &AtomicU64,
+) -> Answer<Option<Reading>> {
     let mut reader = Reader::new(wants, part);
     let mut call = reader.call();
     loop {
-        match reader.take(make(client, path, call)?) {
+        let is_child = is_child(&call);
+        let reply = make(client, path, call)?;
+        if is_child {
+            children.fetch_add(1, Ordering::Relaxed);
+        }
+        match reader.take(reply) {
             Step::Call(next) => call = next,
             Step::Done(reading) => return Ok(reading),
         }
     }
 }
 
+fn is_child(call: &Call) -> bool {
+    matches!(call, Call::ChildStat(_) | Call::ChildData(_))
+}
+
 fn make(client: &Client, path: &str, call: Call) -> Answer<Reply> {
-    let child = matches!(call, Call::ChildStat(_) | Call::ChildData(_));
+    let child = is_child(&call);
     let answer = match call {
         Call::Children => client.children(path, true).map(|names| Reply::Children(Children::new(names))),
         Call::Data => client.data(path, true).map(|(data, stat)| Reply::Data(written(&stat, data))),

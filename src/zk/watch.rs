@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, after, never, select, tick};
 use zookeeper::ZkError;
 
 use super::client::{Client, describe};
-use super::reading::Pool;
+use super::reading::{FenceProgress, Pool};
 use super::watch_input::WatchInput;
 use crate::clock;
 use crate::model::observation::Observation;
@@ -34,8 +34,8 @@ pub struct Outlets {
     pub observations: Sender<Observation>,
     /// How good the readings are.
     pub status: Writer<WatchStatus>,
-    /// How many readings a fence waits for, once a second.
-    pub fence: Writer<Option<u64>>,
+    /// How far a fence is, once a second.
+    pub fence: Writer<Option<FenceProgress>>,
     /// The thread's pulse.
     pub pulse: Writer<Instant>,
 }
@@ -59,7 +59,7 @@ pub fn run(inbox: &Receiver<WatchInput>, outlets: Outlets, ledger: Arc<str>, rer
             recv(inbox) -> input => first = Some(input.unwrap_or(WatchInput::Stop)),
             recv(due) -> _ => shell.handle(Input::Tick),
             recv(status) -> _ => shell.outlets.status.publish(shell.machine.status(clock::mono())),
-            recv(alive) -> _ => shell.outlets.fence.publish(shell.machine.fence_waits_for()),
+            recv(alive) -> _ => shell.outlets.fence.publish(shell.fence()),
         }
         let more = shell.is_arming().then(|| gather(inbox)).into_iter().flatten();
         for input in first.into_iter().chain(more) {
@@ -113,6 +113,11 @@ impl Shell {
             WatchInput::Down { .. } | WatchInput::Rang { .. } | WatchInput::Answered { .. } => {}
             WatchInput::Fence { .. } | WatchInput::LedgerWatched { .. } | WatchInput::Stop => {}
         }
+    }
+
+    fn fence(&self) -> Option<FenceProgress> {
+        let children = self.generation.as_ref()?.pool.children_read();
+        self.machine.fence_waits_for().map(|readings| FenceProgress { readings, children })
     }
 
     fn is_current(&self, generation: u64) -> bool {

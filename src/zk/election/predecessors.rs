@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::EFFECT;
+use super::granted::EFFECT;
 
 /// How long what a leader has seen may wait until it is told.
 const TELLING: Duration = Duration::from_secs(2);
