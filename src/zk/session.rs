@@ -19,7 +19,7 @@ use super::client::{Client, cut_chroot, describe};
 use super::dial::{self, STEP};
 use super::handshake;
 use super::link::Link;
-use super::outage::Outage;
+use super::outage::{Line, Outage};
 use super::pulse::{self, Beat, OwnNode, Pulse};
 use super::watch_input::WatchInput;
 use crate::clock;
@@ -155,7 +155,8 @@ impl Sessions {
             }
         }
         let reason: Arc<str> = reasons.join("; ").into();
-        self.outage.failed(&reason, clock::mono());
+        let line = self.outage.failed(&reason, clock::mono());
+        line.into_iter().for_each(Line::log);
         self.status.last_error = Some(reason);
         self.outlets.connection.publish(self.status.clone());
         None
@@ -245,7 +246,8 @@ impl Sessions {
     /// Announces a generation, watches over it, and announces its end. Gives how long it lasted, or nothing if the
     /// daemon stops.
     fn serve(&mut self, mut live: Live, stop: &Receiver<()>) -> Option<Duration> {
-        self.outage.ended(&live.server, clock::mono());
+        let line = self.outage.ended(&live.server, clock::mono());
+        line.into_iter().for_each(Line::log);
         log::debug!("session with {} established, session timeout {:?}", live.server, live.timeout);
         let session = Session {
             generation: live.client.generation(),
@@ -271,7 +273,10 @@ impl Sessions {
         self.outlets.election.send(super::election::Input::Down { generation }).ok();
         let lasted = lost.is_some().then(|| clock::mono() - began);
         match lasted {
-            Some(lasted) => self.outage.began(&live.server, &reason, lasted < live.timeout, clock::mono()),
+            Some(lasted) => {
+                let line = self.outage.began(&live.server, &reason, lasted < live.timeout, clock::mono());
+                line.into_iter().for_each(Line::log);
+            }
             None => close(&live.zk),
         }
         self.give_up(live);
