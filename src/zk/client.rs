@@ -1,19 +1,17 @@
 //! One generation's calls to ZooKeeper.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use crossbeam_channel::Sender;
 use zookeeper::{Acl, CreateMode, Stat, WatcherType, ZkError, ZooKeeper};
 
 use super::link::Cutter;
+use super::unwatching::Unwatching;
 
-/// What is known of taking watches back, for all sessions: it depends on the servers' version.
-static UNWATCHING: AtomicU8 = AtomicU8::new(UNTRIED);
-const UNTRIED: u8 = 0;
-const WORKS: u8 = 1;
-const REFUSED: u8 = 2;
+/// What is known of taking watches back, for all sessions.
+static UNWATCHING: Unwatching = Unwatching::new();
 
 /// A client that lives as long as its generation; clones share it.
 ///
@@ -88,10 +86,10 @@ impl Client {
     }
 
     /// Takes back the watch for the creation of a znode that is missing. Servers before 3.5 end the session of who asks
-    /// for that: once one has done so, or says that it cannot, this process asks no more, and such watches stay as long
-    /// as their session.
+    /// for that: once it looks like that, or one says that it cannot, this process asks no more, and such watches stay as
+    /// long as their session.
     pub fn unwatch(&self, path: &str) -> Answer<()> {
-        if UNWATCHING.load(Ordering::Relaxed) == REFUSED {
+        if UNWATCHING.is_refused() {
             return Ok(());
         }
         // Not asked any more, so nothing is learnt of the server.
@@ -100,17 +98,14 @@ impl Client {
         }
         let answer = self.call(|zk| zk.remove_watches(&self.full(path), WatcherType::Data));
         match answer {
-            Ok(()) | Err(ZkError::NoWatcher) => UNWATCHING.store(WORKS, Ordering::Relaxed),
-            Err(e) if e == ZkError::Unimplemented || is_over(e) => {
-                // One that has worked before is no reason that the session is over.
-                let first =
-                    UNWATCHING.compare_exchange(UNTRIED, REFUSED, Ordering::Relaxed, Ordering::Relaxed);
-                if first.is_ok() {
-                    log::warn!(
-                        "the server takes no watch back (before 3.5?); those of znodes that vanish stay"
-                    );
-                }
+            Ok(()) | Err(ZkError::NoWatcher) => UNWATCHING.works(),
+            Err(ZkError::Unimplemented) if UNWATCHING.refuse() => {
+                log::warn!("the server takes no watch back; those of znodes that vanish stay");
             }
+            Err(e) if is_over(e) && UNWATCHING.lost(self.generation()) => log::warn!(
+                "each session ended when a watch was taken back (servers before 3.5?), which is not done any more; \
+                 those of znodes that vanish stay"
+            ),
             Err(_) => {}
         }
         answer

@@ -26,5 +26,6 @@ pub mod silences;
 pub mod skipped;
 pub mod splitter;
 pub mod tls;
+mod unwatching;
 pub mod watch;
 pub mod watch_input;
