@@ -288,8 +288,7 @@ impl Sessions {
         loop {
             self.outlets.pulse.publish(clock::mono());
             let written = self.status.session.as_ref().and_then(|session| session.written);
-            let answered = live.answered + live.timeout * 2 / 3;
-            let deadline = written.map_or(answered, |written| answered.min(written + live.timeout));
+            let (deadline, reason) = deadline(live.answered, written, live.timeout);
             let late = after(deadline.saturating_duration_since(clock::mono()));
             select! {
                 recv(live.pulses) -> pulse => match pulse {
@@ -299,7 +298,7 @@ impl Sessions {
                 },
                 recv(live.link.ended) -> reason => return Some(reason.unwrap_or_else(|_| "the link ended".to_owned())),
                 recv(stop) -> _ => return None,
-                recv(late) -> _ => return Some(format!("no call answered for {:?}", live.timeout * 2 / 3)),
+                recv(late) -> _ => return Some(reason),
             }
         }
     }
@@ -359,6 +358,16 @@ impl Live {
     }
 }
 
+/// When a generation ends if nothing is answered until then, and the reason.
+fn deadline(answered: Instant, written: Option<Instant>, timeout: Duration) -> (Instant, String) {
+    let patience = timeout * 2 / 3;
+    let seconds = |time: Duration| (time.as_secs_f64() * 10.0).round() / 10.0;
+    match written.map(|written| written + timeout).filter(|unwritten| *unwritten < answered + patience) {
+        Some(unwritten) => (unwritten, format!("no write acknowledged for {} s", seconds(timeout))),
+        None => (answered + patience, format!("no call answered for {} s", seconds(patience))),
+    }
+}
+
 /// Closes the session at the server, so that its ephemeral znodes go at once.
 fn close(zk: &Arc<ZooKeeper>) {
     let (done, closed) = bounded(1);
@@ -376,4 +385,22 @@ fn close(zk: &Arc<ZooKeeper>) {
         },
     };
     log::warn!("the session was not closed ({reason}); the server drops it after its timeout");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_says_what_was_waited_for() {
+        let (now, timeout) = (clock::mono(), Duration::from_secs(4));
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let (end, reason) = deadline(now, None, timeout);
+        assert_eq!((end, &*reason), (now + timeout * 2 / 3, "no call answered for 2.7 s"));
+        let (end, reason) = deadline(at(1), Some(at(1)), timeout);
+        assert_eq!((end, &*reason), (at(1) + timeout * 2 / 3, "no call answered for 2.7 s"));
+        // Reads are answered, and writes are not.
+        let (end, reason) = deadline(at(3), Some(now), timeout);
+        assert_eq!((end, &*reason), (at(4), "no write acknowledged for 4 s"));
+    }
 }
