@@ -46,6 +46,8 @@ pub(super) struct Queue {
     /// When the next attempt may be made after one that failed.
     retry_at: Option<Instant>,
     pub refresh: Option<Refresh>,
+    /// Whether its last message was one of what waits, so that a round of telling again comes first now.
+    told_last: bool,
     pub storms: Storms,
 }
 
@@ -74,6 +76,7 @@ impl Queue {
             failures: 0,
             retry_at: None,
             refresh: None,
+            told_last: false,
             storms: Storms::default(),
         }
     }
@@ -169,19 +172,20 @@ impl Queue {
         ReceiverStatus { name, queued: u64::try_from(queued).unwrap_or(u64::MAX), ..self.status.clone() }
     }
 
-    /// Whether what waits may leave now.
+    /// Whether what waits may leave now. It and a round of telling again take turns, so that neither starves.
     pub fn opens(&self, now: Instant) -> bool {
-        self.is_free() && !self.waiting.is_empty() && self.held_until().is_none_or(|at| at <= now)
+        let is_due = self.is_free() && self.held_until().is_some_and(|at| at.is_none_or(|at| at <= now));
+        is_due && !(self.told_last && self.refreshes(now))
     }
 
-    /// Whether the next round of telling again may go on now; only while nothing else waits.
+    /// Whether the round of telling again may go on now, if it is its turn.
     pub fn refreshes(&self, now: Instant) -> bool {
-        self.is_free() && self.waiting.is_empty() && self.refreshes_at().is_some_and(|at| at <= now)
+        self.is_free() && self.refreshes_at().is_some_and(|at| at <= now)
     }
 
     /// When one of the two is so, if only time has to pass for it.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let at = if self.waiting.is_empty() { self.refreshes_at() } else { self.held_until() };
+        let at = self.held_until().flatten().into_iter().chain(self.refreshes_at()).min();
         at.filter(|_| self.is_free())
     }
 
@@ -189,16 +193,25 @@ impl Queue {
         self.batch.is_none() && !self.retired
     }
 
-    fn held_until(&self) -> Option<Instant> {
-        self.retry_at.max(self.window.filter(|_| self.credit == 0))
+    /// Until when what waits is held, if at all; `None` if nothing waits.
+    fn held_until(&self) -> Option<Option<Instant>> {
+        let held = self.retry_at.max(self.window.filter(|_| self.credit == 0));
+        (!self.waiting.is_empty()).then_some(held)
     }
 
     fn refreshes_at(&self) -> Option<Instant> {
         self.retry_at.max(Some(self.refresh.as_ref()?.at))
     }
 
+    /// The round of telling again goes on now: the last alert told in it, and how many the next message may hold.
+    pub fn take_refresh(&mut self) -> (Option<AlertKey>, usize) {
+        self.told_last = false;
+        (self.refresh.take().and_then(|refresh| refresh.after), self.limit)
+    }
+
     /// A batch is about to be put together. How many items it may hold.
     pub fn open(&mut self, now: Instant) -> usize {
+        self.told_last = true;
         if self.credit == 0 && self.window.is_none_or(|window| window <= now) {
             // The window has ended: what it gathered leaves in one digest, or, for a receiver that takes no
             // digests, one by one or as a storm.

@@ -161,8 +161,8 @@ impl Turn<'_> {
     /// Tells again what a receiver would forget.
     fn refresh(&mut self) -> bool {
         let Some(queue) = self.queue() else { return false };
-        let (every, limit) = (queue.profile.refresh, queue.limit);
-        let after = queue.refresh.take().and_then(|refresh| refresh.after);
+        let every = queue.profile.refresh;
+        let (after, limit) = queue.take_refresh();
         let known = self.paths.after(after.as_ref()).filter(|tracked| tracked.is_known_to(self.receiver));
         let told = known
             .filter_map(|tracked| Some((tracked.key().clone(), tracked.item(Kind::Refresh, self.receiver)?)));

@@ -171,3 +171,65 @@ fn a_silence_made_between_the_grant_and_its_effect_counts() {
     world.judged(EvaluatorOutput::Barrier(1));
     assert_eq!(world.told(), [""; 0]);
 }
+
+/// All attempts of so long are taken, each after a tenth of a second. When those of `receiver` left, what each told.
+fn timed(
+    world: &mut World,
+    duration: Duration,
+    receiver: &str,
+    flaps: usize,
+) -> Vec<(Duration, Notification)> {
+    let (start, mut told) = (world.now, Vec::new());
+    for step in 0.. {
+        let passed = world.now.mono.saturating_duration_since(start.mono);
+        if passed >= duration {
+            break;
+        }
+        if flaps > 0 && step % 2 == 0 {
+            let (path, down) = (format!("/{}", 1 + step / 2 % flaps), step / 2 / flaps % 2 == 0);
+            if down { world.error(&path) } else { world.ok(&path) }
+        }
+        let attempts = std::mem::take(&mut world.waiting);
+        world.wait(Duration::from_millis(100));
+        for attempt in attempts {
+            world.outcome(&attempt, Outcome::Accepted);
+            if *attempt.receiver.0 == *receiver {
+                told.push((passed, attempt.notification));
+            }
+        }
+    }
+    told
+}
+
+#[test]
+fn what_fires_is_told_again_every_minute_whatever_waits() {
+    for group_wait in [secs(2), secs(1_200)] {
+        let mut world = World::new(21, &["am"]);
+        let effects = world.dispatcher.handle(Input::Receivers(vec![profile("am")], group_wait), world.now);
+        world.perform(effects);
+        world.error("/0");
+        let told = timed(&mut world, secs(1_000), "am", 20);
+        let tells_again =
+            |n: &Notification| n.items.iter().any(|item| item.kind == Kind::Refresh && &*item.path == "/0");
+        let again: Vec<Duration> = told.iter().filter(|(_, n)| tells_again(n)).map(|(at, _)| *at).collect();
+        assert!(again.len() >= 15, "{group_wait:?}: {again:?}");
+        assert!(again.windows(2).all(|two| two[1] - two[0] < secs(63)), "{group_wait:?}: {again:?}");
+        let others = told.iter().flat_map(|(_, n)| &n.items).filter(|item| item.kind == Kind::Resolved);
+        assert!(others.count() > 10 || group_wait > secs(1_000), "what waits is told as well");
+    }
+}
+
+#[test]
+fn telling_many_again_and_what_waits_take_turns() {
+    let mut world = World::new(DIGEST * 6, &["am"]);
+    (0..DIGEST * 6 - 1).for_each(|n| world.error(&format!("/{n}")));
+    world.answer(secs(50), |_| Outcome::Accepted);
+    while world.waiting.is_empty() {
+        world.wait(Duration::from_millis(100));
+    }
+    world.error(&format!("/{}", DIGEST * 6 - 1));
+    let told: Vec<Kind> =
+        (0..7).map(|_| world.land("am", Outcome::Accepted).notification.items[0].kind).collect();
+    assert_eq!(told.iter().filter(|kind| **kind == Kind::Refresh).count(), 6, "{told:?}");
+    assert_eq!(told[1], Kind::Firing, "{told:?}");
+}
