@@ -256,6 +256,9 @@ impl Queue {
                 self.status.messages += u64::from(!batch.is_refresh());
                 self.status.last_error = None;
                 (self.limit, self.refused_alone) = ((self.limit * 2).min(DIGEST), 0);
+                if self.is_down() {
+                    self.end_window(batch);
+                }
                 let up = Some(self.on_success()).filter(|failed| *failed > 0);
                 up.map(|failed| Report::Up(name, failed)).into_iter().collect()
             }
@@ -263,6 +266,7 @@ impl Queue {
                 self.status.failed += 1;
                 self.note_error(reason, now);
                 self.failures = self.failures.saturating_add(1);
+                self.end_window(batch);
                 self.retry_at = now.mono.checked_add(jitter.retry(self.failures, outcome));
                 // Those that follow in a row are no news.
                 (self.failures == 1).then(|| Report::Down(name, brief(reason))).into_iter().collect()
@@ -291,6 +295,12 @@ impl Queue {
                 Vec::new()
             }
         }
+    }
+
+    /// What was in this batch has failed, or what failed with it may follow it: that was gathered before, and waits for
+    /// the receiver alone. Telling again has no part in what is gathered.
+    fn end_window(&mut self, batch: &Batch) {
+        self.window.take_if(|_| !batch.is_refresh());
     }
 
     /// The receiver answered. Returns how many attempts had failed before.

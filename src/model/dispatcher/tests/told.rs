@@ -233,3 +233,30 @@ fn telling_many_again_and_what_waits_take_turns() {
     assert_eq!(told.iter().filter(|kind| **kind == Kind::Refresh).count(), 6, "{told:?}");
     assert_eq!(told[1], Kind::Firing, "{told:?}");
 }
+
+#[test]
+fn what_has_failed_waits_for_its_backoff_only() {
+    for (receiver, group_wait) in [("a", secs(30)), ("pager", secs(1_200))] {
+        let mut world = World::new(20, &[receiver]);
+        let effects =
+            world.dispatcher.handle(Input::Receivers(vec![profile(receiver)], group_wait), world.now);
+        world.perform(effects);
+        world.error("/0");
+        let first = world.answer(secs(0), |_| failed());
+        let again = world.answer(secs(2), |_| ambiguous());
+        assert_eq!(
+            (first.len(), again.is_empty()),
+            (1, false),
+            "{receiver}: the first is tried again at once"
+        );
+        (1..20).for_each(|n| world.error(&format!("/{n}")));
+        let told = words(&world.answer(secs(20), |_| Outcome::Accepted));
+        assert_eq!(told.len(), 20, "{receiver}: what waited for it follows: {told:?}");
+        // What comes then is gathered as ever.
+        world.ok("/0");
+        world.ok("/1");
+        let told = words(&world.answer(group_wait - secs(22), |_| Outcome::Accepted));
+        assert!(told.len() < 2, "{receiver}: {told:?}");
+        assert!(!(told.is_empty() && world.answer(secs(30), |_| Outcome::Accepted).is_empty()), "{receiver}");
+    }
+}
