@@ -20,7 +20,7 @@ use crate::model::time::Now;
 /// since messages wait for them, and what waits meanwhile becomes one write where it would have been several.
 const WRITES: usize = 32;
 
-/// How soon it is noticed that the wall clock stepped over the end of a silence.
+/// How soon it is noticed that the wall clock stepped over the end of a silence, forth or back.
 const CLOCK_STEPS: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
@@ -32,7 +32,10 @@ pub(super) struct Shared {
     pub queues: BTreeMap<ReceiverId, Queue>,
     /// Receivers that have left the configuration, until the rules that go with it are here.
     pub departed: Vec<Profile>,
+    /// As listed last. One that has ended stays until the listing says otherwise: the wall clock may step back.
     pub silences: Vec<Silence>,
+    /// The ids of those that were in force when that was looked at last.
+    in_force: BTreeSet<Arc<str>>,
     /// When to look whether a silence has ended.
     pub silence_ends: Option<Instant>,
     pub unreported: Unreported,
@@ -66,6 +69,7 @@ impl Shared {
             queues: BTreeMap::new(),
             departed: Vec::new(),
             silences: Vec::new(),
+            in_force: BTreeSet::new(),
             silence_ends: None,
             unreported: Unreported::default(),
             lease: None,
@@ -165,23 +169,24 @@ impl Shared {
 
     /// The id of a silence that covers an alert, if one does. One that has just ended may still do so.
     pub fn silence(&self, key: &AlertKey, incident: OpenIncident<'_>) -> Option<Arc<str>> {
-        let silence = self.silences.iter().find(|silence| silence.covers(key, incident));
-        silence.map(|silence| Arc::clone(&silence.id))
+        let mut in_force = self.silences.iter().filter(|silence| self.in_force.contains(&silence.id));
+        in_force.find(|silence| silence.covers(key, incident)).map(|silence| Arc::clone(&silence.id))
     }
 
-    /// Drops the silences that have ended, and finds when the next will. Returns whether any was dropped: by its
-    /// time, or because the wall clock stepped over its end.
+    /// Finds which silences are in force, and when the next will end. Returns whether that has changed: by the time of
+    /// one, or because the wall clock stepped over its end.
     pub fn arm_silences(&mut self, now: Now) -> bool {
-        let before = self.silences.len();
-        self.silences.retain(|silence| silence.is_in_force(now.wall));
+        let in_force = self.silences.iter().filter(|silence| silence.is_in_force(now.wall));
+        let in_force: BTreeSet<_> = in_force.map(|silence| Arc::clone(&silence.id)).collect();
         let remaining = self.silences.iter().filter_map(|silence| match silence.until {
-            Until::Time(end) => end.duration_since(now.wall).ok(),
+            Until::Time(end) => Some(end.duration_since(now.wall).ok().filter(|left| !left.is_zero())),
             Until::Recovery(_) => None,
         });
-        let remaining = remaining.min();
-        self.silence_ends = remaining.and_then(|left| now.mono.checked_add(left.min(CLOCK_STEPS)));
-        let ended = self.silences.len() != before;
-        self.version += u64::from(ended);
-        ended
+        let remaining = remaining.map(|left| left.map_or(CLOCK_STEPS, |left| left.min(CLOCK_STEPS))).min();
+        self.silence_ends = remaining.and_then(|left| now.mono.checked_add(left));
+        let changed = in_force != self.in_force;
+        self.in_force = in_force;
+        self.version += u64::from(changed);
+        changed
     }
 }

@@ -130,6 +130,38 @@ fn a_clock_that_steps_over_the_end_of_a_silence_ends_it() {
     assert_eq!(words(&world.answer(secs(60), |_| Outcome::Accepted)), ["a Firing /0"]);
 }
 
+#[test]
+fn a_silence_is_in_force_again_when_the_clock_steps_back_before_its_end() {
+    let mut world = World::new(2, &["a"]);
+    let until = Until::Time(world.now.wall + secs(7_200));
+    let of = |id: &str| Silence {
+        id: id.into(),
+        path: "/1".into(),
+        until: until.clone(),
+        comment: "".into(),
+        by: "".into(),
+    };
+    world.silence(vec![of("s")]);
+    world.now.wall += secs(10_000);
+    world.wait(secs(61));
+    assert_eq!(world.dispatcher.silences(world.now).count(), 0);
+    world.now.wall -= secs(10_000);
+    world.error("/1");
+    assert_eq!(world.told(), [""; 0]);
+    assert_eq!(world.dispatcher.silences(world.now).count(), 1);
+    // Told by the clock that is ahead, reminded of by none after it was set right.
+    world.now.wall += secs(10_000);
+    assert_eq!(words(&world.answer(secs(61), |_| Outcome::Accepted)), ["a Firing /1"]);
+    let quiet = |world: &World| {
+        let mut all = world.dispatcher.alert_status();
+        all.find_map(|(_, status)| status.quiet.map(|quiet| quiet.words()))
+    };
+    assert_eq!(quiet(&world), None);
+    world.now.wall -= secs(10_000);
+    world.wait(secs(61));
+    assert_eq!(quiet(&world), Some("silenced by s".to_owned()));
+}
+
 /// All of `/0`, `/1` … are out of spec, and `a` answers as told. What it was sent and how it answered.
 fn storm(
     world: &mut World,
