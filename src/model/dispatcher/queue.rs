@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::batch::Batch;
 use super::delivery::Moved;
 use super::io::{AttemptId, Profile, Report};
-use super::limits::{DIGEST, REFUSED_ALONE, STORM};
+use super::limits::{DIGEST, REFUSED_ALONE};
 use super::storm::Storms;
 use crate::model::alert_key::AlertKey;
 use crate::model::jitter::Jitter;
@@ -214,9 +214,8 @@ impl Queue {
         self.told_last = true;
         if self.credit == 0 && self.window.is_none_or(|window| window <= now) {
             // The window has ended: what it gathered leaves in one digest, or, for a receiver that takes no
-            // digests, one by one or as a storm.
-            let alone = !self.profile.digest && self.waiting.len() <= STORM;
-            self.credit = if alone { self.waiting.len() } else { 1 };
+            // digests, one by one, but for storms.
+            self.credit = if self.profile.digest { 1 } else { self.waiting.len() };
         }
         self.credit = self.credit.saturating_sub(1);
         // A receiver that is down is probed with one item: a digest would cost two ledger writes an item each time.
@@ -227,6 +226,10 @@ impl Queue {
     pub fn close(&mut self, group_wait: Duration, full: bool, now: Instant) {
         if full {
             self.credit = self.credit.max(1);
+        }
+        if !self.profile.digest {
+            // What left as a storm needs no more.
+            self.credit = self.credit.min(self.waiting.len());
         }
         if self.credit == 0 {
             self.window = now.checked_add(group_wait);

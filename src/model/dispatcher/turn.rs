@@ -106,10 +106,12 @@ impl Turn<'_> {
         Choice { full: room > 1 && (load.is_full || keys.len() == room), keys, storm: None }
     }
 
-    /// One, unless there are too many: then all that can be told as one event.
+    /// One, unless there are too many: then all that can be told as one event. What is out of spec comes before what
+    /// is over; of one path the end of an earlier incident still comes first, since nothing else waits for it.
     fn alone(&mut self) -> Choice {
         let Some(queue) = self.shared.queues.get(self.receiver) else { return Choice::default() };
-        let Some(first) = queue.waiting().next() else { return Choice::default() };
+        let first = queue.waiting().find(|key| self.is_open(key)).or_else(|| queue.waiting().next());
+        let Some(first) = first else { return Choice::default() };
         let one = Choice { keys: vec![first.clone()], ..Choice::default() };
         let (recovery, storm) = self.class(first);
         // What was told by itself has to be taken back by itself.
@@ -123,6 +125,11 @@ impl Turn<'_> {
         }
         let storm = storm.unwrap_or_else(|| self.shared.incident_id());
         Choice { keys, storm: Some(storm), full: false }
+    }
+
+    fn is_open(&self, key: &AlertKey) -> bool {
+        let incident = self.paths.get(key).and_then(|tracked| tracked.incident.as_ref());
+        incident.is_some_and(|incident| !incident.is_over())
     }
 
     fn class(&self, key: &AlertKey) -> Class {

@@ -260,3 +260,39 @@ fn what_has_failed_waits_for_its_backoff_only() {
         assert!(!(told.is_empty() && world.answer(secs(30), |_| Outcome::Accepted).is_empty()), "{receiver}");
     }
 }
+
+#[test]
+fn an_alert_does_not_wait_for_ends_that_can_only_be_told_one_by_one() {
+    let mut world = World::new(201, &["pager"]);
+    for n in 0..200 {
+        world.error(&format!("/{n}"));
+        world.answer(secs(3), |_| Outcome::Accepted);
+    }
+    (0..200).for_each(|n| world.ok(&format!("/{n}")));
+    let recoveries = timed(&mut world, secs(1), "pager", 0);
+    world.error("/200");
+    world.error("/0");
+    let told = timed(&mut world, secs(60), "pager", 0);
+    let first = told.iter().position(|(_, n)| &*n.items[0].path == "/200").expect("it is told");
+    assert!(told[first].0 <= secs(3), "{:?}", told[first].0);
+    let of_0 = recoveries.iter().chain(&told).filter(|(_, n)| &*n.items[0].path == "/0");
+    let of_0: Vec<_> = of_0.map(|(_, n)| n.items[0].kind).collect();
+    assert_eq!(of_0, [Kind::Resolved, Kind::Firing], "no end comes after the next beginning");
+    assert_eq!(recoveries.len() + told.len(), 202, "all are told, one by one");
+    assert!(world.ledger.len() == 2, "{:?}", world.ledger.keys());
+}
+
+#[test]
+fn ends_that_are_told_one_by_one_give_no_credit_to_a_storm() {
+    let mut world = World::new(1_060, &["pager"]);
+    for n in 0..60 {
+        world.error(&format!("/{n}"));
+        world.answer(secs(3), |_| Outcome::Accepted);
+    }
+    (0..60).for_each(|n| world.ok(&format!("/{n}")));
+    (60..1_000).for_each(|n| world.error(&format!("/{n}")));
+    let told = timed(&mut world, secs(4), "pager", 0);
+    (1_000..1_060).for_each(|n| world.error(&format!("/{n}")));
+    let told = told.len() + timed(&mut world, secs(60), "pager", 0).len();
+    assert_eq!(told, 62, "60 ends and two storms");
+}
