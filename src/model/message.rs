@@ -107,7 +107,7 @@ pub enum About {
 pub enum Kind {
     /// The path is out of spec.
     Firing,
-    /// It still is; the number counts reminders from 1.
+    /// It still is; the number, in seconds from its beginning to when this was due, is another for each reminder of an incident.
     Reminder(u32),
     /// It still is: a receiver that forgets alerts (Alertmanager) is told so again. No person sees this.
     Refresh,

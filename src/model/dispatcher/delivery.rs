@@ -54,7 +54,7 @@ pub(super) struct Delivery {
     pub was_refused: bool,
     /// Whether it would have been told of the open incident by now, were it current.
     pub waits: bool,
-    /// The last reminder that was sent.
+    /// The last reminder that was sent, as in [`Situation`].
     pub reminded: u32,
     /// How many of the incident's notices it has been told.
     pub notices_told: usize,
@@ -175,7 +175,7 @@ pub(super) struct Situation {
     pub firing: bool,
     pub over: bool,
     pub silenced: bool,
-    /// How many repeat intervals have passed.
+    /// The last reminder that is due, by [`Incident::reminder`](super::incident::Incident::reminder).
     pub reminder: u32,
     /// How many notices there are.
     pub notices: usize,

@@ -23,6 +23,8 @@ pub(super) struct Incident {
     pub entry: Entry<Delivery>,
     /// When it began by this process's clock that never steps: timers go by that. `entry.since` is for those who read.
     began: Instant,
+    /// The repeat interval by which it was reckoned last what reminders are due.
+    interval: Option<Duration>,
     /// What to tell the others: who refused, and the words.
     pub notices: Vec<(ReceiverId, Arc<str>)>,
 }
@@ -45,7 +47,8 @@ impl Incident {
             missed: 0,
             extra: "".into(),
         };
-        Self { entry, began: since.mono, notices: Vec::new() }
+        let interval = rule.terms.repeat_interval;
+        Self { entry, began: since.mono, interval, notices: Vec::new() }
     }
 
     /// One that is over already, and that nobody was told of.
@@ -78,7 +81,7 @@ impl Incident {
                 let mine = known.and_then(|known| known.get(receiver));
                 Delivery::adopted(progress, entry, mine, reminded, now.mono)
             });
-            Self { entry, began, notices: Vec::new() }
+            Self { entry, began, interval, notices: Vec::new() }
         });
         adopted.try_again(now.mono);
         adopted
@@ -165,7 +168,7 @@ impl Incident {
         }
         (entry.incident, entry.since, entry.until, entry.message) = (id, since.wall, None, message);
         (entry.labels, entry.base) = (rule.labels(), None);
-        self.began = since.mono;
+        (self.began, self.interval) = (since.mono, rule.terms.repeat_interval);
         entry.missed = entry.missed.saturating_add(missed);
         self.notices.clear();
         for delivery in entry.receivers.values_mut() {
@@ -264,9 +267,24 @@ impl Incident {
         Now { mono: self.began, wall: self.entry.since }
     }
 
-    /// How many repeat intervals have passed since it began.
-    pub fn reminder(&self, interval: Option<Duration>, now: Instant) -> u32 {
-        reminder(self.began, interval, now)
+    /// Reminders are due by this interval from now on. By another one than before, all that would have been due count as
+    /// sent: nothing is told because a configuration was read.
+    pub fn remind_by(&mut self, interval: Option<Duration>, now: Instant) {
+        if std::mem::replace(&mut self.interval, interval) != interval {
+            let due = self.reminder(now);
+            self.entry.receivers.values_mut().for_each(|delivery| delivery.reminded = due);
+        }
+    }
+
+    /// The last reminder that is due, by the seconds from its beginning to when it was; 0 if none is.
+    pub fn reminder(&self, now: Instant) -> u32 {
+        reminder(self.began, self.interval, now)
+    }
+
+    /// When the next one will be.
+    pub fn reminds_at(&self, now: Instant) -> Option<Instant> {
+        let passed = intervals(self.began, self.interval, now).saturating_add(1);
+        self.began.checked_add(self.interval?.checked_mul(passed)?)
     }
 
     /// Something to tell the other receivers.
@@ -316,8 +334,15 @@ impl Incident {
 }
 
 /// How many intervals have passed since then.
-fn reminder(began: Instant, interval: Option<Duration>, now: Instant) -> u32 {
+fn intervals(began: Instant, interval: Option<Duration>, now: Instant) -> u32 {
     let Some(interval) = interval else { return 0 };
     let age = now.saturating_duration_since(began);
     u32::try_from(age.as_millis() / interval.as_millis().max(1)).unwrap_or(u32::MAX)
+}
+
+/// The last reminder that is due, by the seconds from then on: an interval has at least one, so that each reminder of an
+/// incident has a number of its own, whatever intervals there were.
+fn reminder(began: Instant, interval: Option<Duration>, now: Instant) -> u32 {
+    let due = interval.unwrap_or_default().saturating_mul(intervals(began, interval, now));
+    u32::try_from(due.as_secs()).unwrap_or(u32::MAX)
 }

@@ -207,6 +207,9 @@ impl Tracked {
             return;
         };
         self.open_incident(shared);
+        if let Some(incident) = &mut self.incident {
+            incident.remind_by(self.rule.terms.repeat_interval, now.mono);
+        }
         if let Some(view) = self.situation(shared, now) {
             self.settle_deliveries(&view, shared);
         }
@@ -253,7 +256,7 @@ impl Tracked {
             firing: self.alert.is_firing(),
             over: incident.is_over(),
             silenced: shared.is_silenced(&self.key, self.known_incident(shared), now),
-            reminder: incident.reminder(self.rule.terms.repeat_interval, now.mono),
+            reminder: incident.reminder(now.mono),
             notices: incident.notices.len(),
             now: now.mono,
         })
@@ -308,9 +311,7 @@ impl Tracked {
 
     fn reminds_at(&self, now: Now) -> Option<Instant> {
         let incident = self.incident.as_ref().filter(|_| self.alert.is_firing())?;
-        let interval = self.rule.terms.repeat_interval?;
-        let passed = incident.reminder(Some(interval), now.mono).saturating_add(1);
-        let next = incident.began().mono.checked_add(interval.checked_mul(passed)?)?;
+        let next = incident.reminds_at(now.mono)?;
         Some(next.max(now.mono + Duration::from_millis(1)))
     }
 

@@ -91,7 +91,7 @@ fn an_incident_goes_on_with_its_reminders_held_and_its_end_told() {
     assert_eq!(told_within(&mut world, 5), ["a Resolved /2"], "a recovery does not wait");
     world.ok("/db");
     assert_eq!(told_within(&mut world, 9), ["a Resolved /db"]);
-    assert_eq!(told_within(&mut world, 2), ["a Reminder(5) /1"], "the last that it missed");
+    assert_eq!(told_within(&mut world, 2), ["a Reminder(300) /1"], "the last that it missed");
 }
 
 /// It fired, but the receiver was down until it was held: what has outlived its hold-down is told, later.

@@ -157,7 +157,7 @@ fn an_acknowledgement_is_of_its_incident_alone() {
     world.error("/0");
     assert_eq!(world.told(), ["a Firing /0"], "nobody has acknowledged that");
     assert_eq!(quiet(&world), None);
-    assert_eq!(words(&world.answer(secs(700), |_| Outcome::Accepted)), ["a Reminder(1) /0"]);
+    assert_eq!(words(&world.answer(secs(700), |_| Outcome::Accepted)), ["a Reminder(600) /0"]);
     assert_eq!(world.dispatcher.silences(world.now).count(), 1);
 }
 
@@ -207,7 +207,7 @@ fn reminders_come_by_the_interval_and_alertmanager_is_refreshed() {
     world.error("/0");
     let told = words(&world.answer(secs(1250), |_| Outcome::Accepted));
     let count = |what: &str| told.iter().filter(|words| **words == what).count();
-    assert_eq!((count("a Reminder(1) /0"), count("a Reminder(2) /0"), count("a Firing /0")), (1, 1, 1));
+    assert_eq!((count("a Reminder(600) /0"), count("a Reminder(1200) /0"), count("a Firing /0")), (1, 1, 1));
     assert!((19..=21).contains(&count("am Refresh /0")), "{}", count("am Refresh /0"));
     world.ok("/0");
     let told = words(&world.answer(secs(200), |_| Outcome::Accepted));
@@ -307,4 +307,40 @@ fn nothing_stays_noted_ahead_for_a_receiver_that_fails() {
     };
     assert_eq!(marks(&world, "a"), ["Ambiguous", "Sent"].map(str::to_owned).into());
     assert_eq!(marks(&world, "b"), ["Pending"].map(str::to_owned).into());
+}
+
+/// What is told from when a reload made the interval another, within so many seconds, by when.
+fn reminded_after_reload(before: u64, age: u64, after: u64, within: u64) -> Vec<(u64, Kind)> {
+    let reminding = |interval: u64| {
+        let mut rule = rule("/0", &["a"]);
+        Arc::make_mut(&mut rule.terms).repeat_interval = Some(secs(interval)).filter(|_| interval > 0);
+        rule
+    };
+    let mut world = World::with(vec![reminding(before)], &["a"], BTreeMap::new());
+    world.error("/0");
+    world.answer(secs(age), |_| Outcome::Accepted);
+    world.rules = Arc::new(RuleSet::new(vec![reminding(after)]));
+    world.judged(EvaluatorOutput::Rules(Arc::clone(&world.rules)));
+    let mut told = Vec::new();
+    for second in 0..=within {
+        let items = world.answer(secs(1), |_| Outcome::Accepted);
+        told.extend(items.into_iter().flat_map(|(_, n)| n.items).map(|item| (second, item.kind)));
+    }
+    told
+}
+
+#[test]
+fn another_interval_counts_from_when_it_is_read() {
+    let kinds = |seconds: &[u32]| seconds.iter().map(|n| Kind::Reminder(*n)).collect::<Vec<_>>();
+    let check = |before, age, after, within, expected: &[u32]| {
+        let told = reminded_after_reload(before, age, after, within);
+        let what = format!("{before} s, then {after} s after {age} s: {told:?}");
+        assert_eq!(told.iter().map(|(_, kind)| *kind).collect::<Vec<_>>(), kinds(expected), "{what}");
+        assert!(told.first().is_none_or(|(second, _)| *second > 0), "nothing is told because of it: {what}");
+    };
+    check(1, 16, 3, 6, &[18, 21]);
+    check(0, 10, 7, 12, &[14, 21]);
+    check(600, 6_100, 1_500, 1_600, &[7_500]);
+    check(7_200, 6_000, 600, 700, &[6_600]);
+    check(3, 10, 0, 30, &[]);
 }
