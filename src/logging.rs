@@ -94,10 +94,10 @@ impl Log for Logger {
     }
 
     fn flush(&self) {
-        let (done, written) = bounded(1);
-        if self.queue.send_timeout(Item::Flush(done), FLUSH).is_ok() {
+        let ((done, written), deadline) = (bounded(1), clock::mono() + FLUSH);
+        if self.queue.send_deadline(Item::Flush(done), deadline).is_ok() {
             // If the writer is stuck, there is no log to tell it.
-            written.recv_timeout(FLUSH).ok();
+            written.recv_deadline(deadline).ok();
         }
     }
 }

@@ -11,7 +11,7 @@ mod table;
 mod tests;
 
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::io::Write;
 
 use crate::model::printable;
 use normalise::Normalised;
@@ -39,9 +39,17 @@ impl Answer {
 
     /// Prints it. Much of it was written by others, who shall not command the operator's terminal.
     pub fn print(&self) {
+        write(&mut std::io::stdout(), &self.stdout);
+        write(&mut std::io::stderr(), &self.stderr);
+    }
+}
+
+/// Nothing is not written: even that would wait for whoever holds a stream that nobody reads, and the daemon has nothing to
+/// print when it ends.
+fn write(to: &mut dyn Write, text: &str) {
+    if !text.is_empty() {
         // Whoever closed our output does not want to know; the exit code tells all the same.
-        std::io::stdout().write_all(printable::lines(&self.stdout).as_bytes()).ok();
-        std::io::stderr().write_all(printable::lines(&self.stderr).as_bytes()).ok();
+        to.write_all(printable::lines(text).as_bytes()).ok();
     }
 }
 

@@ -1,11 +1,12 @@
 //! The far ends of the log: standard error, the journal behind it, the syslog daemon.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use log::Level;
+use rustix::io::Errno;
 use syslog::{Facility, Formatter3164, LoggerBackend};
 
 use super::line::Line;
@@ -69,10 +70,18 @@ impl Sink {
     }
 }
 
-/// One call to the system, so that lines of several processes on one terminal do not mix.
+/// One call to the system, so that lines of several processes on one terminal do not mix. It does not take the lock of the
+/// standard library: nobody reads a pipe that is full, and whoever wants that lock would wait with this thread for ever.
 fn write_stderr(text: &str) {
-    // A closed standard error must not end the daemon.
-    io::stderr().write_all(text.as_bytes()).ok();
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        match rustix::io::write(io::stderr(), rest) {
+            Ok(written) if written > 0 => rest = &rest[written..],
+            Err(Errno::INTR) => {}
+            // A closed standard error must not end the daemon.
+            Ok(_) | Err(_) => return,
+        }
+    }
 }
 
 fn write_syslog(syslog: &mut Syslog, line: &Line) {

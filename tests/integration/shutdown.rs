@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::common::{Daemon, Manner, Proxy, SmtpSink, ZooKeeper, eventually, shared, throughout};
+use crate::common::{Daemon, Manner, Proxy, SOON, SmtpSink, ZooKeeper, eventually, shared, throughout};
 
 const YAML: &str = "/services/foo: {children: 1}\n";
 const TWO_SECONDS: Duration = Duration::from_secs(2);
@@ -94,4 +94,17 @@ fn it_ends_in_time_while_thousands_of_paths_are_armed() {
         daemon.signal(Signal::TERM);
         assert_eq!(daemon.wait(TWO_SECONDS), Some(0), "answered: {answered}");
     }
+}
+
+#[test]
+fn it_ends_in_time_though_nobody_reads_its_log() {
+    let space = shared();
+    let (mut daemon, _unread) = Daemon::with(space.address(), YAML).start_unread();
+    daemon.wait_until_ready();
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait(Duration::from_secs(5)), Some(0));
+
+    let (mut daemon, _unread) =
+        Daemon::with(space.address(), YAML).env("ZK_MONITOR_FAULT", "evaluator").start_unread();
+    assert_eq!(daemon.wait(SOON), Some(1), "a thread that died ends it");
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, PipeReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,13 +11,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::Signal;
 use serde_json::Value;
 
 use super::children::{Process, bound_to_us, bound_within};
 use super::response::Response;
 use super::run::{EXECUTABLE, Output, finish};
-use super::{Folder, SOON, eventually};
+use super::{Folder, SOON, eventually, free_port};
 
 /// How many lines of its log are kept.
 const LINES: usize = 20_000;
@@ -445,6 +446,24 @@ impl Builder {
         });
         daemon.address = address;
         daemon
+    }
+
+    /// Starts it with a standard error that is full and that nobody reads, as long as what is returned beside it lives.
+    ///
+    /// # Panics
+    /// If there is no such pipe.
+    #[track_caller]
+    pub fn start_unread(mut self) -> (Daemon, PipeReader) {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let blocking = fcntl_getfl(&writer).unwrap();
+        fcntl_setfl(&writer, blocking | OFlags::NONBLOCK).unwrap();
+        while writer.write(&[b'.'; 4096]).is_ok() {}
+        fcntl_setfl(&writer, blocking).unwrap();
+        let address = format!("127.0.0.1:{}", free_port());
+        self.command.args(["--port", address.split_once(':').unwrap().1]).stderr(writer);
+        let (log, logged) = (Arc::default(), Arc::default());
+        let process = Process::start(self.command);
+        (Daemon { folder: self.folder, process, log, logged, address }, reader)
     }
 
     /// Runs it to its end, which is to come soon: a faulty configuration, a one-shot command.
