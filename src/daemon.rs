@@ -1,17 +1,16 @@
 //! The daemon's life: its start, what it hears while it runs, and the order in which it ends.
 
+mod signals;
 mod wiring;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, never, select, tick, unbounded};
+use crossbeam_channel::{Receiver, never, select_biased, tick};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 use crate::cli::Options;
 use crate::clock;
@@ -24,10 +23,11 @@ use crate::model::succession;
 use crate::notify;
 use crate::pipeline::{BlindSettings, Ping, Settings};
 use crate::systemd::{News, Systemd};
-use crate::threads::Threads;
+use crate::threads::{Ended, Threads};
 use crate::watching::{self, session_settings};
 use crate::zk;
 use crate::zk::election::Input;
+use signals::Asked;
 use wiring::{Parts, Wiring};
 
 /// From SIGTERM to the end of all waiting, whatever hangs. Two seconds are promised; the rest is for the last lines of
@@ -78,12 +78,46 @@ fn log_lines(errors: &str) {
     }
 }
 
+/// What the main thread does next.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Stop,
+    Ended(Ended),
+    Beat(Instant),
+    Reload,
+}
+
+/// Waits for it. A reload can take seconds, so it comes last: the end waits for no more than the one that is under way.
+fn next(asked: &Asked, ended: &Receiver<Ended>, beat: &Receiver<Instant>) -> Next {
+    // Who may tell of an end is held by those who wait for it, and a ticker never closes. What signals ask for closes
+    // with their thread, whose end is told, too.
+    let (mut stop, mut reload) = (asked.stop.clone(), asked.reload.clone());
+    loop {
+        select_biased! {
+            recv(stop) -> asked => match asked {
+                Ok(()) => return Next::Stop,
+                Err(_) => stop = never(),
+            },
+            recv(ended) -> ended => if let Ok(ended) = ended {
+                return Next::Ended(ended);
+            },
+            recv(beat) -> now => if let Ok(now) = now {
+                return Next::Beat(now);
+            },
+            recv(reload) -> asked => match asked {
+                Ok(()) => return Next::Reload,
+                Err(_) => reload = never(),
+            },
+        }
+    }
+}
+
 /// What the main thread holds on to.
 struct Daemon {
     files: Files,
     threads: Threads,
     systemd: Systemd,
-    signals: Receiver<i32>,
+    asked: Asked,
     wiring: Wiring,
     status: ConfigStatus,
     /// Where this agent serves its page.
@@ -99,7 +133,7 @@ impl Daemon {
         mut config: Config,
     ) -> Result<Self, String> {
         let mut threads = Threads::default();
-        let signals = signals(&mut threads).map_err(|e| format!("cannot handle signals: {e}"))?;
+        let asked = signals::listen(&mut threads).map_err(|e| format!("cannot handle signals: {e}"))?;
         let session = session_settings(&options.zookeeper)?;
         let (listener, http_stop) = http::bind(options.bind, options.port).map_err(|e| {
             let foreign = options.bind.filter(|_| e.kind() == io::ErrorKind::AddrNotAvailable);
@@ -119,7 +153,7 @@ impl Daemon {
         let wiring = Wiring::start(&mut threads, parts)
             .map_err(|e| format!("cannot start the daemon's threads: {e}"))?;
         let systemd = Systemd::from_env(&crate::env);
-        let mut daemon = Self { files, threads, systemd, signals, wiring, status, page, http_stop };
+        let mut daemon = Self { files, threads, systemd, asked, wiring, status, page, http_stop };
         daemon.announce(config, &settings, None);
         Ok(daemon)
     }
@@ -127,32 +161,19 @@ impl Daemon {
     /// Waits for signals, and for threads that end and should not.
     fn watch_over(mut self) -> u8 {
         let beat = self.systemd.interval().map_or_else(never, tick);
-        loop {
-            select! {
-                recv(self.signals) -> signal => match signal {
-                    Ok(SIGHUP) => self.reload(),
-                    Ok(_) => break,
-                    // The thread's end is told, too, and ends the daemon.
-                    Err(_) => self.signals = never(),
-                },
-                recv(beat) -> now => {
-                    // A ticker never closes.
-                    if let Ok(now) = now {
-                        self.systemd.beat(&self.threads.pulses(), now);
-                    }
+        let code = loop {
+            match next(&self.asked, self.threads.ended(), &beat) {
+                Next::Stop => break 0,
+                Next::Ended(ended) => {
+                    log::error!("{}; the daemon ends with it", self.threads.cause(ended));
+                    break EX_FAILURE;
                 }
-                recv(self.threads.ended()) -> ended => {
-                    // The threads themselves hold the other end.
-                    if let Ok(ended) = ended {
-                        log::error!("{}; the daemon ends with it", self.threads.cause(ended));
-                    }
-                    self.stop();
-                    return EX_FAILURE;
-                }
+                Next::Beat(now) => self.systemd.beat(&self.threads.pulses(), now),
+                Next::Reload => self.reload(),
             }
-        }
+        };
         self.stop();
-        0
+        code
     }
 
     fn reload(&mut self) {
@@ -253,19 +274,6 @@ fn blind_settings(blind: &Blind, settings: &Settings) -> BlindSettings {
     }
 }
 
-fn signals(threads: &mut Threads) -> io::Result<Receiver<i32>> {
-    let (sender, receiver) = unbounded();
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
-    threads.spawn("signals", move || {
-        for signal in signals.forever() {
-            if sender.send(signal).is_err() {
-                return;
-            }
-        }
-    })?;
-    Ok(receiver)
-}
-
 fn identity(options: &Options, address: SocketAddr) -> Result<zk::election::Identity, String> {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let name = format!("{host}-{}", std::process::id());
@@ -280,4 +288,33 @@ fn identity(options: &Options, address: SocketAddr) -> Result<zk::election::Iden
 fn instance() -> Option<String> {
     let random: [u8; 16] = ring::rand::generate(&ring::rand::SystemRandom::new()).ok()?.expose();
     Some(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::bounded;
+
+    use super::*;
+
+    #[test]
+    fn the_end_goes_before_reloads_and_a_reload_before_nothing() {
+        let (stopper, stop) = bounded(1);
+        let (reloader, reload) = bounded(1);
+        let (end, ended) = bounded(1);
+        let (ticker, beat) = bounded(1);
+        let asked = Asked { stop, reload };
+        let (thread, now) = (Ended { name: "http".to_owned(), panicked: true }, clock::mono());
+        // Often, since a choice by chance would be right now and then.
+        for _ in 0..100 {
+            reloader.send(()).unwrap();
+            ticker.send(now).unwrap();
+            end.send(thread.clone()).unwrap();
+            stopper.send(()).unwrap();
+            let order = || next(&asked, &ended, &beat);
+            assert_eq!(
+                [order(), order(), order(), order()],
+                [Next::Stop, Next::Ended(thread.clone()), Next::Beat(now), Next::Reload]
+            );
+        }
+    }
 }
