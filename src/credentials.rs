@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use crate::model::receiver::Secret;
@@ -14,7 +14,7 @@ use crate::model::receiver::Secret;
 /// service and an administrator who tries the configuration by hand. systemd makes the copies when the service
 /// starts, not when it reloads.
 pub fn locate(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> PathBuf {
-    let is_denied = || File::open(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+    let is_denied = || open(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
     match env("CREDENTIALS_DIRECTORY").and_then(|directory| copy(path, &directory)) {
         Some(copy) if copy.is_file() && is_denied() => copy,
         Some(_) | None => path.to_owned(),
@@ -37,11 +37,7 @@ pub fn read_secret(path: &Path, limit: u64) -> Result<Secret, String> {
 
 /// Reads a regular file of at most `limit` bytes. Anything else might never end, or never begin.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
-    let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
-    if !metadata.is_file() {
-        return Err("it is not a regular file".to_owned());
-    }
-    let file = File::open(path).map_err(|error| error.to_string())?;
+    let file = open(path).map_err(|error| error.to_string())?;
     let mut content = Vec::new();
     file.take(limit + 1).read_to_end(&mut content).map_err(|error| error.to_string())?;
     if content.len() as u64 > limit {
@@ -50,8 +46,24 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     Ok(content)
 }
 
+/// Opens a regular file. What it is comes first, since to open a FIFO may wait for ever, and to open a device may do
+/// something.
+fn open(path: &Path) -> io::Result<File> {
+    if fs::metadata(path)?.is_file() {
+        File::open(path)
+    } else {
+        Err(io::Error::other("it is not a regular file"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use crossbeam_channel::bounded;
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
     use super::*;
 
     #[test]
@@ -77,5 +89,26 @@ mod tests {
         assert_eq!(locate(&own.join("smtp"), &directory), own.join("smtp"));
         assert_eq!(locate(&own.join("absent"), &directory), own.join("absent"));
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn what_may_never_begin_or_end_is_not_even_opened() {
+        let folder = std::env::temp_dir().join(format!("zk_monitor-fifo-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let fifo = folder.join("fifo");
+        mknodat(CWD, &fifo, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        fs::write(folder.join(format!("{}_fifo", folder.file_name().unwrap().display())), "copy").unwrap();
+        let (done, results) = bounded(1);
+        let (path, directory) = (fifo.clone(), folder.clone());
+        // A thread, so that to wait for ever fails.
+        thread::spawn(move || {
+            let env = |_: &str| directory.to_str().map(str::to_owned);
+            let results = [path.as_path(), Path::new("/dev/zero")].map(|path| read(path, 10));
+            done.send((locate(&path, &env), results)).unwrap();
+        });
+        let (located, results) = results.recv_timeout(Duration::from_secs(20)).expect("an answer");
+        assert_eq!(located, fifo);
+        assert_eq!(results, [(); 2].map(|()| Err("it is not a regular file".to_owned())));
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -1,6 +1,5 @@
 //! TLS to ZooKeeper: whom to trust, and how to be known.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,7 +7,11 @@ use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::credentials;
 use crate::roots;
+
+/// How large a file may be, in bytes: several times what all authorities of a system take.
+const LARGEST: u64 = 4 << 20;
 
 /// Reads the files, all in PEM: the authorities to trust instead of the system's, and this side's certificate and
 /// key.
@@ -55,5 +58,18 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))
+    credentials::read(path, LARGEST).map_err(|e| format!("cannot read {}: {e}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_regular_file_is_said_and_not_read() {
+        let device = PathBuf::from("/dev/zero");
+        let expected = "cannot read /dev/zero: it is not a regular file";
+        assert_eq!(client_config(Some(&device), None).unwrap_err(), expected);
+        assert_eq!(client_config(None, Some(&(device.clone(), device))).unwrap_err(), expected);
+    }
 }

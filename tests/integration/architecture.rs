@@ -55,7 +55,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
     ("config", &["credentials", "model"]),
     ("credentials", &["model"]),
     ("logging", &["clock", "model"]),
-    ("zk", &["clock", "model", "net", "percent", "published", "roots", "threads"]),
+    ("zk", &["clock", "credentials", "model", "net", "percent", "published", "roots", "threads"]),
     ("pipeline", &["clock", "memory", "model", "published", "threads"]),
     ("notify", &["clock", "model", "net", "percent", "roots"]),
     ("http", &["clock", "model", "percent", "published", "threads"]),
