@@ -8,8 +8,7 @@ use zk_monitor::{commands, daemon, env, logging, memory};
 fn main() -> ExitCode {
     memory::configure();
     let answer = run().unwrap_or_else(|failed| failed);
-    answer.print();
-    ExitCode::from(answer.code)
+    ExitCode::from(answer.print())
 }
 
 /// Does what the arguments ask for.

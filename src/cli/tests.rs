@@ -325,3 +325,37 @@ fn the_help_names_every_option_and_argh_knows_each() {
         assert!(!unknown, "argh does not know {shown}");
     }
 }
+
+#[test]
+fn output_that_is_lost_is_told_unless_nobody_wants_it() {
+    struct Failing(std::io::ErrorKind);
+
+    impl std::io::Write for Failing {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let check = |kind, (code, unwritten), expected, told: &str| {
+        let answer = Answer { stdout: "text\n".to_owned(), code, unwritten, ..Answer::default() };
+        let mut stderr = Vec::new();
+        assert_eq!(answer.print_to(&mut Failing(kind), &mut stderr), expected, "{kind}");
+        assert_eq!(String::from_utf8(stderr).unwrap(), told, "{kind}");
+    };
+    let told = "zk_monitor: cannot write the output, which is not complete: no storage space\n";
+    check(std::io::ErrorKind::StorageFull, (0, 1), 1, told);
+    check(std::io::ErrorKind::StorageFull, (0, 3), 3, told);
+    check(std::io::ErrorKind::StorageFull, (2, 3), 2, told);
+    check(std::io::ErrorKind::BrokenPipe, (0, 1), 0, "");
+    // What is buffered is lost only when it is flushed.
+    let mut full = std::io::BufWriter::new(std::fs::File::options().write(true).open("/dev/full").unwrap());
+    let answer = Answer { stdout: "text\n".to_owned(), ..Answer::default() };
+    assert_eq!(answer.print_to(&mut full, &mut Vec::new()), 1);
+    // Nothing is not written, not even to what fails.
+    let nothing = Answer::default().print_to(&mut Failing(std::io::ErrorKind::StorageFull), &mut Vec::new());
+    assert_eq!(nothing, 0);
+}

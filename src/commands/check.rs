@@ -18,6 +18,6 @@ pub fn check_config(file: &Path) -> Result<Answer, Answer> {
             number(config.receivers.len() as u64, "receiver")
         ),
         stderr: config.warnings.iter().map(|warning| format!("{warning}\n")).collect(),
-        code: 0,
+        ..Answer::default()
     })
 }

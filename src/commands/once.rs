@@ -40,6 +40,7 @@ pub fn once(zookeeper: &ZooKeeper, file: &Path) -> Result<Answer, Answer> {
     let unknown = |reason| Answer {
         stdout: format!("ZK_MONITOR UNKNOWN - {reason}\n"),
         code: UNKNOWN,
+        unwritten: UNKNOWN,
         ..Answer::default()
     };
     let read = read(zookeeper, RuleSet::new(config.rules), began);
@@ -108,7 +109,7 @@ fn report(compliance: &Compliance, outage: Option<&str>) -> Answer {
             }
         }
     }
-    Answer { stdout, code, ..Answer::default() }
+    Answer { stdout, code, unwritten: UNKNOWN, ..Answer::default() }
 }
 
 /// The names of those that are worst, a few of them: `: /a, /b, /c and 4 more`.

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::common::{Daemon, SOON, SmtpSink, eventually, run, shared};
+use crate::common::{Daemon, Folder, Output, SOON, SmtpSink, eventually, run, run_full, shared};
 
 #[test]
 fn usage_errors_end_with_2() {
@@ -44,6 +44,20 @@ fn a_file_is_judged_whole() {
     let good = Daemon::with("127.0.0.1:1", "/a: {children: 1}\n").args(["--check-config"]).finish();
     assert_eq!(good.code, Some(0), "{}", good.stderr);
     assert_eq!(good.stdout.trim().lines().count(), 1, "{}", good.stdout);
+}
+
+#[test]
+fn output_that_a_full_disk_does_not_take_is_no_success() {
+    let folder = Folder::new("full");
+    let file = folder.write("zk_monitor.yaml", "/a: {children: 1}\n").display().to_string();
+    let check = |output: Output, code| {
+        assert_eq!(output.code, Some(code), "{}", output.stderr);
+        assert!(output.stderr.contains("cannot write the output"), "{}", output.stderr);
+    };
+    check(run_full(["--help"]), 1);
+    check(run_full(["-f", &file, "--check-config"]), 1);
+    // To nothing it has to ask anybody.
+    check(run_full(["-z", "127.0.0.1:1", "-f", &file, "--once"]), 3);
 }
 
 /// Whether the file is taken, and all that is said of it.

@@ -45,7 +45,7 @@ pub use postfix::{PASSWORD, Postfix, USER};
 pub use prometheus::Prometheus;
 pub use proxy::Proxy;
 pub use response::Response;
-pub use run::{Output, run};
+pub use run::{Output, run, run_full};
 pub use server::{Server, echo_server};
 pub use smtp_sink::{Manner, SmtpSink};
 pub use tls_front::TlsFront;

@@ -31,6 +31,17 @@ pub fn run<const N: usize>(args: [&str; N]) -> Output {
     finish(command, SOON)
 }
 
+/// Runs the executable with these arguments to its end, with standard output on a disk that is full.
+///
+/// # Panics
+/// If it lives on.
+#[track_caller]
+pub fn run_full<const N: usize>(args: [&str; N]) -> Output {
+    let mut command = bound_to_us("sh");
+    command.args(["-c", "exec \"$@\" > /dev/full", "sh", EXECUTABLE]).args(args).stdin(Stdio::null());
+    finish(command, SOON)
+}
+
 /// Runs a command to its end.
 ///
 /// # Panics
