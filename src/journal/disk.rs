@@ -71,6 +71,12 @@ impl Disk {
     }
 
     fn append(&mut self, batch: &[RecentEvent], missing: u64, now: Now) -> io::Result<()> {
+        if self.open.take_if(|segments| !segments.are_there()).is_some() {
+            log::warn!(
+                "the journal's file or lock in {} was deleted or moved, with what it held: beginning anew",
+                self.directory.display()
+            );
+        }
         let segments = match &mut self.open {
             Some(segments) => segments,
             closed => closed.insert(Segments::open(&self.directory)?),

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::directory;
@@ -12,11 +13,14 @@ pub(super) const SEGMENT: u64 = 4 << 20;
 /// How many files there are at most.
 pub(super) const SEGMENTS: usize = 16;
 
+/// The file whose lock is the right to write.
+const LOCK: &str = "lock";
+
 /// The newest file, and the right to write into the directory.
 pub(super) struct Segments {
     directory: PathBuf,
     /// Locked as long as it is open, which ends with the process however that ends.
-    _lock: File,
+    lock: File,
     newest: File,
     number: u64,
     length: u64,
@@ -26,7 +30,7 @@ impl Segments {
     /// Takes the directory, and drops the line that its last writer may not have ended.
     pub(super) fn open(directory: &Path) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
-        let lock = OpenOptions::new().create(true).append(true).open(directory.join("lock"))?;
+        let lock = OpenOptions::new().create(true).append(true).open(directory.join(LOCK))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -41,7 +45,19 @@ impl Segments {
         let content = directory::content(&path)?;
         let length = content.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at as u64 + 1);
         newest.set_len(length)?;
-        Ok(Self { directory: directory.to_owned(), _lock: lock, newest, number, length })
+        Ok(Self { directory: directory.to_owned(), lock, newest, number, length })
+    }
+
+    /// Whether what it writes can still be found: a file that was deleted, or moved with its directory, takes writes all the
+    /// same. So is the right to write looked for, which another would have by now.
+    pub(super) fn are_there(&self) -> bool {
+        let is_there = |file: &File, name: &str| {
+            let (Ok(open), Ok(found)) = (file.metadata(), fs::metadata(self.directory.join(name))) else {
+                return false;
+            };
+            (open.dev(), open.ino()) == (found.dev(), found.ino())
+        };
+        is_there(&self.newest, &directory::name(self.number)) && is_there(&self.lock, LOCK)
     }
 
     /// Appends whole lines. After an error none of them is there.

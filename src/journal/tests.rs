@@ -180,6 +180,34 @@ fn a_directory_that_cannot_be_written_is_tried_again_and_what_is_missing_is_told
 }
 
 #[test]
+fn a_journal_that_is_deleted_or_moved_begins_anew_where_it_is_looked_for() {
+    let folder = Folder::new("gone");
+    let (start, state) = (clock::now(), folder.0.join("state"));
+    let mut disk = Disk::new(state.clone());
+    let mut check = |second, what: What, expected: &[What]| {
+        write(&mut disk, start, second, &[event(second, what)]);
+        let mut events = Vec::new();
+        read(&state, |event| events.push(event.what)).unwrap();
+        assert_eq!((events.as_slice(), disk.is_failing()), (expected, false));
+    };
+    check(1, What::Started, &[What::Started]);
+    check(2, What::Armed, &[What::Started, What::Armed]);
+    fs::remove_dir_all(&state).unwrap();
+    check(3, What::Session, &[What::Session]);
+    fs::remove_file(state.join(directory::name(1))).unwrap();
+    check(4, What::Armed, &[What::Armed]);
+    fs::rename(&state, folder.0.join("moved")).unwrap();
+    check(5, What::Session, &[What::Session]);
+    fs::remove_file(state.join("lock")).unwrap();
+    check(6, What::Armed, &[What::Session, What::Armed]);
+    assert!(Segments::open(&state).is_err(), "the right to write is held");
+    fs::remove_dir_all(&state).unwrap();
+    fs::write(&state, "").unwrap();
+    write(&mut disk, start, 7, &[event(7, What::Armed)]);
+    assert!(disk.is_failing(), "no directory can be made there");
+}
+
+#[test]
 fn no_event_is_lost_that_the_thread_was_told_and_all_are_shown() {
     let folder = Folder::new("thread");
     append(&mut Segments::open(&folder.0).unwrap(), &[event(1, What::Started)]);
