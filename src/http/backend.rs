@@ -148,8 +148,10 @@ impl Backend {
 
     /// When to call [`Self::expire`] and [`Self::renew`].
     pub fn deadline(&self) -> Option<Instant> {
-        let asked = self.server.conns.iter().filter_map(|conn| conn.asked.as_ref());
-        asked.map(Asked::deadline).chain(self.retry).min()
+        let asked =
+            self.server.conns.iter().filter_map(|conn| conn.asked.as_ref()).map(Asked::deadline).min();
+        // As long as something is under way nothing is replaced, and a time that has passed would never be waited for.
+        asked.or(self.retry)
     }
 
     /// Whether nothing is to be begun on the server that is there, because another will take its place.
@@ -321,6 +323,20 @@ mod tests {
         assert!(backend.ask(2, &request(), passing(16_000)));
         let second = servers.try_recv().unwrap();
         assert!(second.next(Duration::from_secs(9)).unwrap().is_some(), "the new server takes requests");
+    }
+
+    #[test]
+    fn another_try_waits_for_what_is_under_way() {
+        let (mut backend, _servers) = Backend::start().unwrap();
+        let start = now();
+        backend.server.conns.pop();
+        assert!(!backend.ask(0, &request(), start), "it is to be replaced first");
+        // That failed, and while the next try was waited for, a request came.
+        backend.retry = Some(start + RETRY);
+        assert_eq!(backend.deadline(), Some(start + RETRY));
+        assert!(backend.ask(0, &request(), start));
+        backend.renew(start + 2 * RETRY).unwrap();
+        assert_eq!(backend.deadline(), Some(start + ANSWER_TIME));
     }
 
     #[test]
