@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::load::load;
-use super::silence::end;
+use super::silence::{end, left_out};
 use super::test_alert::meant;
 use super::{once, watched};
 use crate::cli::{Answer, Options};
@@ -39,6 +39,8 @@ const NAMED: usize = 10;
 struct Cluster {
     silences: Vec<Silence>,
     agents: Vec<String>,
+    /// What was left out of the silences, in lines for standard error.
+    left_out: String,
 }
 
 /// What the answer is made of, beside the rules.
@@ -91,7 +93,8 @@ pub fn explain(options: &Options, file: &Path, text: &str) -> Result<Answer, Ans
         stdout.push_str(&format!("beats: {}, which matches too\n", scene.place(&glob, None)));
     }
     let code = if scene.cluster.is_ok() { 0 } else { EX_FAILURE };
-    Ok(Answer { stdout, code, ..Answer::default() })
+    let stderr = scene.cluster.map(|cluster| cluster.left_out).unwrap_or_default();
+    Ok(Answer { stdout, stderr, code, ..Answer::default() })
 }
 
 /// The rules that are next to a path that none is for.
@@ -132,8 +135,9 @@ fn ask(options: &Options) -> Result<Cluster, String> {
         if !there {
             return Ok(Cluster::default());
         }
-        let silences = silences::all(client, &places).map_err(describe)?;
-        Ok(Cluster { silences, agents: agents::addresses(client, &places).unwrap_or_default() })
+        let (silences, skipped) = silences::all(client, &places).map_err(describe)?;
+        let agents = agents::addresses(client, &places).unwrap_or_default();
+        Ok(Cluster { silences, agents, left_out: left_out(&skipped) })
     })
 }
 

@@ -19,6 +19,7 @@ use crate::zk::ledger;
 use crate::zk::names::{Places, own_acl};
 use crate::zk::once::with_client;
 use crate::zk::silences as stored;
+use crate::zk::skipped::Reasons;
 
 /// How many incidents one acknowledgement may be of: the agent that leads looks for each of them whether it is over, and
 /// with paths of usual length they fit one znode.
@@ -138,18 +139,23 @@ pub fn unsilence(options: &Options, id: &str) -> Result<Answer, Answer> {
 /// Lists the silences in force, a line each, below a line that says what is what.
 pub fn silences(options: &Options) -> Result<Answer, Answer> {
     let now = clock::wall();
-    errand(options, move |client, places| {
+    let (stdout, stderr) = errand(options, move |client, places| {
         is_there(client, places)?;
-        let all =
+        let (all, skipped) =
             stored::all(client, places).map_err(|e| format!("cannot read the silences: {}", describe(e)))?;
         let line = |silence: &Silence| {
             let Silence { id, path, until, comment, by } = silence;
             format!("{id}\t{}\t{path}\t{by}\t{comment}\n", end(until))
         };
         let lines: String = all.iter().filter(|silence| silence.is_in_force(now)).map(line).collect();
-        Ok(format!("ID\tUNTIL\tPATH\tBY\tCOMMENT\n{lines}"))
-    })
-    .map(printed)
+        Ok((format!("ID\tUNTIL\tPATH\tBY\tCOMMENT\n{lines}"), left_out(&skipped)))
+    })?;
+    Ok(Answer { stdout, stderr, ..Answer::default() })
+}
+
+/// The znodes that are no silence or may not be read, in lines for standard error. The agents leave them out, too.
+pub(super) fn left_out(skipped: &Reasons) -> String {
+    skipped.iter().map(|(znode, reason)| format!("zk_monitor: left out {znode}: {reason}\n")).collect()
 }
 
 fn errand<T: Send + 'static>(
@@ -164,4 +170,18 @@ fn errand<T: Send + 'static>(
 
 fn printed(stdout: String) -> Answer {
     Answer { stdout, ..Answer::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_told() {
+        let skipped = [("/z/s1", "no silence: it says no end"), ("/z/s2", "not authorised")];
+        let skipped = skipped.map(|(znode, reason)| (znode.to_owned(), reason.to_owned()));
+        let told = "zk_monitor: left out /z/s1: no silence: it says no end\nzk_monitor: left out /z/s2: not authorised\n";
+        assert_eq!(left_out(&Reasons::from(skipped)), told);
+        assert_eq!(left_out(&Reasons::new()), "");
+    }
 }

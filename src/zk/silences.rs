@@ -9,7 +9,7 @@ use zookeeper::{Acl, CreateMode, ZkError};
 use super::client::{Answer, Client, describe};
 use super::ledger::{self, millis, time};
 use super::names::Places;
-use super::skipped::{Reasons, Skipped};
+use super::skipped::Reasons;
 use crate::model::alert_key::AlertKey;
 use crate::model::printable::one_line;
 use crate::model::status::{Silence, Until};
@@ -122,15 +122,11 @@ pub fn list(client: &Client, places: &Places, watch: bool) -> Answer<(Vec<Silenc
     Ok((all, skipped))
 }
 
-/// The same without a watch and with a line for each that is left out; none at all where no agent has been.
-pub fn all(client: &Client, places: &Places) -> Answer<Vec<Silence>> {
+/// The same without a watch; none at all where no agent has been.
+pub fn all(client: &Client, places: &Places) -> Answer<(Vec<Silence>, Reasons)> {
     match list(client, places, false) {
-        Ok((all, skipped)) => {
-            Skipped::default().log(skipped);
-            Ok(all)
-        }
-        Err(ZkError::NoNode) => Ok(Vec::new()),
-        Err(e) => Err(e),
+        Err(ZkError::NoNode) => Ok((Vec::new(), Reasons::new())),
+        listed => listed,
     }
 }
 
