@@ -54,7 +54,10 @@ fn get(url: &str) -> Result<Value, String> {
     let client = ureq::Agent::from(config.http_status_as_error(false).build());
     let answer = client.get(url).call();
     let body = answer.and_then(|mut answer| answer.body_mut().with_config().limit(LONGEST).read_to_vec());
-    let body = body.map_err(|e| e.to_string())?;
+    let body = body.map_err(|e| {
+        let is_late = matches!(e, ureq::Error::Timeout(_));
+        if is_late { format!("timed out after {} s", PATIENCE.as_secs()) } else { e.to_string() }
+    })?;
     serde_json::from_slice(&body).map_err(|_| "this is no status of an agent".to_owned())
 }
 

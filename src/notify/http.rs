@@ -29,6 +29,8 @@ pub(super) struct Client {
     /// Nothing can be sent if the proxy that the environment names makes no sense.
     agent: Result<Agent, &'static str>,
     handed_over: HandedOver,
+    /// The host and port of the proxy that it goes through.
+    proxy: Option<String>,
     url: String,
     authorization: Option<String>,
 }
@@ -52,7 +54,10 @@ impl Client {
     pub(super) fn with(url: &str, limit: Duration, ca: Option<&[u8]>, env: proxy::Env<'_>) -> Self {
         let (url, authorization) = without_credentials(url);
         let handed_over = HandedOver::default();
-        let agent = proxy::choose(&url, env).map(|proxy| {
+        let chosen = proxy::choose(&url, env);
+        let proxy = chosen.as_ref().ok().and_then(Option::as_ref);
+        let proxy = proxy.map(|proxy| format!("{}:{}", proxy.host(), proxy.port()));
+        let agent = chosen.map(|proxy| {
             let handed_over = handed_over.of(proxy.is_some());
             let connector =
                 ().chain(ConnectProxyConnector::default())
@@ -61,7 +66,7 @@ impl Client {
                     .chain(handed_over);
             Agent::with_parts(config(&url, proxy, limit, ca), connector, DefaultResolver::default())
         });
-        Self { agent, handed_over, url, authorization }
+        Self { agent, handed_over, proxy, url, authorization }
     }
 
     /// A client to which these connections are all there are.
@@ -73,7 +78,7 @@ impl Client {
         let connector = connections.chain(handed_over.of(false));
         let agent =
             Agent::with_parts(config(&url, None, ATTEMPT, None), connector, DefaultResolver::default());
-        Self { agent: Ok(agent), handed_over, url, authorization: None }
+        Self { agent: Ok(agent), handed_over, proxy: None, url, authorization: None }
     }
 
     /// Posts a body of this type. An error is the outcome of the attempt.
@@ -117,11 +122,27 @@ impl Client {
 
     /// What became of a request that was not answered.
     fn outcome(&self, error: &Error) -> Outcome {
-        let reason = words(error);
+        let reason = self.blame(error);
         if self.handed_over.get() {
             return Outcome::Ambiguous { reason: format!("no answer: {reason}") };
         }
         failed(reason)
+    }
+
+    /// What went wrong, and with whom. With a proxy every connection is to that; what comes after it was asked to connect
+    /// may be its fault or the receiver's.
+    fn blame(&self, error: &Error) -> String {
+        let reason = words(error);
+        let Some(proxy) = &self.proxy else { return reason };
+        let is_connecting = matches!(
+            error,
+            Error::Io(_) | Error::HostNotFound | Error::ConnectProxyFailed(_) | Error::InvalidProxyUrl
+        );
+        if is_connecting && !self.handed_over.get() && !reason.starts_with("TLS") {
+            format!("the proxy {proxy}: {reason}")
+        } else {
+            format!("{reason} (by way of the proxy {proxy})")
+        }
     }
 }
 
@@ -255,7 +276,7 @@ fn words(error: &Error) -> String {
         Error::Rustls(error) => reason::tls(error),
         Error::Timeout(_) => "timed out".to_owned(),
         Error::HostNotFound => reason::NO_SUCH_HOST.to_owned(),
-        Error::ConnectProxyFailed(_) | Error::InvalidProxyUrl => "the proxy does not serve".to_owned(),
+        Error::ConnectProxyFailed(_) | Error::InvalidProxyUrl => "it does not pass the request on".to_owned(),
         Error::Http(_) | Error::BadUri(_) => "the URL or a header is not valid".to_owned(),
         Error::Protocol(_) | Error::LargeResponseHeader(..) => "what came back is not HTTP".to_owned(),
         _ => "the request failed".to_owned(),
@@ -275,6 +296,17 @@ mod tests {
         check("https://User:pw@Host.Example/a?b", "host.example:443");
         check("HTTP://[::1]:81/", "[::1]:81");
         check("http://u:p@h:8080", "h:8080");
+    }
+
+    #[test]
+    fn a_proxy_that_cannot_be_reached_is_named_and_not_the_receiver() {
+        // Port 1 of the loopback is nobody's.
+        for url in ["http://receiver.test/x", "https://receiver.test/x"] {
+            let env = |name: &str| (name == "ALL_PROXY").then(|| "http://user:s3cret@127.0.0.1:1".to_owned());
+            let refused = Client::with(url, Duration::from_secs(20), None, &env).get().unwrap_err();
+            let reason = "the proxy 127.0.0.1:1: connection refused".to_owned();
+            assert_eq!(refused, Outcome::Failed { reason, retry_after: None }, "{url}");
+        }
     }
 
     #[test]

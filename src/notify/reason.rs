@@ -55,9 +55,19 @@ pub(super) fn io(error: &io::Error) -> String {
         // The resolver's errors have no kind of their own.
         NO_SUCH_HOST.to_owned()
     } else {
-        kind.to_string()
+        // The library has no words for some of what the system says, as that too many files are open. The system's own name
+        // nobody.
+        match error.raw_os_error() {
+            Some(code) if kind.to_string() == UNCATEGORISED => {
+                io::Error::from_raw_os_error(code).to_string().to_ascii_lowercase()
+            }
+            Some(_) | None => kind.to_string(),
+        }
     }
 }
+
+/// What the library calls an error that it has no kind for.
+const UNCATEGORISED: &str = "uncategorized error";
 
 /// A host name that means nothing to the resolver.
 pub(super) const NO_SUCH_HOST: &str = "the host name cannot be resolved";
@@ -100,6 +110,16 @@ mod tests {
         check("key s3\u{1}cret of o\u{7f}ps", "key (secret) of (address)");
         check("see https://example.com/hook?x=1 please", "see (URL) please");
         assert_eq!(said(&"x".repeat(10_000), &[], &[]).len(), SAID);
+    }
+
+    #[test]
+    fn what_the_library_has_no_word_for_is_told_in_the_words_of_the_system() {
+        let check = |errno: rustix::io::Errno, expected| {
+            assert_eq!(io(&io::Error::from_raw_os_error(errno.raw_os_error())), expected);
+        };
+        check(rustix::io::Errno::MFILE, "too many open files (os error 24)");
+        check(rustix::io::Errno::NFILE, "too many open files in system (os error 23)");
+        check(rustix::io::Errno::CONNREFUSED, "connection refused");
     }
 
     #[test]
