@@ -65,7 +65,12 @@ pub struct Outlets {
 pub fn alert(identity: Speaker, notifiers: Notifiers, lease: Lease, inlets: &Inlets, outlets: Outlets) {
     let mut shell = Shell {
         dispatcher: Dispatcher::new(identity, Duration::ZERO),
-        receivers: Receivers::new(notifiers, Permit::Lease(lease.clone()), outlets.spawner.clone()),
+        receivers: Receivers::new(
+            notifiers,
+            Permit::Lease(lease.clone()),
+            lease.cluster.clone(),
+            outlets.spawner.clone(),
+        ),
         lease,
         outlets,
         publisher: Publisher::new(now().mono),

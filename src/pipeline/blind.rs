@@ -39,7 +39,7 @@ pub struct Sights {
 pub fn blind(speaker: Speaker, notifiers: Notifiers, sights: &Sights, stop: &Receiver<()>, spawner: Spawner) {
     let mut shell = Shell {
         blind: Blind::new(speaker, now()),
-        receivers: Receivers::new(notifiers, Permit::Always, spawner),
+        receivers: Receivers::new(notifiers, Permit::Always, sights.cluster.clone(), spawner),
         settings: Arc::new(None),
     };
     let (attempts, look) = (shell.receivers.events(), tick(LOOK));

@@ -99,6 +99,8 @@ pub struct Receivers {
     workers: HashMap<SlotId, Sender<Job>>,
     notifiers: Notifiers,
     permit: Permit,
+    /// Has this agent's name, which may be another than it was started with: a process that was there before may have that.
+    cluster: Reader<Cluster>,
     sender: Sender<Event>,
     events: Receiver<Event>,
     spawner: Spawner,
@@ -115,10 +117,10 @@ type Kept = (Arc<receiver::Receiver>, Box<dyn Notifier>);
 
 impl Receivers {
     /// Without any receiver.
-    pub fn new(notifiers: Notifiers, permit: Permit, spawner: Spawner) -> Self {
+    pub fn new(notifiers: Notifiers, permit: Permit, cluster: Reader<Cluster>, spawner: Spawner) -> Self {
         let (sender, events) = unbounded();
         let (known, slots, workers) = (HashMap::new(), Slots::default(), HashMap::new());
-        Self { known, slots, workers, notifiers, permit, sender, events, spawner }
+        Self { known, slots, workers, notifiers, permit, cluster, sender, events, spawner }
     }
 
     /// Hears of what goes to [`Self::heard`].
@@ -139,8 +141,10 @@ impl Receivers {
         self.skip(gone);
     }
 
-    /// Has an attempt made as soon as a slot is free for it. The answer comes as an event, whatever happens.
-    pub fn deliver(&mut self, attempt: Attempt) {
+    /// Has an attempt made as soon as a slot is free for it. The answer comes as an event, whatever happens. It names the
+    /// agent as the cluster does right now.
+    pub fn deliver(&mut self, mut attempt: Attempt) {
+        attempt.notification.agent = Arc::clone(&self.cluster.get().agent);
         match self.known.get(&attempt.receiver) {
             Some(receiver) => self.slots.wait(attempt, (self.notifiers.host)(receiver)),
             None => self.fail(attempt.id, GONE.to_owned()),
@@ -367,7 +371,8 @@ mod tests {
         let (writer, lease) = lease();
         let ((began, begun), (ended, end)) = (unbounded(), unbounded());
         let gate = notifiers(move || Box::new(Gate { began: began.clone(), end: end.clone() }));
-        let mut receivers = Receivers::new(gate, Permit::Lease(lease), threads.spawner());
+        let known = lease.cluster.clone();
+        let mut receivers = Receivers::new(gate, Permit::Lease(lease), known, threads.spawner());
         let names: Vec<String> = (0..12).map(|number| format!("r{number}")).collect();
         receivers.replace(&names.iter().map(|name| receiver(name)).collect::<Vec<_>>());
         for (number, name) in names.iter().enumerate() {
@@ -396,13 +401,41 @@ mod tests {
         assert!(begun.is_empty());
     }
 
+    /// Tells which agent a message names.
+    struct Names(Sender<Arc<str>>);
+
+    impl Notifier for Names {
+        fn send(&mut self, notification: &Notification) -> Outcome {
+            self.0.send(Arc::clone(&notification.agent)).unwrap();
+            Outcome::Accepted
+        }
+    }
+
+    #[test]
+    fn a_message_names_the_agent_as_the_cluster_knows_it() {
+        let threads = Threads::default();
+        let ((writer, known), (names, named)) = (cell(Cluster::default()), unbounded());
+        let notifiers = notifiers(move || Box::new(Names(names.clone())));
+        let mut receivers = Receivers::new(notifiers, Permit::Always, known, threads.spawner());
+        receivers.replace(&[receiver("r")]);
+        // Another process has the first name.
+        for (number, name) in [(1, "vm-1"), (2, "vm-1-2")] {
+            writer.publish(Cluster { agent: name.into(), ..Cluster::default() });
+            receivers.deliver(attempt_at("r", number));
+            assert_eq!(named.recv_timeout(SOON).as_deref(), Ok(name));
+            let event = receivers.events().recv_timeout(SOON).unwrap();
+            assert_eq!(receivers.heard(event), Some((AttemptId(number), Outcome::Accepted)));
+        }
+    }
+
     #[test]
     fn what_waits_for_a_receiver_that_is_gone_is_not_tried() {
         let threads = Threads::default();
         let (_writer, lease) = lease();
         let ((began, begun), (ended, end)) = (unbounded(), unbounded());
         let gate = notifiers(move || Box::new(Gate { began: began.clone(), end: end.clone() }));
-        let mut receivers = Receivers::new(gate, Permit::Lease(lease), threads.spawner());
+        let known = lease.cluster.clone();
+        let mut receivers = Receivers::new(gate, Permit::Lease(lease), known, threads.spawner());
         let all: Vec<_> = (0..9).map(|number| receiver(&format!("r{number}"))).collect();
         receivers.replace(&all);
         for (number, one) in all.iter().enumerate() {
