@@ -25,7 +25,7 @@ const BESIDE: &str = "conf.d";
 #[derive(Debug)]
 pub struct Files {
     path: PathBuf,
-    /// By file. Of a single one there is no need: it stays in force as a whole.
+    /// By file, also of a single one: others may come beside it.
     good: BTreeMap<PathBuf, Content>,
 }
 
@@ -68,7 +68,7 @@ impl Files {
         let files: Vec<_> = good.iter().collect();
         let config = judge_files(&files, env)
             .map_err(|refusals| Errors::of_all(refusals.into_iter().map(|refusal| refusal.errors)))?;
-        self.remember(good);
+        self.good = good;
         Ok(config)
     }
 
@@ -84,8 +84,7 @@ impl Files {
             let refusals = match judge_files(&files, env) {
                 Ok(config) => {
                     self.good.retain(|path, _| bad.contains_key(path));
-                    new.append(&mut self.good);
-                    self.remember(new);
+                    self.good.append(&mut new);
                     let refused = (!bad.is_empty()).then(|| Errors::of_all(bad.into_values()));
                     return Ok(Reread { config, refused });
                 }
@@ -131,10 +130,6 @@ impl Files {
         let (same, changed): (Vec<_>, Vec<_>) =
             new.iter().partition(|(path, content)| is_as_before(path, content));
         last.chain(same).chain(changed).collect()
-    }
-
-    fn remember(&mut self, good: BTreeMap<PathBuf, Content>) {
-        self.good = if good.len() > 1 { good } else { BTreeMap::new() };
     }
 
     /// Each file with its content, or why that cannot be read.

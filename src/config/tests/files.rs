@@ -190,6 +190,23 @@ fn one_mistake_stops_no_other_file() {
 }
 
 #[test]
+fn the_only_good_file_keeps_what_it_said_when_others_come_beside_it() {
+    let check = |file: &str, named: &str, beside: &str| {
+        let directory = Directory::of(&[(file, "/a: {}\n")]);
+        let mut files = Files::new(&directory.0.join(named));
+        files.load(&none).unwrap();
+        let broken = format!("{file}:1:1: a key without a colon behind it");
+        let write = [(file, Some("oops")), (beside, Some("/b: {}\n"))];
+        step(&directory, &mut files, &write, &["/a", "/b"], &broken);
+        // Nor does it matter that it is alone again.
+        step(&directory, &mut files, &[(beside, None), (file, Some("/a2: {}\n"))], &["/a2"], "");
+        step(&directory, &mut files, &write, &["/a2", "/b"], &broken);
+    };
+    check("a.yaml", "", "b.yaml");
+    check("zk_monitor.yaml", "zk_monitor.yaml", "conf.d/b.yaml");
+}
+
+#[test]
 fn what_a_file_said_before_may_not_hold_any_more() {
     let secret = "/a: {alerter: {slack: {channel: c, token_file: token}}}\n";
     let directory = Directory::of(&[("a.yaml", secret), ("b.yaml", "/b: {}\n"), ("token", "secret")]);
