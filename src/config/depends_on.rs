@@ -8,7 +8,7 @@ use super::document::Value;
 use super::located::{Located, shown};
 use super::receivers::Place;
 use super::suggestion::nearest_path;
-use super::validator::Validator;
+use super::validator::{Layout, Validator};
 use crate::model::path;
 use crate::model::rule::{Rule, RuleSet, Rules};
 
@@ -80,12 +80,13 @@ impl Validator<'_> {
 
     /// In a directory another team's file may have lost the rule. That stops nobody: nothing is held back by it.
     fn watched_by_none(&mut self, path: String, place: Place, message: String) {
-        let is_alone = !self.has_several_files();
+        let layout = self.layout;
         let notes = self.notes_of(place.file);
-        if is_alone {
-            notes.errors.add(Some(place.node), path, message);
-        } else {
-            notes.warnings.add(Some(place.node), path, format!("{message}: it holds nothing back"));
+        match layout {
+            Layout::File => notes.errors.add(Some(place.node), path, message),
+            Layout::Directory => {
+                notes.warnings.add(Some(place.node), path, format!("{message}: it holds nothing back"));
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::configuration::Config;
 use super::finding::Errors;
 use super::judge::{Refusal, Source, judge};
-use super::validator::Env;
+use super::validator::{Env, Layout};
 use crate::credentials;
 
 /// The largest configuration file, in bytes.
@@ -40,6 +40,7 @@ pub struct Reread {
 
 /// Files that can be read, and what is wrong with the others.
 struct Sorted {
+    layout: Layout,
     good: BTreeMap<PathBuf, Content>,
     bad: BTreeMap<PathBuf, Errors>,
 }
@@ -61,12 +62,12 @@ impl Files {
     /// # Errors
     /// All that is wrong with any of them.
     pub fn load(&mut self, env: Env<'_>) -> Result<Config, Errors> {
-        let Sorted { good, bad } = self.read()?;
+        let Sorted { layout, good, bad } = self.read()?;
         if !bad.is_empty() {
             return Err(Errors::of_all(bad.into_values()));
         }
         let files: Vec<_> = good.iter().collect();
-        let config = judge_files(&files, env)
+        let config = judge_files(&files, layout, env)
             .map_err(|refusals| Errors::of_all(refusals.into_iter().map(|refusal| refusal.errors)))?;
         self.good = good;
         Ok(config)
@@ -78,10 +79,10 @@ impl Files {
     /// # Errors
     /// What is wrong, if no file can take effect.
     pub fn reload(&mut self, env: Env<'_>) -> Result<Reread, Errors> {
-        let Sorted { good: mut new, mut bad } = self.read()?;
+        let Sorted { layout, good: mut new, mut bad } = self.read()?;
         while !new.is_empty() {
             let files = self.in_order(&new, &bad);
-            let refusals = match judge_files(&files, env) {
+            let refusals = match judge_files(&files, layout, env) {
                 Ok(config) => {
                     self.good.retain(|path, _| bad.contains_key(path));
                     self.good.append(&mut new);
@@ -137,8 +138,9 @@ impl Files {
         let unusable = |reason: String| {
             Errors::file(&self.path.display().to_string(), format!("cannot use the directory: {reason}"))
         };
-        let mut files = vec![self.path.clone()];
+        let (mut files, mut layout) = (vec![self.path.clone()], Layout::File);
         if self.path.is_dir() {
+            layout = Layout::Directory;
             files = list(&self.path).map_err(unusable)?;
             if files.is_empty() {
                 return Err(unusable("it has no file whose name ends in .yaml or .yml".to_owned()));
@@ -147,13 +149,14 @@ impl Files {
         // Whoever names the packaged file's directory means no less than who names the file.
         let packaged = files.iter().find(|file| file.file_name() == Some(PACKAGED.as_ref()));
         if let Some(beside) = packaged.map(|file| file.with_file_name(BESIDE)).filter(|path| path.is_dir()) {
+            layout = Layout::Directory;
             files.extend(list(&beside).map_err(unusable)?);
         }
-        Ok(sort_out(files))
+        Ok(sort_out(files, layout))
     }
 }
 
-fn judge_files(files: &[(&PathBuf, &Content)], env: Env<'_>) -> Result<Config, Vec<Refusal>> {
+fn judge_files(files: &[(&PathBuf, &Content)], layout: Layout, env: Env<'_>) -> Result<Config, Vec<Refusal>> {
     let names: Vec<String> = files.iter().map(|(path, _)| path.display().to_string()).collect();
     let sources: Vec<Source<'_>> = files
         .iter()
@@ -165,7 +168,7 @@ fn judge_files(files: &[(&PathBuf, &Content)], env: Env<'_>) -> Result<Config, V
             is_world_readable: *is_world_readable,
         })
         .collect();
-    judge(&sources, env)
+    judge(&sources, layout, env)
 }
 
 /// Which files not to read: first those that are wrong by themselves, since what conflicts with one of these may be good;
@@ -179,7 +182,7 @@ fn to_drop(mut refusals: Vec<Refusal>) -> Vec<Refusal> {
     refusals
 }
 
-fn sort_out(files: Vec<PathBuf>) -> Sorted {
+fn sort_out(files: Vec<PathBuf>, layout: Layout) -> Sorted {
     let (mut good, mut bad) = (BTreeMap::new(), BTreeMap::new());
     for path in files {
         match read(&path) {
@@ -190,7 +193,7 @@ fn sort_out(files: Vec<PathBuf>) -> Sorted {
             }
         }
     }
-    Sorted { good, bad }
+    Sorted { layout, good, bad }
 }
 
 /// The files of a directory, by name: those that end in `.yaml` or `.yml`, but no hidden ones and no directories.

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use super::judge::{Source, judge};
 use super::template::{Purpose, check};
+use super::validator::Layout;
 
 /// A file. Whatever is in it is judged, and what is said of it is bounded text that can be shown.
 pub fn configuration(bytes: &[u8]) {
     let base = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/config"));
     let source = Source { name: "f.yaml", bytes, base, is_world_readable: true };
-    let Err(refusals) = judge(&[source], &|_| None) else { return };
+    let Err(refusals) = judge(&[source], Layout::File, &|_| None) else { return };
     assert!(!refusals.is_empty());
     for refusal in refusals {
         let words = refusal.errors.to_string();

@@ -15,7 +15,7 @@ use super::map::{Entry, listed};
 use super::receivers::Place;
 use super::rule::Body;
 use super::url::Url;
-use super::validator::{Env, File, Notes, Validator};
+use super::validator::{Env, File, Layout, Notes, Validator};
 use super::{digest, suggestion};
 use crate::model::receiver::{Secret, Smtp};
 use crate::model::rule::Rule;
@@ -69,7 +69,7 @@ impl<'n> Document<'n> {
 }
 
 /// Judges the files together. Of two that say the same thing the later one is wrong.
-pub(super) fn judge(sources: &[Source<'_>], env: Env<'_>) -> Result<Config, Vec<Refusal>> {
+pub(super) fn judge(sources: &[Source<'_>], layout: Layout, env: Env<'_>) -> Result<Config, Vec<Refusal>> {
     let memories: Vec<Bump> = sources.iter().map(|_| Bump::new()).collect();
     let texts: Vec<_> = sources.iter().map(|source| decode(source.bytes)).collect();
     let files: Vec<File<'_>> = sources
@@ -86,7 +86,7 @@ pub(super) fn judge(sources: &[Source<'_>], env: Env<'_>) -> Result<Config, Vec<
         .zip(&memories)
         .map(|(text, memory)| text.clone().and_then(|text| document::parse(text, memory)))
         .collect();
-    let mut validator = Validator::new(env, &files);
+    let mut validator = Validator::new(env, &files, layout);
     let documents: Vec<_> =
         (0..).zip(&trees).map(|(file, tree)| validator.open(file, tree.as_ref().ok()?)).collect();
     let config = validator.together(&documents);
@@ -207,8 +207,8 @@ impl Validator<'_> {
         said
     }
 
-    /// The rules of one document; receivers and warnings stay with the validator. `first` tells where a path stood before,
-    /// if there are several files.
+    /// The rules of one document; receivers and warnings stay with the validator. `first` tells in which file a path stood
+    /// before.
     fn rules<'n>(
         &mut self,
         document: &Document<'n>,
@@ -221,10 +221,10 @@ impl Validator<'_> {
             let root = &document.root;
             let (key, at) = (root.key(entry.key, entry.key_node), root.key(entry.key, entry.value));
             if entry.key.starts_with('/') {
-                // Within one file it is a duplicate key, which was told of.
                 let place = self.place(&key);
-                if self.has_several_files()
-                    && let Some(other) = first.insert(entry.key, place)
+                // Within one file it is a duplicate key, which was told of.
+                if let Some(other) = first.insert(entry.key, place)
+                    && other.file != place.file
                 {
                     self.error_with_place(&key, other, "stands in two files: it is also in ");
                 }

@@ -19,6 +19,15 @@ use crate::model::rule::Terms;
 /// Reads an environment variable.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// What the configuration is, however many files that are today.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// A file, and there will be no other.
+    File,
+    /// The files of a directory, of several teams maybe.
+    Directory,
+}
+
 /// How much of a wrong value is shown.
 const SHOWN: usize = 60;
 
@@ -54,6 +63,7 @@ pub(super) struct Notes {
 pub(super) struct Validator<'a> {
     pub(super) env: Env<'a>,
     files: &'a [File<'a>],
+    pub(super) layout: Layout,
     /// Which of them is judged now.
     file: usize,
     /// What was found in each.
@@ -69,10 +79,11 @@ pub(super) struct Validator<'a> {
 }
 
 impl<'a> Validator<'a> {
-    pub(super) fn new(env: Env<'a>, files: &'a [File<'a>]) -> Self {
+    pub(super) fn new(env: Env<'a>, files: &'a [File<'a>], layout: Layout) -> Self {
         Self {
             env,
             files,
+            layout,
             file: 0,
             notes: files.iter().map(|_| Notes::default()).collect(),
             receivers: Receivers::default(),
@@ -146,14 +157,9 @@ impl<'a> Validator<'a> {
         self.error(at, format!("{message}{name}{position}"));
     }
 
-    pub(super) fn has_several_files(&self) -> bool {
-        self.files.len() > 1
-    }
-
     /// Whether the defaults of this file hold for files that have none.
     pub(super) fn is_for_all(&self, file: usize) -> bool {
-        let name = Path::new(self.files[file].name).file_stem();
-        self.has_several_files() && name == Some("defaults".as_ref())
+        Path::new(self.files[file].name).file_stem() == Some("defaults".as_ref())
     }
 
     /// This value of the file that is judged now.

@@ -266,3 +266,26 @@ fn what_another_team_does_to_a_dependency_stops_nobody() {
     );
     assert_eq!(rules(&config), ["/a", "/b"]);
 }
+
+#[test]
+fn a_directory_is_one_with_one_file_too() {
+    let check = |file: &str, named: &str, beside: &str| {
+        let directory = Directory::of(&[
+            (file, "/a: {children: 1, depends_on: [/b]}\n"),
+            (beside, "/b: {children: 1}\n"),
+        ]);
+        let mut files = Files::new(&directory.0.join(named));
+        files.load(&none).unwrap();
+        step(&directory, &mut files, &[(beside, None)], &["/a"], "");
+        let config = Files::new(&directory.0.join(named)).load(&none).unwrap();
+        assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+        let warning = config.warnings[0].to_string();
+        assert!(warning.contains(": no rule watches /b") && warning.ends_with(": it holds nothing back"));
+        // What names a file has no other team.
+        let alone = directory.0.join("alone.yml");
+        fs::rename(directory.0.join(file), &alone).unwrap();
+        Files::new(&alone).load(&none).expect_err("nothing watches /b");
+    };
+    check("a.yaml", "", "b.yaml");
+    check("zk_monitor.yaml", "zk_monitor.yaml", "conf.d/b.yaml");
+}

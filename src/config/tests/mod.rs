@@ -8,6 +8,7 @@ mod wrong;
 use std::path::Path;
 
 use super::judge::{Source, judge};
+use super::validator::Layout;
 use super::{Config, Errors};
 
 /// The directory of the files that the tests name.
@@ -20,5 +21,6 @@ fn parse(text: &str) -> Result<Config, Errors> {
 
 fn parse_with(bytes: &[u8], is_world_readable: bool, env: super::Env<'_>) -> Result<Config, Errors> {
     let source = Source { name: "f.yaml", bytes, base: Path::new(BASE), is_world_readable };
-    judge(&[source], env).map_err(|refusals| refusals.into_iter().next().expect("something is wrong").errors)
+    judge(&[source], Layout::File, env)
+        .map_err(|refusals| refusals.into_iter().next().expect("something is wrong").errors)
 }
