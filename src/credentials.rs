@@ -31,8 +31,13 @@ fn copy(path: &Path, directory: &str) -> Option<PathBuf> {
 
 /// The secret in a regular file of at most `limit` bytes that holds nothing else.
 pub fn read_secret(path: &Path, limit: u64) -> Result<Secret, String> {
-    let text = String::from_utf8(read(path, limit)?).map_err(|_| "it is not UTF-8 text".to_owned())?;
-    Secret::from_file_text(&text).map_err(str::to_owned)
+    secret(&read(path, limit)?)
+}
+
+/// The secret that is all of a file's content.
+pub fn secret(content: &[u8]) -> Result<Secret, String> {
+    let text = str::from_utf8(content).map_err(|_| "it is not UTF-8 text".to_owned())?;
+    Secret::from_file_text(text).map_err(str::to_owned)
 }
 
 /// Reads a regular file of at most `limit` bytes. Anything else might never end, or never begin.

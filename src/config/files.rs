@@ -1,13 +1,14 @@
 //! The files of a configuration, and what to do when some of them are wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::configuration::Config;
 use super::finding::Errors;
-use super::judge::{Refusal, Source, judge};
+use super::judge::{Judged, Refusal, Source, judge};
+use super::secrets::NamedFiles;
 use super::validator::{Env, Layout};
 use crate::credentials;
 
@@ -49,6 +50,17 @@ struct Sorted {
 struct Content {
     bytes: Vec<u8>,
     is_world_readable: bool,
+    /// What the files held that it names, when it was good last.
+    named: NamedFiles,
+}
+
+/// A file that is to be judged.
+#[derive(Clone, Copy)]
+struct Candidate<'f> {
+    path: &'f PathBuf,
+    content: &'f Content,
+    /// By what the files that it names held when it was good last, or by what they hold now.
+    earlier: bool,
 }
 
 impl Files {
@@ -66,26 +78,34 @@ impl Files {
         if !bad.is_empty() {
             return Err(Errors::of_all(bad.into_values()));
         }
-        let files: Vec<_> = good.iter().collect();
-        let config = judge_files(&files, layout, env)
+        let files: Vec<_> =
+            good.iter().map(|(path, content)| Candidate { path, content, earlier: false }).collect();
+        let Judged { config, named } = judge_files(&files, layout, env)
             .map_err(|refusals| Errors::of_all(refusals.into_iter().map(|refusal| refusal.errors)))?;
-        self.good = good;
+        let good = good.into_iter().zip(named);
+        self.good = good.map(|((path, content), named)| (path, Content { named, ..content })).collect();
         Ok(config)
     }
 
     /// Reads them again. A file that is wrong goes on saying what it said when it was good last, and the others take
-    /// effect; of two that say the same thing it is the one that says it newly.
+    /// effect; of two that say the same thing it is the one that says it newly. What it said is judged by the files that
+    /// it names, as they are now if that is good, or else as they were.
     ///
     /// # Errors
     /// What is wrong, if no file can take effect.
     pub fn reload(&mut self, env: Env<'_>) -> Result<Reread, Errors> {
         let Sorted { layout, good: mut new, mut bad } = self.read()?;
+        let mut frozen = BTreeSet::new();
         while !new.is_empty() {
-            let files = self.in_order(&new, &bad);
+            let files = self.in_order(&new, &bad, &frozen);
             let refusals = match judge_files(&files, layout, env) {
-                Ok(config) => {
+                Ok(Judged { config, named }) => {
+                    let paths: Vec<_> = files.iter().map(|file| file.path.clone()).collect();
                     self.good.retain(|path, _| bad.contains_key(path));
                     self.good.append(&mut new);
+                    for (path, named) in paths.iter().zip(named) {
+                        self.good.get_mut(path).into_iter().for_each(|content| content.named = named.clone());
+                    }
                     let refused = (!bad.is_empty()).then(|| Errors::of_all(bad.into_values()));
                     return Ok(Reread { config, refused });
                 }
@@ -93,12 +113,15 @@ impl Files {
             };
             let refused = to_drop(refusals).into_iter();
             let refused: Vec<_> =
-                refused.map(|refusal| (files[refusal.file].0.clone(), refusal.errors)).collect();
+                refused.map(|refusal| (files[refusal.file].path.clone(), refusal.errors)).collect();
             let mut does_hold = true;
             for (path, errors) in refused {
-                // What a file said before may not hold any more either: a secret that it names may be gone.
-                does_hold &= new.remove(&path).is_some();
-                bad.insert(path, errors);
+                if new.remove(&path).is_some() {
+                    bad.insert(path, errors);
+                } else if !frozen.insert(path.clone()) {
+                    does_hold = false;
+                    bad.insert(path, errors);
+                }
             }
             if !does_hold {
                 break;
@@ -118,19 +141,23 @@ impl Files {
     }
 
     /// What is to be judged: what stands in force already before what is new, each by name. Of the files that are bad it is
-    /// what they said when they were good last.
+    /// what they said when they were good last, and for the frozen ones also what the files held that they name: a secret
+    /// may be gone.
     fn in_order<'f>(
         &'f self,
         new: &'f BTreeMap<PathBuf, Content>,
         bad: &BTreeMap<PathBuf, Errors>,
-    ) -> Vec<(&'f PathBuf, &'f Content)> {
+        frozen: &BTreeSet<PathBuf>,
+    ) -> Vec<Candidate<'f>> {
         let last = bad.keys().filter_map(|path| self.good.get_key_value(path));
+        let last = last.map(|(path, content)| Candidate { path, content, earlier: frozen.contains(path) });
         let is_as_before = |path: &PathBuf, content: &Content| {
             self.good.get(path).is_some_and(|good| good.bytes == content.bytes)
         };
         let (same, changed): (Vec<_>, Vec<_>) =
             new.iter().partition(|(path, content)| is_as_before(path, content));
-        last.chain(same).chain(changed).collect()
+        let new = same.into_iter().chain(changed);
+        last.chain(new.map(|(path, content)| Candidate { path, content, earlier: false })).collect()
     }
 
     /// Each file with its content, or why that cannot be read.
@@ -156,16 +183,17 @@ impl Files {
     }
 }
 
-fn judge_files(files: &[(&PathBuf, &Content)], layout: Layout, env: Env<'_>) -> Result<Config, Vec<Refusal>> {
-    let names: Vec<String> = files.iter().map(|(path, _)| path.display().to_string()).collect();
+fn judge_files(files: &[Candidate<'_>], layout: Layout, env: Env<'_>) -> Result<Judged, Vec<Refusal>> {
+    let names: Vec<String> = files.iter().map(|file| file.path.display().to_string()).collect();
     let sources: Vec<Source<'_>> = files
         .iter()
         .zip(&names)
-        .map(|((path, Content { bytes, is_world_readable }), name)| Source {
+        .map(|(Candidate { path, content, earlier }, name)| Source {
             name,
-            bytes,
+            bytes: &content.bytes,
             base: path.parent().unwrap_or(Path::new("")),
-            is_world_readable: *is_world_readable,
+            is_world_readable: content.is_world_readable,
+            earlier: earlier.then_some(&content.named),
         })
         .collect();
     judge(&sources, layout, env)
@@ -217,5 +245,5 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>, String> {
 fn read(path: &Path) -> Result<Content, String> {
     let bytes = credentials::read(path, MAX_FILE)?;
     let is_world_readable = fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o004 != 0);
-    Ok(Content { bytes, is_world_readable })
+    Ok(Content { bytes, is_world_readable, named: NamedFiles::default() })
 }

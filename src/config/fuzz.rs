@@ -9,7 +9,7 @@ use super::validator::Layout;
 /// A file. Whatever is in it is judged, and what is said of it is bounded text that can be shown.
 pub fn configuration(bytes: &[u8]) {
     let base = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/config"));
-    let source = Source { name: "f.yaml", bytes, base, is_world_readable: true };
+    let source = Source { name: "f.yaml", bytes, base, is_world_readable: true, earlier: None };
     let Err(refusals) = judge(&[source], Layout::File, &|_| None) else { return };
     assert!(!refusals.is_empty());
     for refusal in refusals {

@@ -14,6 +14,7 @@ use super::located::Located;
 use super::map::{Entry, listed};
 use super::receivers::Place;
 use super::rule::Body;
+use super::secrets::NamedFiles;
 use super::url::Url;
 use super::validator::{Env, File, Layout, Notes, Validator};
 use super::{digest, suggestion};
@@ -43,6 +44,16 @@ pub(super) struct Source<'a> {
     pub(super) base: &'a Path,
     /// Whether every user of the machine may read it.
     pub(super) is_world_readable: bool,
+    /// What the files that it names held when it was good last, if it is to be judged by that.
+    pub(super) earlier: Option<&'a NamedFiles>,
+}
+
+/// Files that are good together.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) config: Config,
+    /// What the files hold that each of them names.
+    pub(super) named: Vec<NamedFiles>,
 }
 
 /// Why one of the files is refused.
@@ -69,15 +80,16 @@ impl<'n> Document<'n> {
 }
 
 /// Judges the files together. Of two that say the same thing the later one is wrong.
-pub(super) fn judge(sources: &[Source<'_>], layout: Layout, env: Env<'_>) -> Result<Config, Vec<Refusal>> {
+pub(super) fn judge(sources: &[Source<'_>], layout: Layout, env: Env<'_>) -> Result<Judged, Vec<Refusal>> {
     let memories: Vec<Bump> = sources.iter().map(|_| Bump::new()).collect();
     let texts: Vec<_> = sources.iter().map(|source| decode(source.bytes)).collect();
     let files: Vec<File<'_>> = sources
         .iter()
         .zip(&texts)
-        .map(|(Source { name, base, .. }, text)| File {
+        .map(|(Source { name, base, earlier, .. }, text)| File {
             name,
             base,
+            earlier: *earlier,
             text: text.as_deref().unwrap_or_default(),
         })
         .collect();
@@ -91,7 +103,7 @@ pub(super) fn judge(sources: &[Source<'_>], layout: Layout, env: Env<'_>) -> Res
         (0..).zip(&trees).map(|(file, tree)| validator.open(file, tree.as_ref().ok()?)).collect();
     let config = validator.together(&documents);
     let (notes, receivers) = validator.into_findings();
-    let (mut refusals, mut warnings) = (Vec::new(), Vec::new());
+    let (mut refusals, mut warnings, mut named) = (Vec::new(), Vec::new(), Vec::new());
     for (number, (tree, mut notes)) in trees.into_iter().zip(notes).enumerate() {
         let File { name, text, .. } = files[number];
         if let Some((id, path)) = notes.inline_secret.take()
@@ -100,6 +112,7 @@ pub(super) fn judge(sources: &[Source<'_>], layout: Layout, env: Env<'_>) -> Res
             let message = "is a secret in a file that every user can read: use a `…_file` key, or chmod o-r";
             notes.warnings.add(Some(id), path, message.to_owned());
         }
+        named.push(std::mem::take(&mut notes.named));
         match tree {
             Err(error) => {
                 let errors = Errors::syntax(name, error);
@@ -110,7 +123,8 @@ pub(super) fn judge(sources: &[Source<'_>], layout: Layout, env: Env<'_>) -> Res
         }
     }
     if refusals.is_empty() {
-        Ok(Config { warnings, receivers: receivers.into_list(), ..config })
+        let config = Config { warnings, receivers: receivers.into_list(), ..config };
+        Ok(Judged { config, named })
     } else {
         Err(refusals)
     }

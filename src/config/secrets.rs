@@ -1,5 +1,10 @@
 //! Secrets, in the configuration or in files that it names.
 
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
 use super::document::Value;
 use super::located::{Located, shown};
 use super::map::Map;
@@ -9,6 +14,17 @@ use crate::model::receiver::Secret;
 
 /// The largest file that a key may name, in bytes.
 const MAX_NAMED_FILE: u64 = 1 << 20;
+
+/// What was read from files that one of the configuration names: secrets, certificates, templates.
+#[derive(Clone, Default)]
+pub(super) struct NamedFiles(HashMap<PathBuf, Arc<[u8]>>);
+
+/// What is in them can be used, and never be printed.
+impl fmt::Debug for NamedFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl Validator<'_> {
     /// A secret that a map holds under `key`, or in the file that `file_key` names, or not at all.
@@ -41,24 +57,30 @@ impl Validator<'_> {
 
     /// The secret in the file that the value names.
     pub(super) fn secret_file(&mut self, at: &Located<'_, '_>) -> Option<Secret> {
-        let path = self.base().join(self.line(at)?);
-        let env = self.env;
-        let read = self.secrets.entry(path).or_insert_with_key(|path| {
-            credentials::read_secret(&credentials::locate(path, env), MAX_NAMED_FILE)
-        });
-        match read.clone() {
-            Ok(secret) => Some(secret),
-            Err(reason) => {
-                self.unreadable(at, &reason);
-                None
-            }
-        }
+        let content = self.file(at)?;
+        credentials::secret(&content).map_err(|reason| self.unreadable(at, &reason)).ok()
     }
 
     /// The content of the file that the value names.
-    pub(super) fn file(&mut self, at: &Located<'_, '_>) -> Option<Vec<u8>> {
-        let path = credentials::locate(&self.base().join(self.line(at)?), self.env);
-        credentials::read(&path, MAX_NAMED_FILE).map_err(|reason| self.unreadable(at, &reason)).ok()
+    pub(super) fn file(&mut self, at: &Located<'_, '_>) -> Option<Arc<[u8]>> {
+        let path = self.base().join(self.line(at)?);
+        let earlier = self.earlier().and_then(|earlier| earlier.0.get(&path));
+        let content = match earlier {
+            Some(content) => Ok(Arc::clone(content)),
+            None => self.read(&path),
+        };
+        let content = content.map_err(|reason| self.unreadable(at, &reason)).ok()?;
+        self.notes().named.0.insert(path, Arc::clone(&content));
+        Some(content)
+    }
+
+    /// What is in a file now: it is read once, however many rules name it.
+    fn read(&mut self, path: &Path) -> Result<Arc<[u8]>, String> {
+        let env = self.env;
+        let read = self.read.entry(path.to_owned()).or_insert_with_key(|path| {
+            credentials::read(&credentials::locate(path, env), MAX_NAMED_FILE).map(Arc::from)
+        });
+        read.clone()
     }
 
     fn unreadable(&mut self, at: &Located<'_, '_>, reason: &str) {

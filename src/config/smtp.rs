@@ -130,7 +130,7 @@ impl Validator<'_> {
             self.error(at, "names a file that holds no certificate in PEM");
             return None;
         }
-        Some(pem.into())
+        Some(pem)
     }
 
     fn hello(&mut self, at: &Located<'_, '_>) -> Option<String> {

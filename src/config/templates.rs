@@ -49,11 +49,11 @@ impl Validator<'_> {
     fn template_file(&mut self, at: &Located<'_, '_>, purpose: Purpose) -> Option<Compiled<Renderer>> {
         let content = self.file(at)?;
         let name = shown(self.line(at)?, SHOWN);
-        let Ok(source) = String::from_utf8(content) else {
+        let Ok(source) = str::from_utf8(&content) else {
             self.error(at, format!("{name} is not UTF-8 text"));
             return None;
         };
-        match self.checked(&source, purpose) {
+        match self.checked(source, purpose) {
             Ok(template) => return Some(template),
             Err(Rejected { at: None, words }) => self.error(at, format!("{name}: {words}")),
             Err(Rejected { at: Some(Position { line, column }), words }) => {

@@ -11,9 +11,10 @@ use super::document::{self, Position, Value};
 use super::finding::Findings;
 use super::located::{Located, shown};
 use super::receivers::{Place, Receivers};
+use super::secrets::NamedFiles;
 use super::template::{Checked, Purpose};
 use crate::model::duration::{self, DurationFault};
-use crate::model::receiver::{ReceiverId, Secret, Settings};
+use crate::model::receiver::{ReceiverId, Settings};
 use crate::model::rule::Terms;
 
 /// Reads an environment variable.
@@ -46,6 +47,8 @@ pub(super) struct File<'a> {
     pub(super) text: &'a str,
     /// The directory that relative file names in it start from.
     pub(super) base: &'a Path,
+    /// What the files that it names held when it was good last, if it is judged by that.
+    pub(super) earlier: Option<&'a NamedFiles>,
 }
 
 /// What was found in one file.
@@ -57,6 +60,8 @@ pub(super) struct Notes {
     pub(super) conflicts: usize,
     /// The value of the first secret that stands in the file itself, and its key's path.
     pub(super) inline_secret: Option<(u32, String)>,
+    /// What the files hold that it names.
+    pub(super) named: NamedFiles,
 }
 
 /// What validating files carries along: what was found so far.
@@ -70,7 +75,7 @@ pub(super) struct Validator<'a> {
     notes: Vec<Notes>,
     pub(super) receivers: Receivers,
     /// Files already read: a thousand rules may name the same one.
-    pub(super) secrets: HashMap<PathBuf, Result<Secret, String>>,
+    pub(super) read: HashMap<PathBuf, Result<Arc<[u8]>, String>>,
     /// What rules said already.
     pub(super) terms: HashSet<Arc<Terms>>,
     /// Templates that were tried already.
@@ -87,7 +92,7 @@ impl<'a> Validator<'a> {
             file: 0,
             notes: files.iter().map(|_| Notes::default()).collect(),
             receivers: Receivers::default(),
-            secrets: HashMap::new(),
+            read: HashMap::new(),
             terms: HashSet::new(),
             templates: HashMap::new(),
             dependencies: Dependencies::default(),
@@ -111,6 +116,11 @@ impl<'a> Validator<'a> {
     /// The directory that relative file names start from.
     pub(super) fn base(&self) -> &'a Path {
         self.files[self.file].base
+    }
+
+    /// What the files that are named held earlier, if that is what the file that is judged now is judged by.
+    pub(super) fn earlier(&self) -> Option<&'a NamedFiles> {
+        self.files[self.file].earlier
     }
 
     /// What was found in the file that is judged now.

@@ -20,7 +20,8 @@ fn parse(text: &str) -> Result<Config, Errors> {
 }
 
 fn parse_with(bytes: &[u8], is_world_readable: bool, env: super::Env<'_>) -> Result<Config, Errors> {
-    let source = Source { name: "f.yaml", bytes, base: Path::new(BASE), is_world_readable };
+    let source = Source { name: "f.yaml", bytes, base: Path::new(BASE), is_world_readable, earlier: None };
     judge(&[source], Layout::File, env)
+        .map(|judged| judged.config)
         .map_err(|refusals| refusals.into_iter().next().expect("something is wrong").errors)
 }
