@@ -8,9 +8,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 use ureq::http::{Response, StatusCode, Uri};
+use ureq::typestate::WithBody;
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
-use ureq::{Agent, Body, Error, Proxy};
+use ureq::{Agent, Body, Error, Proxy, RequestBuilder};
 
 use super::transport::{HandedOver, Tcp, Tls};
 use super::{proxy, reason, roots};
@@ -40,6 +41,7 @@ pub(super) struct Client {
 pub(super) struct Answer {
     status: StatusCode,
     retry_after: Option<Duration>,
+    date: Option<SystemTime>,
     body: Body,
 }
 
@@ -86,6 +88,17 @@ impl Client {
         self.post_below("", headers, body)
     }
 
+    /// The same, and it ends within this limit.
+    pub(super) fn post_within(
+        &self,
+        limit: Duration,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Answer, Outcome> {
+        let request = self.request("", headers)?.config().timeout_global(Some(limit)).build();
+        request.send(body).map(answer).map_err(|error| self.outcome(&error))
+    }
+
     /// The same to the URL with this behind it.
     pub(super) fn post_below(
         &self,
@@ -93,12 +106,16 @@ impl Client {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Result<Answer, Outcome> {
+        self.request(path, headers)?.send(body).map(answer).map_err(|error| self.outcome(&error))
+    }
+
+    fn request(&self, path: &str, headers: &[(&str, &str)]) -> Result<RequestBuilder<WithBody>, Outcome> {
         self.handed_over.reset();
         let mut request = self.agent()?.post(format!("{}{path}", self.url));
         for (name, value) in self.authorization(headers).iter().chain(headers) {
             request = request.header(*name, *value);
         }
-        request.send(body).map(answer).map_err(|error| self.outcome(&error))
+        Ok(request)
     }
 
     pub(super) fn get(&self) -> Result<Answer, Outcome> {
@@ -181,6 +198,11 @@ impl Answer {
         self.retry_after
     }
 
+    /// When it was given, by the receiver's clock.
+    pub(super) fn date(&self) -> Option<SystemTime> {
+        self.date
+    }
+
     fn status_words(&self) -> String {
         let code = self.status.as_u16();
         match self.status.canonical_reason() {
@@ -237,13 +259,12 @@ fn config(url: &str, proxy: Option<Proxy>, limit: Duration, ca: Option<&[u8]>) -
 }
 
 fn answer(response: Response<Body>) -> Answer {
-    let status = response.status();
-    let retry_after = response
-        .headers()
-        .get("Retry-After")
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| retry_after(value, clock::wall()));
-    Answer { status, retry_after, body: response.into_body() }
+    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let date = header("Date").and_then(|value| httpdate::parse_http_date(value.trim()).ok());
+    // A date to wait for is one of the clock that gave it.
+    let now = date.unwrap_or_else(clock::wall);
+    let retry_after = header("Retry-After").and_then(|value| retry_after(value, now));
+    Answer { status: response.status(), retry_after, date, body: response.into_body() }
 }
 
 /// `Retry-After`: seconds, or a date.

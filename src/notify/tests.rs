@@ -23,7 +23,7 @@ const SHORT: Duration = Duration::from_millis(400);
 /// What must appear in no reason.
 const SECRET: &str = "s3cret";
 
-fn item(path: &str, kind: Kind) -> Item {
+pub(super) fn item(path: &str, kind: Kind) -> Item {
     Item {
         incident: "i1".into(),
         path: path.into(),

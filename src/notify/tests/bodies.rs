@@ -23,7 +23,8 @@ fn sent(
     let (address, requests) = http(answers.iter().map(|answer| Act::Say(answer)).collect());
     let outcome = attempt(settings(format!("http://{address}")), notification, LIMIT);
     assert_eq!(kind(&outcome), "accepted", "{outcome:?}");
-    requests.try_iter().collect()
+    // Alertmanager is asked for its time first.
+    requests.try_iter().filter(|request| request.body != b"[]").collect()
 }
 
 /// Sends, has this answered, and returns the kind of the outcome.
@@ -300,7 +301,7 @@ fn messages_have_names_of_their_own() {
 
 #[test]
 fn alertmanager_message() {
-    let requests = sent(alertmanager, &notification(vec![item("/p", Kind::Resolved)]), &[OK]);
+    let requests = sent(alertmanager, &notification(vec![item("/p", Kind::Resolved)]), &[OK, OK]);
     assert_eq!(requests[0].line, "POST /prefix/api/v2/alerts HTTP/1.1");
     assert_eq!(requests[0].header("Authorization"), Some("Basic ems6czNjcmV0"));
     let labels = labels("/p");
@@ -314,11 +315,34 @@ fn alertmanager_message() {
             "generatorURL": "http://host:8080",
         }])
     );
-    let firing = sent(alertmanager, &notification(vec![item("/p", Kind::Refresh)]), &[OK])[0].json();
+    let firing = sent(alertmanager, &notification(vec![item("/p", Kind::Refresh)]), &[OK, OK])[0].json();
     assert_eq!(firing[0]["labels"], labels);
     assert_eq!(firing[0]["startsAt"], "2014-05-31T16:20:25Z");
     let from = crate::model::rfc3339::rfc3339(crate::clock::wall());
     assert!(firing[0]["endsAt"].as_str().is_some_and(|ends| ends > from.as_str()), "{firing}");
+}
+
+#[test]
+fn alertmanager_is_told_times_of_its_own_clock() {
+    const THEN: &str =
+        "HTTP/1.1 400 Bad Request\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 0\r\n\r\n";
+    let body = |kind| sent(alertmanager, &notification(vec![item("/p", kind)]), &[THEN, OK])[0].json();
+    let firing = body(Kind::Firing);
+    assert!(firing[0]["startsAt"].as_str().is_some_and(|begins| begins.starts_with("1994-11-06T08:4")));
+    assert!(
+        firing[0]["endsAt"].as_str().is_some_and(|ends| ends.starts_with("1994-11-06T09:04")),
+        "{firing}"
+    );
+    let resolved = body(Kind::Resolved);
+    assert!(resolved[0]["endsAt"].as_str().is_some_and(|ends| ends.starts_with("1994-11-06T08:49")));
+}
+
+#[test]
+fn an_alertmanager_that_does_not_tell_the_time_was_sent_no_alert() {
+    let (address, requests) = http(vec![Act::Close]);
+    let outcome = attempt(alertmanager(format!("http://{address}")), &firing(), LIMIT);
+    assert_eq!(kind(&outcome), "failed", "{outcome:?}");
+    assert_eq!(requests.try_iter().map(|request| request.body).collect::<Vec<_>>(), [b"[]"]);
 }
 
 #[test]
@@ -335,7 +359,7 @@ fn an_incident_of_a_version_without_labels_has_none() {
     let mut item = item("/p", Kind::Resolved);
     item.labels = std::sync::Arc::default();
     (item.runbook, item.rule) = (None, Some("page".into()));
-    let body = sent(alertmanager, &notification(vec![item]), &[OK])[0].json();
+    let body = sent(alertmanager, &notification(vec![item]), &[OK, OK])[0].json();
     // A rule that got its name while the incident was open does not name it.
     assert_eq!(
         body[0]["labels"],
@@ -346,7 +370,7 @@ fn an_incident_of_a_version_without_labels_has_none() {
 
 #[test]
 fn a_test_alert_is_marked_and_apart() {
-    let body = sent(alertmanager, &notification(vec![item("/p", Kind::Test)]), &[OK])[0].json();
+    let body = sent(alertmanager, &notification(vec![item("/p", Kind::Test)]), &[OK, OK])[0].json();
     assert_eq!(body[0]["labels"]["test"], "true");
     let message = body[0]["annotations"]["message"].as_str();
     assert!(message.is_some_and(|message| message.starts_with("This is only a test")), "{message:?}");

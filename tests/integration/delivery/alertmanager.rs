@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::common::{Alertmanager, Daemon, HttpSink, SOON, eventually, shared, throughout};
+use crate::common::{Alertmanager, Daemon, HttpSink, SOON, eventually, other_clock, shared, throughout};
 
 #[test]
 fn an_alert_appears_stays_and_is_resolved() {
@@ -39,6 +39,27 @@ fn an_alert_appears_stays_and_is_resolved() {
         let receivers = status["receivers"].as_object().unwrap();
         receivers.values().all(|one| one["failed"] == 0 && one["last_error"].is_null())
     });
+}
+
+#[test]
+fn it_shows_alerts_of_an_agent_whose_clock_is_wrong_and_their_end() {
+    let alertmanager = Alertmanager::start();
+    for clock in ["+2s", "-20m", "+20m"] {
+        let space = shared();
+        let mut client = space.client();
+        client.create("/p", "");
+        let yaml =
+            format!("/p: {{children: 1, alerter: {{alertmanager: {{url: \"{}\"}}}}}}\n", alertmanager.url());
+        let daemon = Daemon::with(space.address(), &yaml)
+            .env("LD_PRELOAD", &other_clock().to_string_lossy())
+            .env("FAKETIME", clock)
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .start();
+        alertmanager.wait_for(1);
+        client.create("/p/a", "");
+        alertmanager.wait_for(0);
+        drop(daemon);
+    }
 }
 
 /// Routes that a team would write: its critical alerts to its pager, its others to its chat, and those of others elsewhere.
