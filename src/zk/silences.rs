@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use zookeeper::{Acl, CreateMode, ZkError};
 
-use super::client::{Answer, Client, describe};
+use super::client::{Answer, Client, describe, is_over};
 use super::ledger::{self, millis, time};
 use super::names::Places;
 use super::skipped::Reasons;
@@ -149,21 +149,53 @@ pub fn remove(client: &Client, places: &Places, id: &str) -> Answer<bool> {
 
 /// Removes those that ended a while ago, and acknowledgements of which no incident is open any more.
 pub fn sweep(client: &Client, places: &Places, all: &[Silence], now: SystemTime) -> Answer<()> {
-    for silence in all {
-        let is_over = match &silence.until {
+    each(all, |silence| {
+        let has_ended = match &silence.until {
             Until::Time(end) => *end + KEEP < now,
             Until::Recovery(incidents) => !ledger::is_any_open(client, places, incidents)?,
         };
-        if is_over {
-            remove(client, places, &silence.id)?;
+        if has_ended { remove(client, places, &silence.id).map(drop) } else { Ok(()) }
+    })
+}
+
+/// Does this with each while there is a session, and gives the first error.
+fn each(all: &[Silence], mut work: impl FnMut(&Silence) -> Answer<()>) -> Answer<()> {
+    let mut result = Ok(());
+    for silence in all {
+        match work(silence) {
+            Err(e) if is_over(e) => return Err(e),
+            other => result = result.and(other),
         }
     }
-    Ok(())
+    result
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_that_may_not_be_removed_keeps_no_other() {
+        let silence = |id: &str| {
+            let until = Until::Time(SystemTime::UNIX_EPOCH);
+            Silence { id: id.into(), path: "/a".into(), until, comment: "".into(), by: "".into() }
+        };
+        let all = ["a", "b", "c", "d"].map(silence);
+        let mut tried = String::new();
+        let result = each(&all, |silence| {
+            tried += &silence.id;
+            match &*silence.id {
+                "a" => Err(ZkError::NoAuth),
+                "c" => Err(ZkError::ConnectionLoss),
+                _ => Ok(()),
+            }
+        });
+        assert_eq!((&*tried, result), ("abc", Err(ZkError::ConnectionLoss)));
+        assert_eq!(
+            each(&all[..2], |silence| if *silence.id == *"a" { Err(ZkError::NoAuth) } else { Ok(()) }),
+            Err(ZkError::NoAuth)
+        );
+    }
 
     #[test]
     fn a_hostile_silence_is_one_line_of_printable_text() {
