@@ -24,9 +24,9 @@ use self::granted::{EFFECT, Granted};
 use self::holder::Holder;
 use self::listing::Listing;
 use self::predecessors::Predecessors;
-use self::trouble::{Trouble, absent_is_fine, refused};
+use self::trouble::{About, Trouble, absent_is_fine, refused};
 use super::agents::{self, AgentInfo, Timeouts};
-use super::client::{Answer, Client};
+use super::client::{Answer, Client, describe, is_over};
 use super::contenders::{self, Contender, MARK};
 use super::ledger::{self, Access, Refusal};
 use super::names::{self, Places};
@@ -313,7 +313,7 @@ impl Election {
     /// Whether what this agent was not allowed to write is still refused.
     fn check_refusal(&mut self, session: &Session) -> Result<(), Trouble> {
         let Some(refusal) = &self.refusal else { return Ok(()) };
-        if refusal.lasts(&session.client)? {
+        if refusal.lasts(&session.client).about(&refusal.znode)? {
             return Err(refused(&format!("cannot write {}", refusal.znode), ZkError::NoAuth));
         }
         self.refusal = None;
@@ -397,13 +397,13 @@ impl Election {
             return Ok(patience(session.timeout).saturating_sub(clock::mono() - session.began) + SOON);
         }
         self.read_agents(&session.client)?;
-        self.look_at_silences(session)?;
+        self.look_at_silences(session).about(&self.places.silences)?;
         self.check_refusal(session)?;
         self.stand_in_line(session)
     }
 
-    fn read_agents(&mut self, client: &Client) -> Answer<()> {
-        let listed = agents::list(client, &self.places)?;
+    fn read_agents(&mut self, client: &Client) -> Result<(), Trouble> {
+        let listed = agents::list(client, &self.places).about(&self.places.agents)?;
         self.skipped_agents.log(listed.skipped);
         (self.status.agents, self.timeouts) = (listed.agents, listed.timeouts);
         Ok(())
@@ -456,7 +456,7 @@ impl Election {
     /// as a dead one's znode can stay, and then takes another name.
     fn enter_agent(&mut self, session: &mut Session) -> Result<bool, Trouble> {
         if let Some(path) = &session.agent {
-            if session.client.exists(path, false)?.is_some() {
+            if session.client.exists(path, false).about(path)?.is_some() {
                 return Ok(true);
             }
             log::warn!("{path} was removed by somebody; making it again");
@@ -485,7 +485,7 @@ impl Election {
             }
             if clock::mono() - session.began < patience(session.timeout) {
                 // The watch tells when it goes.
-                session.client.exists(&path, true)?;
+                session.client.exists(&path, true).about(&path)?;
                 return Ok(false);
             }
         }
@@ -499,10 +499,10 @@ impl Election {
                 AgentInfo::decode(&bytes).is_some_and(|info| info.instance == self.info.instance)
             }
             Err(ZkError::NoNode) => true,
-            Err(e) => return Err(e.into()),
+            Err(e) => return Err(e).about(path),
         };
         if ours {
-            absent_is_fine(session.client.delete(path, None))?;
+            absent_is_fine(session.client.delete(path, None)).about(path)?;
         }
         Ok(ours)
     }
@@ -533,7 +533,8 @@ impl Election {
                 wait = SOON;
                 continue;
             }
-            absent_is_fine(session.client.delete(&self.znode(ghost), None))?;
+            let znode = self.znode(ghost);
+            absent_is_fine(session.client.delete(&znode, None)).about(&znode)?;
         }
         if session.lock.as_ref().is_none_or(|own| !line.contains(own)) {
             if session.lock.take().is_some() {
@@ -556,9 +557,13 @@ impl Election {
             Some(place) => {
                 self.withdraw(session);
                 self.look_ahead(session, &line[..place])?;
-                wait = self.watch_ledger(session)?.map_or(wait, |left| wait.min(left));
+                wait = self
+                    .watch_ledger(session)
+                    .about(&self.places.alerts)?
+                    .map_or(wait, |left| wait.min(left));
                 wait = session.stranger.as_ref().map_or(wait, |(_, seen)| until_it_is_said(*seen, wait));
-                let before = session.client.exists(&self.znode(&line[place - 1]), true)?;
+                let znode = self.znode(&line[place - 1]);
+                let before = session.client.exists(&znode, true).about(&znode)?;
                 Ok(before.map(|_| wait))
             }
             // Removed between two calls; the next turn joins again.
@@ -612,10 +617,11 @@ impl Election {
         format!("{}/{}", self.places.lock, contender.name)
     }
 
-    fn line(&self, session: &Session) -> Answer<Vec<Contender>> {
+    fn line(&self, session: &Session) -> Result<Vec<Contender>, Trouble> {
         // The watch tells a waiting agent nothing that the one before it does not, and costs a bell for each
         // change of the line; so there is none.
-        Ok(contenders::line(&session.client.children(&self.places.lock, false)?))
+        let names = session.client.children(&self.places.lock, false).about(&self.places.lock)?;
+        Ok(contenders::line(&names))
     }
 
     fn join_line(&self, client: &Client) -> Result<Contender, Trouble> {
@@ -677,10 +683,10 @@ impl Election {
             Err(ZkError::NoNode) => Ok(None),
             // It may stand in line all the same.
             Err(ZkError::NoAuth) => {
-                let stat = session.client.exists(&znode, false)?;
+                let stat = session.client.exists(&znode, false).about(&znode)?;
                 Ok(stat.map(|stat| Holder::new(b"", &stat, znode)))
             }
-            Err(e) => Err(e.into()),
+            Err(e) => Err(e).about(&znode),
         }
     }
 
@@ -691,7 +697,7 @@ impl Election {
         let mut stranger = holder.filter(|holder| !self.timeouts.contains_key(&holder.name));
         if let Some(found) = &stranger {
             self.read_agents(&session.client)?;
-            let gone = session.client.exists(&found.znode, false)?.is_none();
+            let gone = session.client.exists(&found.znode, false).about(&found.znode)?.is_none();
             stranger = stranger.filter(|found| !gone && !self.timeouts.contains_key(&found.name));
         }
         let before = session.stranger.take();
@@ -705,10 +711,10 @@ impl Election {
     /// Removes old silences. One that may not be removed is no reason to send no alerts.
     fn sweep(&self, session: &Session) -> Result<(), Trouble> {
         let swept = silences::sweep(&session.client, &self.places, &session.silences, clock::wall());
-        match swept.map_err(Trouble::from) {
-            Err(Trouble::Refused(reason)) => log::debug!("cannot remove a silence that ended: {reason}"),
-            Ok(()) | Err(Trouble::Vanished) => {}
-            Err(Trouble::Over) => return Err(Trouble::Over),
+        match swept {
+            Err(e) if is_over(e) => return Err(Trouble::Over),
+            Err(e) => log::debug!("cannot remove a silence that ended: {}", describe(e)),
+            Ok(()) => {}
         }
         Ok(())
     }
@@ -717,20 +723,21 @@ impl Election {
     fn lead(&mut self, session: &mut Session, own: &Contender) -> Result<bool, Trouble> {
         let znode: Arc<str> = self.znode(own).into();
         if session.granted.is_some() {
-            session.client.exists(&znode, true)?;
+            session.client.exists(&znode, true).about(&znode)?;
             return self.sweep(session).map(|()| true);
         }
-        let epoch = epoch(&session.client.set(&znode, self.status.agent.as_bytes(), None)?);
+        let stat = session.client.set(&znode, self.status.agent.as_bytes(), None).about(&znode)?;
+        let epoch = epoch(&stat);
         if self.line(session)?.first() != Some(own) {
             return Ok(false);
         }
-        let loaded = ledger::load(&session.client, &self.places)?;
-        self.read_silences(session)?;
+        let loaded = ledger::load(&session.client, &self.places).about(&self.places.alerts)?;
+        self.read_silences(session).about(&self.places.silences)?;
         let adopted = loaded.entries.iter().map(|stored| stored.entry.adoption());
         self.outlets.watch.send(WatchInput::Adopt(adopted.collect())).ok();
         self.barrier += 1;
         let generation = session.client.generation();
-        if session.ledger.is_outdated(&session.client, &self.places.alerts)? {
+        if session.ledger.is_outdated(&session.client, &self.places.alerts).about(&self.places.alerts)? {
             // What its watch has told of is listed no more before the barrier, and what it has not is told here.
             let (rings, change) = (session.ledger.rings, LedgerChange::Any);
             self.outlets.watch.send(WatchInput::LedgerWatched { generation, rings, change }).ok();
@@ -753,9 +760,9 @@ impl Election {
             }))
             .ok();
         // The event of this write is the fence: it comes behind all events of what was committed before.
-        session.client.exists(&znode, true)?;
-        session.client.set(&znode, self.status.agent.as_bytes(), None)?;
-        session.client.exists(&znode, true)?;
+        session.client.exists(&znode, true).about(&znode)?;
+        session.client.set(&znode, self.status.agent.as_bytes(), None).about(&znode)?;
+        session.client.exists(&znode, true).about(&znode)?;
         session.granted = Some(Granted::new(clock::mono()));
         session.ledger.forget();
         Ok(true)
