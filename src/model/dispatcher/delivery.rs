@@ -371,6 +371,12 @@ impl Delivery {
         }
     }
 
+    /// Whether it is yet to be told this notice of this incident, by itself or with the alert.
+    pub fn is_to_hear_of(&self, incident: &Arc<str>, notice: usize) -> bool {
+        let is_told = self.progress.firing != Mark::Refused && self.due != Due::GivenUp;
+        is_told && self.progress.incident == *incident && self.notices_told <= notice
+    }
+
     /// It is part of a batch that is put together. An alert tells the open incident, as part of a storm or by itself.
     pub fn choose(&mut self, kind: Kind, storm: Option<&Arc<str>>, view: &Situation) -> Step {
         if matches!(kind, Kind::Firing | Kind::Late) {

@@ -257,9 +257,26 @@ impl Incident {
         self.is_over() && self.entry.receivers.values().all(|delivery| delivery.is_done(view))
     }
 
-    /// What the ledger has to hold.
+    /// What the ledger has to hold. A refusal that the others have yet to be told of is none there: should this agent
+    /// die before that, who leads next hears it from the receiver itself, as news.
     pub fn as_stored(&self, epoch: u64) -> Entry {
-        Entry { epoch, ..self.entry.with_receivers(|_, delivery| delivery.as_stored()) }
+        let entry = self.entry.with_receivers(|receiver, delivery| {
+            let mut progress = delivery.as_stored();
+            if progress.firing == Mark::Refused && self.owes_notice_of(receiver) {
+                progress.firing = Mark::Pending;
+            }
+            progress
+        });
+        Entry { epoch, ..entry }
+    }
+
+    /// Whether another receiver is yet to be told that this one was not.
+    fn owes_notice_of(&self, receiver: &ReceiverId) -> bool {
+        let last = self.notices.iter().rposition(|(of, _)| of == receiver).filter(|_| !self.is_over());
+        last.is_some_and(|last| {
+            let mut others = self.entry.receivers.iter().filter(|(other, _)| *other != receiver);
+            others.any(|(_, other)| other.is_to_hear_of(self.id(), last))
+        })
     }
 
     /// Its beginning on both clocks.

@@ -41,6 +41,31 @@ fn a_refusal_that_is_repeated_after_a_reload_is_no_news_to_the_others() {
     assert_eq!(words(&world.answer(secs(600), a_refuses)), ["a Firing /0"]);
 }
 
+#[test]
+fn who_leads_next_tells_of_a_refusal_that_the_others_have_not_heard_of() {
+    let follow = |world: &World, epoch: u64| {
+        let mut next = World::follower(vec![rule("/0", &["a", "b"])], &["a", "b"], world.ledger.clone());
+        next.error("/0");
+        next.lead(epoch);
+        next
+    };
+    let mut world = World::new(1, &["a", "b"]);
+    world.error("/0");
+    assert_eq!(words(&world.answer(secs(0), a_refuses)), ["a Firing /0", "b Firing /0"]);
+    // It dies before its notice leaves, or before `b` could be told at all.
+    let mut next = follow(&world, 2);
+    assert_eq!(words(&next.answer(secs(10), a_refuses)), ["a Firing /0", "b Notice /0"]);
+    assert_eq!(next.mark("/0", "a"), Some((Mark::Refused, Mark::Pending)));
+    let mut last = follow(&next, 3);
+    assert_eq!(words(&last.answer(secs(10), a_refuses)), ["a Firing /0"], "that is known by now");
+    let mut world = World::new(1, &["a", "b"]);
+    world.error("/0");
+    world.answer(secs(5), |receiver| if receiver == "b" { failed() } else { refused() });
+    let told = follow(&world, 2).answer(secs(10), a_refuses);
+    let is_noted = |(_, told): &(String, Notification)| !told.items[0].notes.is_empty();
+    assert!(told.iter().any(|one| one.0 == "b" && is_noted(one)), "{told:?}");
+}
+
 /// The beginning and the end that a receiver is told.
 fn ends(told: &[(String, Notification)]) -> (SystemTime, Option<SystemTime>) {
     let item = &told.last().expect("something was told").1.items[0];
