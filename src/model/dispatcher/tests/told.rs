@@ -186,7 +186,7 @@ fn timed(
             break;
         }
         if flaps > 0 && step % 2 == 0 {
-            let (path, down) = (format!("/{}", 1 + step / 2 % flaps), step / 2 / flaps % 2 == 0);
+            let (path, down) = (format!("/{}", 1 + step / 2 % flaps), (step / 2 / flaps).is_multiple_of(2));
             if down { world.error(&path) } else { world.ok(&path) }
         }
         let attempts = std::mem::take(&mut world.waiting);
