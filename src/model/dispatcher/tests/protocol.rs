@@ -344,3 +344,49 @@ fn another_interval_counts_from_when_it_is_read() {
     check(7_200, 6_000, 600, 700, &[6_600]);
     check(3, 10, 0, 30, &[]);
 }
+
+#[test]
+fn what_falls_again_after_it_was_seen_to_recover_is_an_incident_of_its_own() {
+    let mut leader = World::new(1, &["a"]);
+    leader.error("/0");
+    leader.told();
+    // The leader dies; this one sees the end, and the next beginning, before it leads.
+    let mut next = World::follower(vec![rule("/0", &["a"])], &["a"], leader.ledger.clone());
+    next.acknowledge();
+    let began = next.now.wall;
+    next.error("/0");
+    next.wait(secs(30));
+    next.ok("/0");
+    next.wait(secs(1));
+    next.error("/0");
+    next.lead(2);
+    let told = next.answer(secs(10), |_| Outcome::Accepted);
+    assert_eq!(words(&told), ["a Firing /0", "a Resolved /0"]);
+    assert_eq!(told[0].1.items[0].until, Some(began + secs(30)), "{told:?}");
+    assert_ne!(told[0].1.items[0].incident, told[1].1.items[0].incident);
+    next.ok("/0");
+    assert_eq!(next.told(), ["a Resolved /0"]);
+    assert!(next.ledger.is_empty());
+}
+
+#[test]
+fn an_incident_that_its_leader_opened_after_the_last_one_goes_on_whatever_the_clocks_say() {
+    let mut leader = World::new(1, &["a"]);
+    leader.error("/0");
+    leader.answer(secs(110), |_| Outcome::Accepted);
+    leader.ok("/0");
+    leader.told();
+    leader.error("/0");
+    leader.told();
+    let mut next = World::follower(vec![rule("/0", &["a"])], &["a"], leader.ledger.clone());
+    next.now.wall += secs(2);
+    next.error("/0");
+    next.wait(secs(119));
+    next.ok("/0");
+    next.wait(secs(1));
+    next.error("/0");
+    next.lead(2);
+    assert_eq!(next.told(), [""; 0], "both were told");
+    next.ok("/0");
+    assert_eq!(next.told(), ["a Resolved /0"]);
+}
