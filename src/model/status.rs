@@ -198,11 +198,13 @@ impl Silence {
     pub fn covers(&self, key: &AlertKey, incident: OpenIncident<'_>) -> bool {
         match &self.until {
             Until::Time(_) => self.is_of(key),
-            Until::Recovery(incidents) => incidents.get(key).is_some_and(|acknowledged| match incident {
-                OpenIncident::Unknown => true,
+            Until::Recovery(incidents) => match incident {
+                OpenIncident::Unknown => incidents.contains_key(key),
                 OpenIncident::None => false,
-                OpenIncident::Of(id) => id == acknowledged,
-            }),
+                OpenIncident::Of(id) => {
+                    acknowledged(incidents, &key.path).any(|acknowledged| acknowledged == id)
+                }
+            },
         }
     }
 
@@ -214,6 +216,16 @@ impl Silence {
         };
         glob_matches(&self.path, &key.path) || of_this_name().unwrap_or(false)
     }
+}
+
+/// Those of these incidents that are of a path. They are known by their ids: the names are those that the rules had when the
+/// incidents were acknowledged.
+pub fn acknowledged<'a>(
+    incidents: &'a BTreeMap<AlertKey, Arc<str>>,
+    path: &'a Arc<str>,
+) -> impl Iterator<Item = &'a Arc<str>> {
+    let from = incidents.range(AlertKey::unnamed(Arc::clone(path))..);
+    from.take_while(move |(key, _)| key.path == *path).map(|(_, incident)| incident)
 }
 
 /// The connection to ZooKeeper. Written by the session thread.

@@ -105,6 +105,26 @@ fn what_is_owed_goes_on_under_the_new_name() {
 }
 
 #[test]
+fn an_acknowledgement_is_of_its_incident_whatever_its_rule_is_called_by_now() {
+    let reminding = |name: &str| {
+        let mut rule = named("/0", name, 0, &["a"]);
+        Arc::make_mut(&mut rule.terms).repeat_interval = Some(secs(600));
+        rule
+    };
+    let mut world = World::with(vec![reminding("warn")], &["a"], BTreeMap::new());
+    world.error("/0@warn");
+    assert_eq!(world.told(), ["a Firing /0@warn"]);
+    world.acknowledge();
+    reload(&mut world, vec![reminding("notice")]);
+    world.error("/0@notice");
+    assert_eq!(words(&world.answer(secs(1_500), |_| Outcome::Accepted)), [""; 0], "no reminder");
+    world.ok("/0@notice");
+    assert_eq!(world.told(), ["a Resolved /0@notice"]);
+    world.error("/0@notice");
+    assert_eq!(world.told(), ["a Firing /0@notice"], "nobody has acknowledged that");
+}
+
+#[test]
 fn a_rule_that_is_taken_from_a_list_ends_silently() {
     let mut world = World::with(two(), &["a", "b"], BTreeMap::new());
     world.error("/0@warn");
