@@ -164,11 +164,19 @@ fn written(stat: &Stat, data: Vec<u8>) -> Written {
     Written { at: mtime(stat), data: data.into_boxed_slice() }
 }
 
-/// Whether the owner of a znode is a session. Servers since 3.5 also mark containers and znodes that expire there.
+/// Whether the owner of a znode is a session. Servers since 3.5 also mark containers there, and znodes that expire: 0xFF,
+/// sixteen bits of zero, and after how many milliseconds.
+///
+/// Where no znode expires a server's `myid` may be 255, and the sessions it opens begin with 0xFF, too. In those the bits
+/// of zero are of the time since the machine's start at which the server began to count, and so are often zero; and
+/// what would be milliseconds begins with the rest of that time, so that it is more than no server starts within.
 pub fn is_ephemeral(owner: i64) -> bool {
     const CONTAINER: i64 = i64::MIN;
-    const EXPIRES: u8 = 0xFF;
-    owner != 0 && owner != CONTAINER && owner.to_be_bytes()[0] != EXPIRES
+    const EXPIRES: i64 = 0xFF00_0000_0000_0000_u64.cast_signed();
+    /// No server has started 5 s after its machine. As what expires that is 3.8 days.
+    const NO_SESSION: i64 = 5_000 << 16;
+    let expires = (EXPIRES..EXPIRES + NO_SESSION).contains(&owner);
+    owner != 0 && owner != CONTAINER && !expires
 }
 
 #[cfg(test)]
@@ -184,6 +192,13 @@ mod tests {
         check(0xFE00_0000_0000_0001, true);
         check(0x8000_0000_0000_0000, false);
         check(0xFF00_0000_0000_EA60, false);
+        check(0xFF00_0000_0000_0001, false);
+        check(0xFF00_0000_0000_0000 + 3 * 86_400_000, false);
+        // Sessions of a server 255 that started a minute after its machine, after four hours, and after a month.
+        check(0xFF00_0000_EA60_0001, true);
+        check(0xFF00_00FF_0000_0000, true);
+        check(0xFF00_9A7E_C800_0003, true);
+        check(u64::MAX, true);
     }
 
     #[test]
