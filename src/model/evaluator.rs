@@ -389,7 +389,7 @@ impl Evaluator {
             unschedule(&mut self.forget, &path, known);
         }
         known.children = match &reading {
-            Reading::Unreadable(_) => known.children,
+            Reading::Shut(_) | Reading::Unreadable(_) => known.children,
             Reading::Missing | Reading::Present { .. } => count(&reading),
         };
         let seen = Seen { path: &path, reading: &reading, first, vanished, clock: self.clock, now };
@@ -401,7 +401,7 @@ impl Evaluator {
         self.transitions += u64::from(changed);
         reschedule(&mut self.reviews, &path, before, known.review_at());
         let may_change = known.rules.iter().any(|judged| judged.rule.terms.specs.ask_for_time());
-        let is_kept = may_change && !matches!(reading, Reading::Unreadable(_));
+        let is_kept = may_change && reading.refusal().is_none();
         known.last = is_kept.then(|| Box::new(reading));
     }
 

@@ -19,8 +19,20 @@ pub enum Reading {
         /// Its data, and when that was written.
         data: Option<Written>,
     },
+    /// The znode exists, and the server does not show what is in it, for this reason.
+    Shut(Arc<str>),
     /// The server does not show it, for this reason.
     Unreadable(Arc<str>),
+}
+
+impl Reading {
+    /// Why the server does not show what is there.
+    pub fn refusal(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Shut(reason) | Self::Unreadable(reason) => Some(reason),
+            Self::Missing | Self::Present { .. } => None,
+        }
+    }
 }
 
 /// What was read of each child of a znode.

@@ -145,7 +145,7 @@ fn make(client: &Client, path: &str, call: Call) -> Answer<Reply> {
         Err(ZkError::NoAuth) => {
             // A server takes any login, and does not say if it is wrong.
             let hint = if client.has_login() && !child { "; is the login right?" } else { "" };
-            Ok(Reply::Refused(format!("not authorised to read {what}{hint}").into()))
+            Ok(Reply::Shut(format!("not authorised to read {what}{hint}").into()))
         }
         Err(e) if !is_over(e) => Ok(Reply::Refused(format!("cannot be read: {}", describe(e)).into())),
         other => other,

@@ -300,7 +300,7 @@ fn vanished(rule: &Rule) -> Verdict {
 fn children(reading: &Reading) -> Option<&Children> {
     match reading {
         Reading::Present { children, .. } => children.as_ref(),
-        Reading::Missing | Reading::Unreadable(_) => None,
+        Reading::Missing | Reading::Shut(_) | Reading::Unreadable(_) => None,
     }
 }
 
@@ -308,6 +308,6 @@ pub(super) fn count(reading: &Reading) -> Option<u32> {
     match reading {
         Reading::Missing => Some(0),
         Reading::Present { children, .. } => children.as_ref().map(Children::count),
-        Reading::Unreadable(_) => None,
+        Reading::Shut(_) | Reading::Unreadable(_) => None,
     }
 }

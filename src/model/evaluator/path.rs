@@ -52,7 +52,11 @@ impl Path {
         let Some(records) = records else { return };
         let recorded = match reading {
             Reading::Missing => Recorded::Missing,
-            Reading::Unreadable(reason) => Recorded::Unreadable(Arc::clone(reason)),
+            // A replay judges again what was judged.
+            Reading::Shut(_) if self.rules.iter().any(|judged| judged.unreadable().is_none()) => {
+                Recorded::Present { children: None, data: None, rules: Box::default() }
+            }
+            Reading::Shut(reason) | Reading::Unreadable(reason) => Recorded::Unreadable(Arc::clone(reason)),
             Reading::Present { children, data, .. } => Recorded::Present {
                 children: children.as_ref().map(Children::count),
                 data: data.as_ref().map(|written| digest(&written.data)),

@@ -216,6 +216,25 @@ fn a_vanished_match_goes_with_all_its_alerts_when_the_longest_time_has_passed() 
     assert_eq!(story.pass(HOUR / 2), ["/s/a@warn forgotten", "/s/a@page forgotten"]);
 }
 
+#[test]
+fn what_asks_only_whether_it_is_there_is_judged_where_nothing_may_be_read() {
+    let absent = rule("/a", Specs { exists: Some(false), ..Specs::default() });
+    let mut story = Story::of(vec![absent.clone()]);
+    story.tell(Observation::Up);
+    story.read("/a", Reading::Missing);
+    let shut = || Reading::Shut("not authorised".into());
+    assert_eq!(story.read("/a", shut()), ["/a Path exists and must not left []"]);
+    assert_eq!(story.read("/a", Reading::Missing), ["/a ok"]);
+    // Another rule of the same path asks for more, and is not judged.
+    let name = |rule: Rule, name: &str| Rule {
+        terms: Arc::new(Terms { name: Some(name.into()), ..(*rule.terms).clone() }),
+        ..rule
+    };
+    let mut story = Story::of(vec![name(absent, "maint"), name(at_least("/a", 1), "many")]);
+    story.tell(Observation::Up);
+    assert_eq!(story.read("/a", shut()), ["/a@maint Path exists and must not left []", "/a@many stale"]);
+}
+
 fn may_fall(path: &str, min: Option<u32>) -> Rule {
     let bounds = min.map(|min| Bounds::Range { min: Some(min), max: None });
     let drop = Some(DropSpec { by: By::Percent(30), within: HOUR });

@@ -117,6 +117,11 @@ impl Specs {
         let unreadable = Assessment::unreadable;
         match reading {
             Reading::Unreadable(reason) => unreadable(Arc::clone(reason)),
+            // That it is there is all that some ask.
+            Reading::Shut(_) if self.needs() == Needs::default() => {
+                self.judge_parts(Some(&Children::default()), None, None, Ages::unasked())
+            }
+            Reading::Shut(reason) => unreadable(Arc::clone(reason)),
             Reading::Missing => self.judge_parts(None, None, None, Ages::unasked()),
             Reading::Present { .. } if self.ask_ages() && time.is_none() => {
                 unreadable("this agent has not written to ZooKeeper yet, which tells the time there".into())

@@ -80,6 +80,13 @@ fn specs_judge_readings() {
     );
     check(Specs::default(), Reading::Missing, "ok");
     check(range(Some(1), None), Reading::Unreadable("no".into()), "unreadable: no");
+    let shut = || Reading::Shut("no".into());
+    check(specs(None, Some(true), None), shut(), "ok");
+    check(specs(None, Some(false), None), shut(), "Path exists and must not");
+    check(specs(None, Some(true), on()), shut(), "unreadable: no");
+    check(range(None, Some(1)), shut(), "unreadable: no");
+    check(Specs::default(), shut(), "unreadable: no");
+    check(specs(None, Some(false), None), Reading::Unreadable("no".into()), "unreadable: no");
 }
 
 fn verdict(specs: &Specs, reading: &Reading) -> String {

@@ -37,7 +37,7 @@ impl Shelf {
             {
                 self.keep(children, each)
             }
-            Reading::Present { .. } | Reading::Missing | Reading::Unreadable(_) => None,
+            Reading::Present { .. } | Reading::Missing | Reading::Shut(_) | Reading::Unreadable(_) => None,
         }
     }
 

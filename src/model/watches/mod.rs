@@ -468,7 +468,7 @@ impl Watches {
             Reading::Present { children: Some(children), .. } => children.clone(),
             Reading::Missing => Children::default(),
             // Nothing new is known of the children: those known stay watched.
-            Reading::Present { children: None, .. } | Reading::Unreadable(_) => return,
+            Reading::Present { children: None, .. } | Reading::Shut(_) | Reading::Unreadable(_) => return,
         };
         for child in self.table.unfold(path, listing) {
             self.ask(&child, seq);
@@ -477,7 +477,7 @@ impl Watches {
 
     /// Whether the children of a place can be listed has changed.
     fn note_refusal(&mut self, path: &Arc<str>, reading: &Reading, seq: Seq) {
-        if let Reading::Unreadable(reason) = reading {
+        if let Some(reason) = reading.refusal() {
             self.reopened.remove(path);
             let (place, reason) = (Arc::clone(path), Arc::clone(reason));
             return self.observe(Observation::Unlisted { place, reason });
@@ -488,10 +488,10 @@ impl Watches {
 
     fn log_readable(&mut self, path: &Arc<str>, before: Seen, reading: &Reading) {
         let was = before == Seen::Unreadable;
-        let event = match reading {
-            Reading::Unreadable(reason) if !was => Event::Unreadable(Arc::clone(path), Arc::clone(reason)),
-            Reading::Missing | Reading::Present { .. } if was => Event::Readable(Arc::clone(path)),
-            Reading::Unreadable(_) | Reading::Missing | Reading::Present { .. } => return,
+        let event = match reading.refusal() {
+            Some(reason) if !was => Event::Unreadable(Arc::clone(path), Arc::clone(reason)),
+            None if was => Event::Readable(Arc::clone(path)),
+            Some(_) | None => return,
         };
         self.out.push(Effect::Log(event));
     }

@@ -204,15 +204,12 @@ impl Node {
         self.seen = match reading {
             Reading::Missing => Seen::Missing,
             Reading::Present { .. } => Seen::Present,
-            Reading::Unreadable(_) => Seen::Unreadable,
+            Reading::Shut(_) | Reading::Unreadable(_) => Seen::Unreadable,
         };
         self.is_awaited = self.seen == Seen::Missing && wants.creation == Creation::Watch
             || self.seen == Seen::Unreadable && self.is_awaited;
         self.failures = if self.seen == Seen::Unreadable { self.failures.saturating_add(1) } else { 0 };
-        let reason = match reading {
-            Reading::Unreadable(reason) => Some(Arc::clone(reason)),
-            Reading::Missing | Reading::Present { .. } => None,
-        };
+        let reason = reading.refusal().cloned();
         let refusal_changed = match &mut self.unfolds {
             Some(unfolds) => std::mem::replace(&mut unfolds.refusal, reason.clone()) != reason,
             None => false,

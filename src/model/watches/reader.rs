@@ -41,6 +41,8 @@ pub enum Reply {
     Yes,
     /// There is no such znode.
     Missing,
+    /// It exists, and may not be read, for this reason; a watch is not left.
+    Shut(Arc<str>),
     /// The server refuses, for this reason; a watch is not left.
     Refused(Arc<str>),
 }
@@ -109,6 +111,7 @@ impl Reader {
             // A server that cannot take a watch back is no reason not to go on.
             (Call::Unwatch, _) => Step::Done(Some(Reading::Missing)),
             (Call::ChildStat(_) | Call::ChildData(_), reply) => self.child(reply),
+            (_, Reply::Shut(reason)) => Step::Done(Some(Reading::Shut(reason))),
             (_, Reply::Refused(reason)) => Step::Done(Some(Reading::Unreadable(reason))),
             (Call::Exists, Reply::Missing) => self.missing(true),
             (_, Reply::Missing) => self.missing(false),
@@ -231,7 +234,7 @@ impl Each {
         let Some(name) = self.ahead.pop() else { return };
         let znode = match reply {
             Reply::Child(znode) => self.keep(znode),
-            Reply::Refused(reason) => Err(reason),
+            Reply::Shut(reason) | Reply::Refused(reason) => Err(reason),
             // It went after it was listed, so it is not there.
             Reply::Missing | Reply::Children(_) | Reply::Data(_) | Reply::Yes => return,
         };

@@ -121,7 +121,7 @@ fn words(observation: &Observation) -> Option<String> {
             let what = match reading {
                 Reading::Missing => "missing",
                 Reading::Present { .. } => "present",
-                Reading::Unreadable(_) => "unreadable",
+                Reading::Shut(_) | Reading::Unreadable(_) => "unreadable",
             };
             format!("{path} {what}{}", delay.map_or(String::new(), |delay| format!(" after {delay:?}")))
         }
@@ -627,6 +627,8 @@ fn a_reading_makes_no_more_calls_than_it_needs() {
         vec![(List, names()), (Data, Reply::Refused("no".into()))],
         shut(),
     );
+    let closed = vec![(List, Reply::Shut("no".into()))];
+    check(wants(true, true, Creation::Watch), closed, Some(Reading::Shut("no".into())));
     let blink = || [(List, Reply::Missing), (Exists, Reply::Yes)];
     check(
         wants(true, false, Creation::Watch),

@@ -96,7 +96,7 @@ impl Tree {
     pub fn reading(&self, path: &str, needs: Needs) -> Reading {
         let Some(znode) = self.get(path) else { return Reading::Missing };
         if !znode.open && (needs.children || needs.data) {
-            return Reading::Unreadable(SHUT.into());
+            return Reading::Shut(SHUT.into());
         }
         Reading::Present {
             children: needs.children.then(|| Children::new(self.names(path))),
@@ -194,7 +194,7 @@ impl Tree {
 }
 
 fn child(read: Result<ChildZnode, Arc<str>>) -> Reply {
-    read.map_or_else(Reply::Refused, Reply::Child)
+    read.map_or_else(Reply::Shut, Reply::Child)
 }
 
 /// What a reading read anew.
@@ -245,7 +245,7 @@ impl Session {
             (Call::Children | Call::Data | Call::ChildData(_), None) => Reply::Missing,
             (Call::Children | Call::Data | Call::ChildData(_), Some(Znode { open: false, .. })) => {
                 self.spend(&path);
-                Reply::Refused(SHUT.into())
+                Reply::Shut(SHUT.into())
             }
             (Call::Children, Some(_)) => {
                 self.children.insert(Rc::clone(&path));
