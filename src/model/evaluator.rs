@@ -200,12 +200,14 @@ impl Evaluator {
                 out.extend(known.forgotten(path, Forgetting::Unasked));
                 return false;
             }
+            let forget_after = known.forget_after();
             if known.are_judged_like(rules) {
                 known
                     .rules
                     .iter_mut()
                     .zip(rules.iter())
                     .for_each(|(judged, rule)| judged.rule = Arc::clone(rule));
+                postpone(forget, path, known, forget_after);
                 return true;
             }
             if !rules.is_glob() {
@@ -215,6 +217,7 @@ impl Evaluator {
                 gone.push(Arc::clone(path));
             }
             known.change_rules(rules, now);
+            postpone(forget, path, known, forget_after);
             out.extend(known.stale(path));
             true
         });
@@ -441,11 +444,18 @@ fn schedule(forget: &mut BTreeSet<(Instant, Arc<str>)>, path: &Arc<str>, known: 
     // One that was adopted vanished in another agent's time, at the latest when its incident began.
     let unjudged = known.rules.iter().filter(|judged| judged.judgement == Judgement::None);
     let vanished = unjudged.map(|judged| judged.since).max().map_or(now.mono, |since| now.mono_at(since));
-    // Its alerts go together, and none before its time.
-    let wait = known.rules.iter().map(|judged| judged.rule.terms.forget_after).max().unwrap_or_default();
-    let at = vanished + wait;
+    let at = vanished + known.forget_after();
     known.forget_at = Some(Box::new(at));
     forget.insert((at, Arc::clone(path)));
+}
+
+/// Has a vanished match forgotten when its rules say so by now; it was to be after that long.
+fn postpone(forget: &mut BTreeSet<(Instant, Arc<str>)>, path: &Arc<str>, known: &mut Path, before: Duration) {
+    let wait = known.forget_after();
+    let Some(at) = known.forget_at.as_deref_mut().filter(|_| wait != before) else { return };
+    forget.remove(&(*at, Arc::clone(path)));
+    *at = *at - before + wait;
+    forget.insert((*at, Arc::clone(path)));
 }
 
 /// Has the last reading of a path judged again at another time than before.

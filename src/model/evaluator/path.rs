@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::judged::{Judged, Judgement};
 use crate::model::children::Children;
@@ -89,6 +89,11 @@ impl Path {
     pub fn are_judged_like(&self, rules: &Rules) -> bool {
         self.rules.count() == rules.count()
             && self.rules.iter().zip(rules.iter()).all(|(judged, rule)| judged.rule.judges_like(rule))
+    }
+
+    /// How long after it vanished it is forgotten. Its alerts go together, and none before its time.
+    pub fn forget_after(&self) -> Duration {
+        self.rules.iter().map(|judged| judged.rule.terms.forget_after).max().unwrap_or_default()
     }
 
     /// Other rules hold from now on, by which it has yet to be judged. What is gone has been so since before.

@@ -217,6 +217,30 @@ fn a_vanished_match_goes_with_all_its_alerts_when_the_longest_time_has_passed() 
 }
 
 #[test]
+fn a_match_that_has_vanished_is_forgotten_when_its_rules_say_so_by_then() {
+    let check = |next: fn(Rule) -> Rule, left: Duration| {
+        let mut story = Story::of(vec![at_least("/s/*", 1)]);
+        story.tell(Observation::Up);
+        story.read("/s/a", present(&["x"]));
+        story.read("/s/a", Reading::Missing);
+        assert!(story.pass(HOUR / 2).is_empty());
+        story.tell(Observation::Rules(Arc::new(RuleSet::new(vec![next(at_least("/s/*", 1))]))));
+        const SHORT: Duration = Duration::from_millis(1);
+        assert!(left < SHORT || story.pass(left - SHORT).is_empty());
+        assert_eq!(story.pass(SHORT), ["/s/a forgotten"]);
+        assert_eq!(story.evaluator.next_deadline(), None);
+    };
+    fn after(rule: Rule, forget_after: Duration) -> Rule {
+        Rule { terms: Arc::new(Terms { forget_after, ..(*rule.terms).clone() }), ..rule }
+    }
+    check(|rule| after(rule, 3 * HOUR), 5 * HOUR / 2);
+    check(|rule| after(rule, HOUR * 3 / 4), HOUR / 4);
+    check(|rule| after(rule, HOUR / 4), Duration::ZERO);
+    // It is judged anew, too.
+    check(|_| after(at_least("/s/*", 2), 2 * HOUR), 3 * HOUR / 2);
+}
+
+#[test]
 fn what_asks_only_whether_it_is_there_is_judged_where_nothing_may_be_read() {
     let absent = rule("/a", Specs { exists: Some(false), ..Specs::default() });
     let mut story = Story::of(vec![absent.clone()]);
