@@ -65,14 +65,16 @@ impl Target {
     /// Reads a target in origin form, such as `/status?state=error`.
     ///
     /// Empty levels count for nothing, so that `/status//services/foo` (a znode's path put behind `/status/`)
-    /// is `/status/services/foo`.
+    /// is `/status/services/foo`. If nothing but such levels is behind `/status/`, that is the root of all znodes.
     pub fn parse(text: &str) -> Result<Self, Refused> {
         let (path, query) = text.split_once('?').unwrap_or((text, ""));
         let path = decode(path, false)?;
         let levels: Vec<&str> = path.split('/').filter(|level| !level.is_empty()).collect();
         match levels.as_slice() {
             [] => Ok(Self::Root),
-            ["status" | "state"] => Ok(Self::Status(selection(query)?)),
+            [name @ ("status" | "state")] if path.trim_start_matches('/').len() <= name.len() + "/".len() => {
+                Ok(Self::Status(selection(query)?))
+            }
             ["status" | "state", znode @ ..] => Ok(Self::Path(format!("/{}", znode.join("/")))),
             ["rules", znode @ ..] => Ok(Self::Rules(format!("/{}", znode.join("/")))),
             ["events"] => Ok(Self::Events(event_query(query)?)),
@@ -174,6 +176,10 @@ mod tests {
         check("/status/%2Fservices%2ffoo", path("/services/foo"));
         check("/status/z%C3%BCrich/a%20b%3Fc+d", path("/zürich/a b?c+d"));
         check("/status/status", path("/status"));
+        check("/status//", path("/"));
+        check("/status/%2F", path("/"));
+        check("//state/%2f?x=1", path("/"));
+        check("//status/", Target::Status(Selection::ALL));
         check("/rules/services/*/hosts", Target::Rules("/services/*/hosts".to_owned()));
         check("/metrics", Target::Metrics);
         check("/events", Target::Events(EventQuery::default()));
