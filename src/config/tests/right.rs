@@ -778,3 +778,13 @@ fn chains_of_dependencies_may_be_long() {
     let many = (0..10_000).map(|n| format!("/m/{n}: {{children: 1, depends_on: /c}}\n"));
     assert_eq!(good(&many.chain(["/c:\n".to_owned()]).collect::<String>()).rules.len(), 10_001);
 }
+
+#[test]
+fn keys_are_read_however_long_they_are() {
+    let keys = ["ж".repeat(510), "x".repeat(1021)].map(|name| format!("\"/{name}\":"));
+    let longer = ["ж".repeat(511), "x".repeat(4000)].map(|name| format!("? \"/{name}\"\n:"));
+    for key in keys.iter().chain(&longer) {
+        let config = parse(&format!("{key}\n  exists: true\n")).unwrap_or_else(|errors| panic!("{errors}"));
+        assert_eq!(config.rules.len(), 1);
+    }
+}

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use super::tree::{Ask, Node, Suggestion, suggestions};
-use crate::model::duration;
+use crate::model::{duration, printable};
 
 /// How many of those that are left out are named.
 const NAMED: usize = 20;
+
+/// How many bytes a key may have that stands before its colon on one line. YAML says characters, and not each reader does.
+const SIMPLE_KEY: usize = 1024;
 
 /// The file that would watch the tree below `root`, which was watched for so long; `None` if nothing there is worth it.
 pub fn yaml(root: &str, tree: &Node, watched: Duration) -> Option<String> {
@@ -20,7 +23,7 @@ pub fn yaml(root: &str, tree: &Node, watched: Duration) -> Option<String> {
         duration::words(watched)
     );
     for (path, suggestion) in &rules {
-        text.push_str(&format!("\n# {}\n{}:{}\n", comment(suggestion), key(path), body(&suggestion.ask)));
+        text.push_str(&format!("\n# {}\n{}{}\n", comment(suggestion), key(path), body(&suggestion.ask)));
     }
     if !notes.is_empty() {
         text.push_str("\n# Left out:\n");
@@ -74,20 +77,22 @@ fn body(ask: &Ask) -> String {
     }
 }
 
-/// A path as a key: quoted if YAML could read it otherwise.
+/// A path as a key, and its colon: quoted if YAML could read it otherwise, and on a line of its own if it is too long.
 fn key(path: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/_.-*".contains(c);
-    if path.chars().all(is_plain) {
-        return path.to_owned();
-    }
-    let quoted: String = path.chars().map(escaped).collect();
-    format!("\"{quoted}\"")
+    let key = if path.chars().all(is_plain) {
+        path.to_owned()
+    } else {
+        format!("\"{}\"", path.chars().map(escaped).collect::<String>())
+    };
+    if key.len() > SIMPLE_KEY { format!("? {key}\n:") } else { format!("{key}:") }
 }
 
 fn escaped(c: char) -> String {
     match c {
         '"' | '\\' => format!("\\{c}"),
-        ' '..='~' => c.to_string(),
+        // A mark of the order of bytes is none within a text.
+        _ if printable::is_printable(c) && c != '\u{feff}' => c.to_string(),
         _ if u32::from(c) <= 0xffff => format!("\\u{:04x}", u32::from(c)),
         _ => format!("\\U{:08x}", u32::from(c)),
     }
