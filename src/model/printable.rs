@@ -4,7 +4,7 @@
 /// direction of writing do. A znode's name may hold the last, its data and that of the agents' znodes anything.
 pub fn is_printable(c: char) -> bool {
     !c.is_control()
-        && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        && !matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Appends a character, escaped if it is not printable.
@@ -43,6 +43,6 @@ mod tests {
         let check = |text: &str, expected: &str| assert_eq!(lines(text), expected);
         check("a\tb\nf\u{fc}r \u{96ea}\u{1f980}", "a\tb\nf\u{fc}r \u{96ea}\u{1f980}");
         check("\u{1b}]0;x\u{7}\r\u{9b}", "\\u{1b}]0;x\\u{7}\\r\\u{9b}");
-        check("a\u{202e}b\u{2066}\u{2028}\u{200f}", "a\\u{202e}b\\u{2066}\\u{2028}\\u{200f}");
+        check("a\u{202e}b\u{2066}\u{2028}\u{200f}\u{61c}", "a\\u{202e}b\\u{2066}\\u{2028}\\u{200f}\\u{61c}");
     }
 }
