@@ -98,7 +98,7 @@ struct Arguments {
     #[argh(option, from_str_fn(more_than_nothing))]
     since: Option<Duration>,
     /// explain a path
-    #[argh(option, from_str_fn(pattern))]
+    #[argh(option, from_str_fn(znode_path))]
     explain: Option<String>,
     /// suggest rules for a tree
     #[argh(option, from_str_fn(one_znode))]
