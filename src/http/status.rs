@@ -1,6 +1,7 @@
 //! `/status` as JSON.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::model::alert_key::AlertKey;
 use crate::model::children::Counted;
@@ -182,7 +183,10 @@ pub fn path(object: &mut Object, status: &PathStatus, alerts: &Alerts, named: bo
         object.object("rules", |o| by_rule(o, status, alerts));
     }
     object.string("severity", severity.word());
-    object.time("since", status.since);
+    // A glob stands as its matches do, each since a time of its own.
+    if status.since != SystemTime::UNIX_EPOCH {
+        object.time("since", status.since);
+    }
     object.string("state", state_word(&status.state));
 }
 
@@ -348,6 +352,17 @@ mod tests {
             "severity": "error", "since": "2014-05-31T16:20:25Z", "state": "error",
         });
         assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn a_glob_tells_no_time_at_which_it_began() {
+        let view = fixture::view();
+        let glob = PathStatus {
+            since: SystemTime::UNIX_EPOCH,
+            ..view.compliance.paths.iter().nth(1).unwrap().clone()
+        };
+        let found: Value = serde_json::from_slice(&path_body(&glob, &view.alerts)).unwrap();
+        assert_eq!((found.get("since"), &found["state"]), (None, &json!("error")));
     }
 
     #[test]
