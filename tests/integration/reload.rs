@@ -158,6 +158,12 @@ fn a_silence_holds_alerts_back_until_it_ends() {
     let listed = run(["-z", space.address(), "--silences"]);
     assert!(listed.stdout.starts_with("ID\tUNTIL\tPATH\tBY\tCOMMENT\n"), "{}", listed.stdout);
     assert!(listed.stdout.contains(&id) && listed.stdout.contains("moving"), "{}", listed.stdout);
+    let foreign = "/zk_monitor/zkmonitor/silences/foreign";
+    client.create(foreign, "no silence");
+    let left_out = run(["-z", space.address(), "--silences"]);
+    assert_eq!((left_out.code, &left_out.stdout), (Some(0), &listed.stdout));
+    assert!(left_out.stderr.contains(foreign), "what is left out is said: {}", left_out.stderr);
+    client.delete(foreign);
 
     let typo = run(["-z", space.address(), "--silence", "/service/*", "--for", "1h"]);
     assert!(typo.code == Some(0) && typo.stderr.contains("is it misspelt?"), "{typo:?}");
