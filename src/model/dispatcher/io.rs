@@ -40,7 +40,7 @@ pub enum Input {
 pub struct Speaker {
     /// The cluster's name.
     pub cluster: Arc<str>,
-    /// This agent's name.
+    /// This agent's name as it starts. Whoever sends puts that in its place which the cluster knows it by.
     pub agent: Arc<str>,
     /// Random hexadecimal digits, different in each process: what the ids of its incidents begin with.
     pub instance: Arc<str>,

@@ -410,4 +410,6 @@ fn agents_of_one_name_are_told_apart() {
     eventually(AGAIN, "both agents again", || agents(&first) == both);
     assert!(killed.elapsed() < Duration::from_secs(4 + 4), "{:?}", killed.elapsed());
     works(&space, &sink);
+    let line = format!("Agent:       {name}-2");
+    assert!(sink.mails().iter().all(|mail| mail.body.lines().any(|found| found.trim_end() == line)));
 }
