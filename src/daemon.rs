@@ -146,10 +146,9 @@ impl Daemon {
         log::info!("HTTP server listens on {address}");
         let identity = identity(options, address)?;
         let page: Arc<str> = format!("http://{}", identity.http).into();
-        let (receivers, rules) = take_rules(&mut config, &page);
-        status.rules = Arc::new(rules);
-        let (settings, rules) = (Arc::clone(&receivers), Arc::clone(&status.rules));
-        let parts = Parts { options, listener, identity, session, rules, receivers };
+        let settings = take_settings(&mut config, &page, &status.rules);
+        status.rules = Arc::clone(&settings.rules);
+        let parts = Parts { options, listener, identity, session, settings: Arc::clone(&settings) };
         let wiring = Wiring::start(&mut threads, parts)
             .map_err(|e| format!("cannot start the daemon's threads: {e}"))?;
         let systemd = Systemd::from_env(&crate::env);
@@ -197,14 +196,14 @@ impl Daemon {
         }
     }
 
-    /// Puts a configuration in force. Receivers are sent before the rules that name them.
+    /// Puts a configuration in force. Its settings are sent before its rules.
     fn apply(&mut self, mut config: Config, refused: Option<&Errors>) {
-        let (receivers, rules) = take_rules(&mut config, &self.page);
-        self.status.rules = Arc::new(succession::in_place_of(rules, &self.status.rules));
+        let settings = take_settings(&mut config, &self.page, &self.status.rules);
+        self.status.rules = Arc::clone(&settings.rules);
         // This fails only if the thread has ended, which ends the daemon.
-        self.wiring.settings.send(Arc::clone(&receivers)).ok();
-        self.wiring.watching.rules(Arc::clone(&self.status.rules));
-        self.announce(config, &receivers, refused);
+        self.wiring.settings.send(Arc::clone(&settings)).ok();
+        self.wiring.watching.rules(Arc::clone(&settings.rules));
+        self.announce(config, &settings, refused);
     }
 
     /// Announces a configuration whose rules are in force now, and what is wrong with files that are not, and does the
@@ -255,14 +254,14 @@ fn not_read(errors: &Errors) -> String {
     format!("configuration not re-read: {}", errors.lines().next().unwrap_or_default())
 }
 
-/// Takes what the threads need out of a configuration. Unless it says where people find the status page, that is this
-/// agent's own.
-fn take_rules(config: &mut Config, page: &Arc<str>) -> (Arc<Settings>, RuleSet) {
+/// Takes what the threads need out of a configuration, which is read in the place of one with those rules. Unless it says
+/// where people find the status page, that is this agent's own.
+fn take_settings(config: &mut Config, page: &Arc<str>, before: &RuleSet) -> Arc<Settings> {
     let receivers = std::mem::take(&mut config.receivers);
-    let rules = std::mem::take(&mut config.rules);
+    let rules = RuleSet::new(std::mem::take(&mut config.rules));
+    let rules = Arc::new(succession::in_place_of(rules, before));
     let page = config.external_url.take().unwrap_or_else(|| Arc::clone(page));
-    let settings = Settings { receivers, group_wait: config.group_wait, page };
-    (Arc::new(settings), RuleSet::new(rules))
+    Arc::new(Settings { rules, receivers, group_wait: config.group_wait, page })
 }
 
 fn blind_settings(blind: &Blind, settings: &Settings) -> BlindSettings {

@@ -17,7 +17,6 @@ use crate::model::event::What;
 use crate::model::lease::LeaseStage;
 use crate::model::ledger::{Write, Written};
 use crate::model::recent::Recent;
-use crate::model::rule::RuleSet;
 use crate::model::status::{Alerts, Cluster, Compliance, ConfigStatus};
 use crate::notify;
 use crate::pipeline::{
@@ -37,8 +36,7 @@ pub(super) struct Parts<'a> {
     pub(super) listener: http::Listener,
     pub(super) identity: zk::election::Identity,
     pub(super) session: zk::session::Settings,
-    pub(super) rules: Arc<RuleSet>,
-    pub(super) receivers: Arc<Settings>,
+    pub(super) settings: Arc<Settings>,
 }
 
 /// The ends of channels and cells through which the threads are reloaded and stopped.
@@ -58,7 +56,8 @@ pub(super) struct Wiring {
 impl Wiring {
     /// Connects and starts everything.
     pub(super) fn start(threads: &mut Threads, parts: Parts<'_>) -> io::Result<Self> {
-        let Parts { options, listener, identity, session, rules, receivers } = parts;
+        let Parts { options, listener, identity, session, settings } = parts;
+        let rules = Arc::clone(&settings.rules);
         let places = Places::new(&options.cluster_prefix, &options.cluster_name);
         let (election, inputs) = unbounded();
         let (own_writer, own) = cell(None);
@@ -74,7 +73,7 @@ impl Wiring {
         });
         let (access_writer, access) = cell(None);
         let (ledger, refusals) = Ledger::start(threads, &access, &places, identity.credentials)?;
-        let alerting = Alerting::start(threads, &watching, &identity, cluster, receivers, ledger, journal)?;
+        let alerting = Alerting::start(threads, &watching, &identity, cluster, settings, ledger, journal)?;
         let lease = alerting.lease;
         let outlets = zk::election::Outlets {
             news: alerting.news,
@@ -121,15 +120,14 @@ impl Alerting {
         watching: &Watching,
         identity: &zk::election::Identity,
         cluster: Reader<Cluster>,
-        receivers: Arc<Settings>,
+        first: Arc<Settings>,
         ledger: Ledger,
         journal: EventSink,
     ) -> io::Result<Self> {
         let (news, news_receiver) = unbounded();
         let (settings, settings_receiver) = unbounded();
-        // They have to be there before the rules that name them. Fails only if nobody receives any more, and the
-        // receiver is here.
-        settings.send(receivers).ok();
+        // They have to be there before their rules. Fails only if nobody receives any more, and the receiver is here.
+        settings.send(first).ok();
         let (stop, stopped) = bounded(0);
         let (alerts_writer, alerts) = cell(Alerts::default());
         let (in_flight_writer, in_flight) = cell(0);

@@ -18,6 +18,7 @@ use crate::model::lease::LeaseStage;
 use crate::model::ledger::{Write, Written};
 use crate::model::message::Item;
 use crate::model::receiver;
+use crate::model::rule::RuleSet;
 use crate::model::status::{Alerts, Silence};
 use crate::model::time::Now;
 use crate::model::transition::EvaluatorOutput;
@@ -28,9 +29,11 @@ use crate::threads::Spawner;
 /// waits for this one a little longer (`PARK` in `daemon.rs`).
 const PARK: Duration = Duration::from_secs(1);
 
-/// The part of the configuration that the alert side needs.
+/// The part of a configuration that the alert side needs.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The rules that name these receivers. They come to the alert thread by way of the evaluator.
+    pub rules: Arc<RuleSet>,
     pub receivers: Vec<receiver::Receiver>,
     /// How long what follows a first alert is gathered.
     pub group_wait: Duration,
@@ -38,12 +41,21 @@ pub struct Settings {
     pub page: Arc<str>,
 }
 
+impl Settings {
+    /// Takes the settings of these rules out of those that were sent, which come before their rules. Those of rules that are
+    /// still on their way stay: what goes on of an alert is found by its receivers before and after a change, and both have
+    /// to be those of its rules.
+    fn of(rules: &Arc<RuleSet>, sent: &Receiver<Arc<Self>>) -> Option<Arc<Self>> {
+        sent.try_iter().find(|settings| Arc::ptr_eq(&settings.rules, rules))
+    }
+}
+
 pub struct Inlets {
     /// From the evaluator; the loop ends when this closes.
     pub evaluated: Receiver<EvaluatorOutput>,
     pub news: Receiver<ElectionUpdate>,
     pub written: Receiver<(u64, Written)>,
-    /// The receivers, at the start and at each reload; sent before the rules that name them.
+    /// At the start and at each reload; sent before their rules.
     pub settings: Receiver<Arc<Settings>>,
     /// Closes when the daemon is to end.
     pub stop: Receiver<()>,
@@ -137,17 +149,20 @@ struct Shell {
 
 impl Shell {
     fn evaluated(&mut self, evaluated: EvaluatorOutput, inlets: &Inlets) {
-        if let EvaluatorOutput::Rules(_) = &evaluated {
-            // The receivers that these rules name were sent before them.
-            if let Some(settings) = inlets.settings.try_iter().last() {
-                self.receivers.replace(&settings.receivers);
-                self.page = Some(Arc::clone(&settings.page));
-                let profiles = settings.receivers.iter().map(Profile::of).collect();
-                self.handle(Input::Receivers(profiles, settings.group_wait));
-                self.publisher.changed = true;
+        if let EvaluatorOutput::Rules(rules) = &evaluated {
+            if let Some(settings) = Settings::of(rules, &inlets.settings) {
+                self.replace(&settings);
             }
         }
         self.handle(Input::Evaluated(evaluated));
+    }
+
+    fn replace(&mut self, settings: &Settings) {
+        self.receivers.replace(&settings.receivers);
+        self.page = Some(Arc::clone(&settings.page));
+        let profiles = settings.receivers.iter().map(Profile::of).collect();
+        self.handle(Input::Receivers(profiles, settings.group_wait));
+        self.publisher.changed = true;
     }
 
     fn news(&mut self, news: ElectionUpdate) {
@@ -263,5 +278,28 @@ fn snapshot(dispatcher: &Dispatcher, now: Now) -> Alerts {
         open: dispatcher.alert_status().map(|(key, status)| (key.clone(), status)).collect(),
         receivers: dispatcher.receiver_status().map(|(id, status)| (id.clone(), status)).collect(),
         silences: dispatcher.silences(now).cloned().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_settings_of_a_later_reload_wait_for_its_rules() {
+        let page = |number: usize| Arc::from(number.to_string());
+        let reload = |number| {
+            let (rules, receivers) = (Arc::default(), Vec::new());
+            Arc::new(Settings { rules, receivers, group_wait: Duration::ZERO, page: page(number) })
+        };
+        let (sender, sent) = crossbeam_channel::unbounded();
+        let reloads: Vec<_> = (0..4).map(reload).collect();
+        reloads.iter().for_each(|settings| sender.send(Arc::clone(settings)).unwrap());
+        // Those of the third are never told.
+        for number in [0, 1, 3] {
+            let settings = Settings::of(&reloads[number].rules, &sent);
+            assert_eq!(settings.map(|settings| Arc::clone(&settings.page)), Some(page(number)));
+        }
+        assert!(Settings::of(&Arc::default(), &sent).is_none());
     }
 }
