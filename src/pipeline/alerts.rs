@@ -149,10 +149,10 @@ struct Shell {
 
 impl Shell {
     fn evaluated(&mut self, evaluated: EvaluatorOutput, inlets: &Inlets) {
-        if let EvaluatorOutput::Rules(rules) = &evaluated {
-            if let Some(settings) = Settings::of(rules, &inlets.settings) {
-                self.replace(&settings);
-            }
+        if let EvaluatorOutput::Rules(rules) = &evaluated
+            && let Some(settings) = Settings::of(rules, &inlets.settings)
+        {
+            self.replace(&settings);
         }
         self.handle(Input::Evaluated(evaluated));
     }
