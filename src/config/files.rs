@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::configuration::Config;
 use super::finding::Errors;
 use super::judge::{Judged, Refusal, Source, judge};
-use super::secrets::NamedFiles;
+use super::named_files::NamedFiles;
 use super::validator::{Env, Layout};
 use crate::credentials;
 

@@ -22,6 +22,7 @@ mod judge;
 mod labels;
 mod located;
 mod map;
+mod named_files;
 mod places;
 mod receivers;
 mod rule;

@@ -1,8 +1,6 @@
 //! Secrets, in the configuration or in files that it names.
 
-use std::collections::HashMap;
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::document::Value;
@@ -14,17 +12,6 @@ use crate::model::receiver::Secret;
 
 /// The largest file that a key may name, in bytes.
 const MAX_NAMED_FILE: u64 = 1 << 20;
-
-/// What was read from files that one of the configuration names: secrets, certificates, templates.
-#[derive(Clone, Default)]
-pub(super) struct NamedFiles(HashMap<PathBuf, Arc<[u8]>>);
-
-/// What is in them can be used, and never be printed.
-impl fmt::Debug for NamedFiles {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
-}
 
 impl Validator<'_> {
     /// A secret that a map holds under `key`, or in the file that `file_key` names, or not at all.
@@ -64,13 +51,13 @@ impl Validator<'_> {
     /// The content of the file that the value names.
     pub(super) fn file(&mut self, at: &Located<'_, '_>) -> Option<Arc<[u8]>> {
         let path = self.base().join(self.line(at)?);
-        let earlier = self.earlier().and_then(|earlier| earlier.0.get(&path));
+        let earlier = self.earlier().and_then(|earlier| earlier.get(&path));
         let content = match earlier {
-            Some(content) => Ok(Arc::clone(content)),
+            Some(content) => Ok(content),
             None => self.read(&path),
         };
         let content = content.map_err(|reason| self.unreadable(at, &reason)).ok()?;
-        self.notes().named.0.insert(path, Arc::clone(&content));
+        self.notes().named.insert(path, &content);
         Some(content)
     }
 
