@@ -48,14 +48,21 @@ fn it_shows_alerts_of_an_agent_whose_clock_is_wrong_and_their_end() {
         let space = shared();
         let mut client = space.client();
         client.create("/p", "");
-        let yaml =
-            format!("/p: {{children: 1, alerter: {{alertmanager: {{url: \"{}\"}}}}}}\n", alertmanager.url());
+        // The end is told at once, while the clock that is ahead has it in the future.
+        let yaml = format!(
+            "group_wait: 0\n/p:\n  children: 1\n  repeat_interval: 1s\n  alerter: {{alertmanager: {{url: \"{}\"}}}}\n",
+            alertmanager.url()
+        );
         let daemon = Daemon::with(space.address(), &yaml)
             .env("LD_PRELOAD", &other_clock().to_string_lossy())
             .env("FAKETIME", clock)
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
             .start();
-        alertmanager.wait_for(1);
+        // It lasts for longer than a second, which is what its times are cut to.
+        let first = alertmanager.wait_for(1).remove(0);
+        eventually(SOON, "alert that is kept alive", || {
+            alertmanager.wait_for(1)[0]["endsAt"] != first["endsAt"]
+        });
         client.create("/p/a", "");
         alertmanager.wait_for(0);
         drop(daemon);
