@@ -22,7 +22,7 @@ use zookeeper::{Acl, CreateMode, Stat, ZkError};
 use self::differences::Differences;
 use self::granted::{EFFECT, Granted};
 use self::holder::Holder;
-use self::listing::Listing;
+use self::listing::{Listing, REFRESH};
 use self::predecessors::Predecessors;
 use self::trouble::{About, Trouble, absent_is_fine, refused};
 use super::agents::{self, AgentInfo, Timeouts};
@@ -43,8 +43,6 @@ use crate::model::ledger_change::LedgerChange;
 use crate::model::status::{Cluster, Connection, Grant, Silence, lease_holds};
 use crate::published::{Reader, Writer};
 
-/// How often the others' cards are read again, and what could not be done is tried again.
-const REFRESH: Duration = Duration::from_secs(10);
 /// How soon to look again at what is about to happen.
 const SOON: Duration = Duration::from_millis(50);
 /// For how long one who is no agent must have held the lock to be worth a word. The znode of an agent may be missing for

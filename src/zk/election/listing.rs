@@ -11,9 +11,10 @@ use crate::clock;
 use crate::model::children::Children;
 use crate::model::ledger_change::{Count, LedgerChange, ListingReader, ReadListing};
 use crate::zk::client::{Answer, Client};
-use crate::zk::election::REFRESH;
 use crate::zk::names;
 
+/// How often what the election knows is read again whatever its watches say, and what could not be done is tried again.
+pub const REFRESH: Duration = Duration::from_secs(10);
 /// How long the listing is left alone after it was read: in a storm it changes all the time.
 const PAUSE: Duration = Duration::from_millis(50);
 /// And how many times as long as it took to read, if that is longer.
