@@ -677,16 +677,7 @@ impl Tracked {
         self.incident = Some(Incident::adopt(entry, mine, newest, self.rule.terms.repeat_interval, now));
         self.replace_unknown(shared);
         self.join_storms(shared);
-        let next = match self.alert.phase() {
-            Phase::Pending { since } | Phase::Firing { since } => Some(since),
-            Phase::Inactive | Phase::Recovering { .. } => None,
-        };
         let seen = shared.unreported.recall(&self.key, now);
-        let seen = seen.filter(|episode| episode.is_of_incident(entry.since, next));
-        if let (Some(episode), Some(_)) = (&seen, next) {
-            // The violation that there is now began after that of the entry, and is an incident of its own.
-            self.close_as_seen(episode, shared, now);
-        }
         if !self.alert.is_fresh() || !self.alert.is_inactive() {
             return;
         }
@@ -695,20 +686,13 @@ impl Tracked {
         self.seen.course = ending.map(Course::Ended).or(self.seen.course.take());
         self.note_course();
         // A path that is in spec by now recovers: as of when this agent saw that, or else from now on.
-        match seen {
+        match seen.filter(|episode| entry.since <= episode.until.wall) {
             Some(episode) => self.close_incident(episode.until, shared, now),
             None => {
                 let change = self.alert.complied(self.open_since(shared), &self.rule, now);
                 self.on_change(change, shared, now);
             }
         }
-    }
-
-    /// The incident is over since then, as this agent saw before it led.
-    fn close_as_seen(&mut self, episode: &Episode, shared: &mut Shared, now: Now) {
-        let open = self.incident.as_mut().filter(|incident| !incident.is_over());
-        open.into_iter().for_each(|incident| incident.entry.ending.clone_from(&episode.ending));
-        self.close_incident(episode.until, shared, now);
     }
 
     fn join_storms(&self, shared: &mut Shared) {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::model::alert_key::AlertKey;
 use crate::model::ledger_change::LedgerChange;
@@ -32,13 +32,6 @@ pub(super) struct Episode {
 }
 
 impl Episode {
-    /// Whether an incident that began then, by another agent's clock perhaps, is this violation's. If the path has fallen
-    /// out of spec again since, at `next`, it is that of the nearer beginning.
-    pub fn is_of_incident(&self, began: SystemTime, next: Option<Now>) -> bool {
-        let apart = |time: SystemTime| time.duration_since(began).unwrap_or_else(|before| before.duration());
-        began <= self.until.wall && next.is_none_or(|next| apart(self.since.wall) < apart(next.wall))
-    }
-
     fn is_old(&self, now: Now) -> bool {
         now.mono.saturating_duration_since(self.until.mono) >= KEEP
     }
