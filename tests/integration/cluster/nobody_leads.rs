@@ -25,13 +25,16 @@ fn three(space: &Space, mail: &SmtpSink, hook: &HttpSink) -> [Daemon; 3] {
         space.client().create(&format!("{}/a", path(index)), "");
     }
     let mut count = 0;
-    [(); 3].map(|()| {
+    let agents = [(); 3].map(|()| {
         let daemon = Daemon::with(space.address(), &yaml).smtp(mail.port()).start();
         daemon.wait_until_ready();
         count += 1;
         space.wait_for_children(LOCK, count);
         daemon
-    })
+    });
+    // Those that follow know what nobody was told of from then on.
+    space.wait_until_watched(LEDGER, 2);
+    agents
 }
 
 /// Has a path fall out of spec and come back, as these agents see it.
@@ -100,6 +103,7 @@ fn the_dead_leaders_session_timeout_counts_and_not_the_next_ones() {
     let next = Daemon::with(space.address(), yaml).smtp(mail.port()).start();
     next.wait_until_ready();
     space.wait_for_children(LOCK, 2);
+    space.wait_until_watched(LEDGER, 1);
     slow.kill();
     // By the time that the dead one's session is over this was longer ago than a session of the next one lasts.
     blink(&space, 0, &[&next]);
