@@ -11,6 +11,9 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// For how long what is owed may be known to this process alone: longer than most messages wait for those that go with
 /// them, whose intents tell it as well.
 const UNTOLD: Duration = Duration::from_secs(3);
+/// How many writes in a row may find something else than expected until there is a pause: one that came late, or an answer
+/// that was lost, does so once. Servers that do not agree on what they hold do so for ever.
+const SURPRISES: u32 = 3;
 /// The longest pause.
 const LAST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -27,6 +30,8 @@ pub(super) struct EntrySync {
     /// Whether what is known now has to be written.
     pub wanted: bool,
     failures: u32,
+    /// How many writes in a row found something else.
+    surprises: u32,
     pub retry_at: Option<Instant>,
     /// When the ledger has to hear of what is owed and it does not hold.
     pub tell_at: Option<Instant>,
@@ -125,7 +130,7 @@ impl EntrySync {
         Some(match written {
             Written::Done(version) => {
                 let gone = entry.is_none();
-                self.failures = 0;
+                (self.failures, self.surprises) = (0, 0);
                 (self.version, self.stored) = ((!gone).then_some(version), entry);
                 Reply::Done { gone }
             }
@@ -140,6 +145,10 @@ impl EntrySync {
             }
             Written::Conflict(stored) => {
                 self.wanted = true;
+                self.surprises = self.surprises.saturating_add(1);
+                if let Some(more) = self.surprises.checked_sub(SURPRISES).filter(|more| *more > 0) {
+                    self.retry_at = now.checked_add(jitter.pause(FIRST_PAUSE, LAST_PAUSE, more));
+                }
                 Reply::Conflict(self.on_conflict(stored.map(|stored| *stored), epoch))
             }
         })
@@ -167,5 +176,27 @@ impl EntrySync {
         } else {
             Found::Own
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn surprises_without_end_are_paused() {
+        let (mut sync, mut jitter, now) = (EntrySync::as_read(None, 1), Jitter::new(1), Instant::now());
+        let mut surprise = |write: u64| {
+            assert!(sync.is_due(now) || write == 0);
+            sync.began(write, None);
+            assert!(sync.on_written(write, Written::Conflict(None), 1, &mut jitter, now).is_some());
+        };
+        (0..=u64::from(SURPRISES)).for_each(&mut surprise);
+        assert!(!sync.is_due(now) && sync.is_due(now + 2 * FIRST_PAUSE));
+        sync.began(9, None);
+        sync.on_written(9, Written::Done(2), 1, &mut jitter, now);
+        sync.began(10, None);
+        sync.on_written(10, Written::Conflict(None), 1, &mut jitter, now);
+        assert!(sync.is_due(now), "one by itself is answered at once");
     }
 }
