@@ -599,6 +599,9 @@ impl Election {
     /// the time until there is more to do, if there is.
     fn watch_ledger(&self, session: &mut Session) -> Answer<Option<Duration>> {
         if let Some(change) = session.ledger.watch(&session.client, &self.places.alerts)? {
+            if change == LedgerChange::Any {
+                log::debug!("cluster {}: watches which entries the ledger has", self.places.cluster);
+            }
             let (generation, rings) = (session.client.generation(), session.ledger.rings);
             self.outlets.watch.send(WatchInput::LedgerWatched { generation, rings, change }).ok();
         }

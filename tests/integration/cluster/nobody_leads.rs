@@ -32,9 +32,14 @@ fn three(space: &Space, mail: &SmtpSink, hook: &HttpSink) -> [Daemon; 3] {
         space.wait_for_children(LOCK, count);
         daemon
     });
-    // Those that follow know what nobody was told of from then on.
-    space.wait_until_watched(LEDGER, 2);
+    agents[1..].iter().for_each(wait_until_it_follows);
     agents
+}
+
+/// Only from then on it knows what nobody was told of.
+fn wait_until_it_follows(agent: &Daemon) {
+    let watches = || agent.log_contains("watches which entries the ledger has");
+    eventually(SOON, "an agent that watches the ledger", watches);
 }
 
 /// Has a path fall out of spec and come back, as these agents see it.
@@ -103,7 +108,7 @@ fn the_dead_leaders_session_timeout_counts_and_not_the_next_ones() {
     let next = Daemon::with(space.address(), yaml).smtp(mail.port()).start();
     next.wait_until_ready();
     space.wait_for_children(LOCK, 2);
-    space.wait_until_watched(LEDGER, 1);
+    wait_until_it_follows(&next);
     slow.kill();
     // By the time that the dead one's session is over this was longer ago than a session of the next one lasts.
     blink(&space, 0, &[&next]);

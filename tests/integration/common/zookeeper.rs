@@ -254,22 +254,18 @@ impl ZooKeeper {
     /// # Errors
     /// What became of the connection, if the server does not answer within two seconds.
     pub fn ask(&self, word: &str) -> std::io::Result<String> {
-        ask(&self.address(), word)
+        let mut stream = TcpStream::connect(self.address())?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.write_all(word.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
     }
 
     /// Whether it says that it leads an ensemble.
     pub fn leads(&self) -> bool {
         self.ask("srvr").is_ok_and(|answer| answer.contains("Mode: leader"))
     }
-}
-
-fn ask(address: &str, word: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    stream.write_all(word.as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
 }
 
 /// What gives a process another wall clock.
@@ -347,23 +343,6 @@ impl Space {
             let children = client.children(path).unwrap_or_default();
             if children.len() == expected { Ok(children) } else { Err(children) }
         })
-    }
-
-    /// Waits until so many sessions watch a znode.
-    ///
-    /// # Panics
-    /// If they do not.
-    #[track_caller]
-    pub fn wait_until_watched(&self, path: &str, sessions: usize) {
-        let (server, chroot) = self.address.split_at(self.address.find('/').unwrap());
-        let znode = format!("{chroot}{path}");
-        eventually(SOON, "sessions that watch", || {
-            // A path, and below it the sessions, one a line.
-            let answer = ask(server, "wchp").map_err(|error| error.to_string())?;
-            let lines = answer.lines().skip_while(|line| *line != znode).skip(1);
-            let count = lines.take_while(|line| line.starts_with('\t')).count();
-            if count >= sessions { Ok(()) } else { Err(format!("{count} watch {znode}")) }
-        });
     }
 
     /// Waits until the ledger of the usual cluster has so many entries, and each says that all were told that a path is out
