@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn surprises_without_end_are_paused() {
-        let (mut sync, mut jitter, now) = (EntrySync::as_read(None, 1), Jitter::new(1), Instant::now());
+        let (mut sync, mut jitter, now) = (EntrySync::as_read(None, 1), Jitter::new(1), crate::clock::mono());
         let mut surprise = |write: u64| {
             assert!(sync.is_due(now) || write == 0);
             sync.began(write, None);
