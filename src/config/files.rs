@@ -100,11 +100,13 @@ impl Files {
             let files = self.in_order(&new, &bad, &frozen);
             let refusals = match judge_files(&files, layout, env) {
                 Ok(Judged { config, named }) => {
-                    let paths: Vec<_> = files.iter().map(|file| file.path.clone()).collect();
+                    let named: Vec<_> = files.iter().map(|file| file.path.clone()).zip(named).collect();
                     self.good.retain(|path, _| bad.contains_key(path));
                     self.good.append(&mut new);
-                    for (path, named) in paths.iter().zip(named) {
-                        self.good.get_mut(path).into_iter().for_each(|content| content.named = named.clone());
+                    for (path, named) in named {
+                        if let Some(content) = self.good.get_mut(&path) {
+                            content.named = named;
+                        }
                     }
                     let refused = (!bad.is_empty()).then(|| Errors::of_all(bad.into_values()));
                     return Ok(Reread { config, refused });

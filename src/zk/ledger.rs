@@ -349,9 +349,6 @@ pub(super) fn is_any_open(
     incidents: &BTreeMap<AlertKey, Arc<str>>,
 ) -> Answer<bool> {
     let is_open = |key: &AlertKey| -> Answer<bool> {
-        if acknowledged(incidents, &key.path).next().is_none() {
-            return Ok(false);
-        }
         let Found::Entry(stored) = read(client, &place(places, key), key)? else { return Ok(false) };
         let mut acknowledged = acknowledged(incidents, &key.path);
         Ok(stored.entry.until.is_none() && acknowledged.any(|incident| *incident == stored.entry.incident))
@@ -366,7 +363,8 @@ pub(super) fn is_any_open(
         Err(ZkError::NoNode) => return Ok(false),
         names => names?,
     };
-    for key in names.iter().filter_map(|name| names::decode_alert(name)) {
+    let keys = names.iter().filter_map(|name| names::decode_alert(name));
+    for key in keys.filter(|key| acknowledged(incidents, &key.path).next().is_some()) {
         if is_open(&key)? {
             return Ok(true);
         }

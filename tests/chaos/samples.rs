@@ -17,7 +17,7 @@ const LEAST: usize = 180;
 const COLUMNS: [&str; 6] = ["threads", "descriptors", "resident KiB", "log KiB", "journal KiB", "znodes"];
 /// What must not grow while a process lives, by its column.
 const BOUNDED: [usize; 4] = [0, 1, 2, 5];
-/// How many hundredths more it may be than in the first half of its life.
+/// How many hundredths more it may be in the last quarter of its life than in the second.
 const MORE: u64 = 25;
 /// The size of one curve's field, in pixels.
 const FIELD: (f64, f64) = (1_000.0, 120.0);

@@ -34,7 +34,7 @@ pub(super) struct Shared {
     pub departed: Vec<Profile>,
     /// As listed last. One that has ended stays until the listing says otherwise: the wall clock may step back.
     pub silences: Vec<Silence>,
-    /// The ids of those that were in force when that was looked at last.
+    /// The ids of those that are in force, as far as they are listed: this is looked at by each handling.
     in_force: BTreeSet<Arc<str>>,
     /// When to look whether a silence has ended.
     pub silence_ends: Option<Instant>,
@@ -176,16 +176,19 @@ impl Shared {
     /// Finds which silences are in force, and when the next will end. Returns whether that has changed: by the time of
     /// one, or because the wall clock stepped over its end.
     pub fn arm_silences(&mut self, now: Now) -> bool {
-        let in_force = self.silences.iter().filter(|silence| silence.is_in_force(now.wall));
-        let in_force: BTreeSet<_> = in_force.map(|silence| Arc::clone(&silence.id)).collect();
+        let is_in_force = |silence: &Silence| silence.is_in_force(now.wall);
+        let mut listed = self.silences.iter();
+        let changed = listed.any(|silence| is_in_force(silence) != self.in_force.contains(&silence.id));
+        if changed {
+            let in_force = self.silences.iter().filter(|silence| is_in_force(silence));
+            self.in_force = in_force.map(|silence| Arc::clone(&silence.id)).collect();
+        }
         let remaining = self.silences.iter().filter_map(|silence| match silence.until {
             Until::Time(end) => Some(end.duration_since(now.wall).ok().filter(|left| !left.is_zero())),
             Until::Recovery(_) => None,
         });
         let remaining = remaining.map(|left| left.map_or(CLOCK_STEPS, |left| left.min(CLOCK_STEPS))).min();
         self.silence_ends = remaining.and_then(|left| now.mono.checked_add(left));
-        let changed = in_force != self.in_force;
-        self.in_force = in_force;
         self.version += u64::from(changed);
         changed
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::batch::{Batch, BatchStage, Load};
 use super::delivery::{Delivery, Step};
+use super::incident::Incident;
 use super::io::{Attempt, AttemptId, Effect, Report, Tale};
 use super::limits::STORM;
 use super::paths::Paths;
@@ -110,7 +111,8 @@ impl Turn<'_> {
     /// is over; of one path the end of an earlier incident still comes first, since nothing else waits for it.
     fn alone(&mut self) -> Choice {
         let Some(queue) = self.shared.queues.get(self.receiver) else { return Choice::default() };
-        let first = queue.waiting().find(|key| self.is_open(key)).or_else(|| queue.waiting().next());
+        let is_open = |key: &&AlertKey| self.incident(key).is_some_and(|incident| !incident.is_over());
+        let first = queue.waiting().find(is_open).or_else(|| queue.waiting().next());
         let Some(first) = first else { return Choice::default() };
         let one = Choice { keys: vec![first.clone()], ..Choice::default() };
         let (recovery, storm) = self.class(first);
@@ -127,13 +129,12 @@ impl Turn<'_> {
         Choice { keys, storm: Some(storm), full: false }
     }
 
-    fn is_open(&self, key: &AlertKey) -> bool {
-        let incident = self.paths.get(key).and_then(|tracked| tracked.incident.as_ref());
-        incident.is_some_and(|incident| !incident.is_over())
+    fn incident(&self, key: &AlertKey) -> Option<&Incident> {
+        self.paths.get(key)?.incident.as_ref()
     }
 
     fn class(&self, key: &AlertKey) -> Class {
-        let incident = self.paths.get(key).and_then(|tracked| tracked.incident.as_ref());
+        let incident = self.incident(key);
         let delivery = incident.and_then(|incident| incident.entry.receivers.get(self.receiver));
         let Some((incident, delivery)) = incident.zip(delivery) else { return (Some(Recovery::Late), None) };
         let pending = delivery.progress.firing == Mark::Pending;

@@ -19,6 +19,7 @@ pub const REFRESH: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 /// And how many times as long as it took to read, if that is longer.
 const SHARE: u32 = 10;
+
 /// The watch, and how far it is behind.
 pub struct Listing {
     /// How often it has rung.
