@@ -1,5 +1,6 @@
 //! The end of a run: nothing is done any more, and everything must become as it should be.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -68,16 +69,10 @@ impl World {
         if leaders.len() != 1 {
             return Err(format!("agents that lead: {leaders:?}"));
         }
-        let (mut client, ledger) = (self.client(), format!("{CLUSTER}/alerts"));
-        let entries = client.children(&ledger).unwrap_or_default();
-        let told = |entry: &String| {
-            let data = client.get(&format!("{ledger}/{entry}")).unwrap_or_default();
-            let is_owed =
-                [r#""firing":"pending""#, r#""firing":"ambiguous""#].iter().any(|mark| data.contains(mark));
-            data.matches(r#""firing":"sent""#).count() == RECEIVERS.len() && !is_owed
-        };
-        if entries.len() != standing.len() || !entries.iter().all(told) {
-            return Err(format!("open incidents: {entries:?}"));
+        let told = self.told_entries();
+        // As many others are no sign that these were told.
+        if told != standing.iter().map(|subject| Some(subject.path.clone())).collect() {
+            return Err(format!("open incidents that everybody was told of: {told:?}"));
         }
         for seat in 0..AGENTS.len() {
             let status = self.status(seat).ok_or_else(|| format!("agent {seat} has no status"))?;
@@ -94,6 +89,21 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// The paths of the ledger's entries; none for one whose beginning somebody has yet to hear of.
+    fn told_entries(&self) -> BTreeSet<Option<String>> {
+        let (mut client, ledger) = (self.client(), format!("{CLUSTER}/alerts"));
+        let entries = client.children(&ledger).unwrap_or_default();
+        let path = |entry: String| {
+            let data = client.get(&format!("{ledger}/{entry}"))?;
+            let is_owed =
+                [r#""firing":"pending""#, r#""firing":"ambiguous""#].iter().any(|mark| data.contains(mark));
+            let is_told = data.matches(r#""firing":"sent""#).count() == RECEIVERS.len() && !is_owed;
+            let json: serde_json::Value = serde_json::from_str(&data).ok()?;
+            json["path"].as_str().filter(|_| is_told).map(str::to_owned)
+        };
+        entries.into_iter().map(path).collect()
     }
 
     /// Takes steps, and holds that everybody hears at once of what they do to these.
