@@ -9,40 +9,40 @@
 //! there was at most as much coming and going as from the count before the one to the count behind the other.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
+use super::alert_key::AlertKey;
 use super::children::Children;
 
-/// What came or went, by the paths of the alerts: a rule's new name gives its alert's entry another name.
+/// What came or went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LedgerChange {
     /// Entries of any path may have.
     Any,
-    /// Entries of these paths, and of no other.
-    Of(BTreeSet<Arc<str>>),
+    /// The entries of these alerts, and no other. A rule's new name gives its alert's entry another name.
+    Of(BTreeSet<AlertKey>),
     /// None did, but nobody watches the listing any more: from now on any may come and go unseen.
     Unwatched,
 }
 
 impl LedgerChange {
-    /// What changed from one reading, if there was one, to a later one on the same session. `path_of` finds the path of
-    /// the alert that an entry of this name is of.
+    /// What changed from one reading, if there was one, to a later one on the same session. `alert_of` finds the
+    /// alert that an entry of this name is of.
     pub fn between(
         before: Option<&ReadListing>,
         after: &ReadListing,
-        path_of: impl Fn(&str) -> Option<Arc<str>>,
+        alert_of: impl Fn(&str) -> Option<AlertKey>,
     ) -> Self {
         let names = before.and_then(|before| after.since(before));
-        names.and_then(|names| names.into_iter().map(path_of).collect()).map_or(Self::Any, Self::Of)
+        names.and_then(|names| names.into_iter().map(alert_of).collect()).map_or(Self::Any, Self::Of)
     }
 
     /// Both changes as one.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         match (self, other) {
-            (Self::Of(mut paths), Self::Of(more)) => {
-                paths.extend(more);
-                Self::Of(paths)
+            (Self::Of(mut alerts), Self::Of(more)) => {
+                alerts.extend(more);
+                Self::Of(alerts)
             }
             (Self::Unwatched, _) | (_, Self::Unwatched) => Self::Unwatched,
             (Self::Any, _) | (_, Self::Any) => Self::Any,
@@ -122,27 +122,28 @@ mod tests {
     }
 
     /// An entry is called after its path and its rule.
-    fn path_of(name: &str) -> Option<Arc<str>> {
-        name.split_once('@').map(|(path, _)| path.into())
+    fn alert_of(name: &str) -> Option<AlertKey> {
+        let (path, rule) = name.split_once('@')?;
+        Some(AlertKey { path: path.into(), name: Some(rule.into()) })
     }
 
-    fn of(paths: &[&str]) -> LedgerChange {
-        LedgerChange::Of(paths.iter().map(|path| (*path).into()).collect())
+    fn of(names: &[&str]) -> LedgerChange {
+        LedgerChange::Of(names.iter().map(|name| alert_of(name).unwrap()).collect())
     }
 
     fn check(before: &ReadListing, after: &ReadListing, expected: &LedgerChange) {
-        let change = LedgerChange::between(Some(before), after, path_of);
+        let change = LedgerChange::between(Some(before), after, alert_of);
         assert_eq!(change, *expected, "{before:?}, {after:?}");
     }
 
     #[test]
-    fn what_came_and_went_is_told_by_its_paths() {
-        check(&read(7, &["a@", "b@", "c@"]), &read(9, &["a@", "c@", "d@"]), &of(&["b", "d"]));
-        check(&read(7, &["a@x"]), &read(9, &["a@y"]), &of(&["a"]));
-        check(&read(0, &[]), &read(1, &["a@"]), &of(&["a"]));
-        check(&read(1, &["a@"]), &read(2, &[]), &of(&["a"]));
+    fn what_came_and_went_is_told_by_its_alerts() {
+        check(&read(7, &["a@", "b@", "c@"]), &read(9, &["a@", "c@", "d@"]), &of(&["b@", "d@"]));
+        check(&read(7, &["a@x"]), &read(9, &["a@y"]), &of(&["a@x", "a@y"]));
+        check(&read(0, &[]), &read(1, &["a@"]), &of(&["a@"]));
+        check(&read(1, &["a@"]), &read(2, &[]), &of(&["a@"]));
         check(&read(5, &["a@"]), &read(5, &["a@"]), &of(&[]));
-        check(&read(i32::MAX, &["a@"]), &read(i32::MIN + 1, &["b@"]), &of(&["a", "b"]));
+        check(&read(i32::MAX, &["a@"]), &read(i32::MIN + 1, &["b@"]), &of(&["a@", "b@"]));
     }
 
     #[test]
@@ -162,10 +163,10 @@ mod tests {
         let earlier = Count { changes: 4, ..first.before };
         check(&ReadListing { before: earlier, ..first.clone() }, &second, any);
         // What comes behind the names alone is in the next ones.
-        check(&ReadListing { after: ahead(first.after), ..first }, &second, &of(&["b"]));
+        check(&ReadListing { after: ahead(first.after), ..first }, &second, &of(&["b@"]));
         // A name that is none of ours.
         check(&read(5, &["a@"]), &read(6, &["a@", "stray"]), any);
-        assert_eq!(LedgerChange::between(None, &read(0, &[]), path_of), *any);
+        assert_eq!(LedgerChange::between(None, &read(0, &[]), alert_of), *any);
     }
 
     #[test]
@@ -184,8 +185,8 @@ mod tests {
 
     #[test]
     fn two_changes_are_one() {
-        assert_eq!(of(&["a"]).and(of(&["a", "b"])), of(&["a", "b"]));
-        for (one, other) in [(of(&["a"]), LedgerChange::Any), (LedgerChange::Any, of(&["a"]))] {
+        assert_eq!(of(&["a@"]).and(of(&["a@", "b@"])), of(&["a@", "b@"]));
+        for (one, other) in [(of(&["a@"]), LedgerChange::Any), (LedgerChange::Any, of(&["a@"]))] {
             assert_eq!(one.and(other), LedgerChange::Any);
         }
     }

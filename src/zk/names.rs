@@ -1,7 +1,5 @@
 //! Names of znodes, who may do what with them, and making those that the agents share.
 
-use std::sync::Arc;
-
 use zookeeper::{Acl, CreateMode, Permission, ZkError};
 
 use super::client::Client;
@@ -130,11 +128,6 @@ pub fn decode_alert(name: &str) -> Option<AlertKey> {
         Some((path, rule)) => (path, Some(rule).filter(|rule| is_name(rule)).map(Some)?),
     };
     Some(AlertKey { path: decode(path)?.into(), name: rule.map(Into::into) })
-}
-
-/// The path of the alert whose entry has this name; `None` if the name is not of that form.
-pub fn path_of_entry(name: &str) -> Option<Arc<str>> {
-    decode_alert(name).map(|key| key.path)
 }
 
 #[cfg(test)]

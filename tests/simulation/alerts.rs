@@ -63,6 +63,11 @@ pub fn alert_index(path: &str, rule: Option<&str>) -> usize {
     found.unwrap_or_else(|| panic!("no rule {rule:?} of {path}"))
 }
 
+/// Whether a rule of this name has the same alert in each of these versions of the file.
+pub fn is_called(key: &AlertKey, mut files: impl Iterator<Item = usize>) -> bool {
+    files.all(|file| TABLE[alert_of(key)].1[file] == key.name.as_deref())
+}
+
 /// Which alert a key is of.
 pub fn alert_of(key: &AlertKey) -> usize {
     alert_index(&key.path, key.name.as_deref())

@@ -116,6 +116,8 @@ fn a_change_of_the_ledger_that_is_taken_for_another_is_found() {
     finds("entries that came and went unseen are not thought of", uncounted);
     let coarse = Mutant { ledger_coarse: true, ..Mutant::default() };
     finds("the change of an entry is taken for one of any path", coarse);
+    let by_path = Mutant { ledger_by_path: true, ..Mutant::default() };
+    finds("the change of an entry is taken for one of each alert of its path", by_path);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::alerts::{
     path_of, receiver_id,
 };
 use crate::pool::{Claim, Ending, Pool, Turn, is_fallen, within};
-use crate::world::{AGENTS, Millis, RECEIVERS, TIMEOUT, world_begins};
+use crate::world::{AGENTS, Millis, RECEIVERS, ROLLED, TIMEOUT, world_begins};
 
 /// One process: agent and incarnation.
 pub type Process = (usize, u32);
@@ -105,6 +105,8 @@ pub struct Oracle {
     pub troubled: [Millis; AGENTS],
     /// When entries came and went.
     listed: Vec<(Millis, AlertKey)>,
+    /// When the file was another version.
+    files: Vec<(Millis, usize)>,
     /// Which violations an agent that takes over saw and nobody told of, by alert: by that agent, and when.
     late: BTreeMap<(usize, u32), (usize, Millis)>,
     /// The lease that each agent acts under, and since when.
@@ -299,19 +301,20 @@ impl Oracle {
             return;
         }
         for (number, violation) in self.violations.iter().enumerate() {
-            let Violation { path, start, end: Some(end), .. } = *violation else { continue };
-            let is_told = entries.iter().any(|stored| path_index(&stored.entry.key.path) == path);
-            if start < since || end + LATE < now || is_told || self.may_be_told(path, start - SEEN) {
-                continue;
-            }
+            let Violation { start, end: Some(end), .. } = *violation else { continue };
             // Others soon before or after may be one with it.
-            if !self.is_alone(violation) {
+            if start < since || end + LATE < now || !self.is_alone(violation) {
                 continue;
             }
+            let is_told = |alert: usize| {
+                let mut keys = entries.iter().map(|stored| &stored.entry.key);
+                keys.any(|key| self.may_be_of(key, alert, start)) || self.may_be_told(alert, start - SEEN)
+            };
             let alerts = (0..ALERTS).filter(|alert| *alert != HELD && drop_of(*alert).is_none());
-            for alert in
-                alerts.filter(|alert| violation.concerns(*alert) && end - start > hold(*alert) + SEEN)
-            {
+            let alerts =
+                alerts.filter(|alert| violation.concerns(*alert) && end - start > hold(*alert) + SEEN);
+            let alerts: Vec<_> = alerts.filter(|alert| !is_told(*alert)).collect();
+            for alert in alerts {
                 let number = u32::try_from(number).expect("few violations");
                 self.late.insert((alert, number), (agent, now));
             }
@@ -351,13 +354,28 @@ impl Oracle {
         }
     }
 
-    /// Whether entries of a path may have come or gone since then, as far as a follower knows: one whose entry came and went,
-    /// or went and came again, may not have been seen.
-    fn may_be_told(&self, path: usize, since: Millis) -> bool {
+    /// The file is of this version from now on.
+    pub fn rename(&mut self, file: usize, now: Millis) {
+        self.files.push((now, file));
+    }
+
+    /// Whether a follower may take an entry for one of this alert, as it knew the rules since then: another's of the same path
+    /// bears a name that is in each file.
+    fn may_be_of(&self, key: &AlertKey, alert: usize, since: Millis) -> bool {
+        let old = self.files.iter().rposition(|(at, _)| at + ROLLED + BEHIND < since);
+        let first = old.map_or(0, |index| self.files[index].1);
+        let newer = self.files[old.map_or(0, |index| index + 1)..].iter().map(|(_, file)| *file);
+        let is_other = alerts::alert_of(key) != alert && alerts::is_called(key, newer.chain([first]));
+        path_index(&key.path) == path_of(alert) && !is_other
+    }
+
+    /// Whether the entry of an alert may have come or gone since then, as far as a follower knows: of one that came and
+    /// went, or went and came again, it may not know which it was.
+    fn may_be_told(&self, alert: usize, since: Millis) -> bool {
         let mut changes = self.listed.iter().enumerate().filter(|(_, (at, _))| *at >= since);
         changes.any(|(index, (at, key))| {
             let again = |(before, other): &&(Millis, AlertKey)| other == key && before + SEEN > *at;
-            path_index(&key.path) == path || self.listed[..index].iter().any(|one| again(&one))
+            self.may_be_of(key, alert, since) || self.listed[..index].iter().any(|one| again(&one))
         })
     }
 

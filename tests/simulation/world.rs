@@ -21,7 +21,7 @@ use zk_monitor::model::succession::in_place_of;
 use zk_monitor::model::time::Now;
 use zk_monitor::model::transition::{EvaluatorOutput, State as Judgement};
 use zk_monitor::model::watches::Input as WatchInput;
-use zk_monitor::zk::names::{encode_alert, path_of_entry};
+use zk_monitor::zk::names::{decode_alert, encode_alert};
 
 use crate::agent::{Agent, Client, Followed, Look, Timers, profiles};
 use crate::alerts::{
@@ -43,7 +43,7 @@ pub const RECEIVERS: usize = 3;
 pub const TIMEOUT: Millis = 6_000;
 /// When everything heals, when all paths come back in spec, and when all is over.
 /// How long it takes to reload all agents, one after the other.
-const ROLLED: Millis = 3_000;
+pub const ROLLED: Millis = 3_000;
 const HEAL: Millis = HORIZON + 13_000;
 const RECOVER: Millis = HEAL + 45_000;
 const END: Millis = RECOVER + 80_000;
@@ -71,6 +71,8 @@ pub struct Mutant {
     pub ledger_uncounted: bool,
     /// The change of an entry is taken for one of any path.
     pub ledger_coarse: bool,
+    /// The change of an entry is taken for one of each alert of its path.
+    pub ledger_by_path: bool,
     /// Who takes over does not hear what a fall is measured by.
     pub base_unread: bool,
     /// The ledger does not keep how a fall ended.

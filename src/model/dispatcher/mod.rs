@@ -176,10 +176,26 @@ impl Dispatcher {
         if shared.lease.is_some() || is_own {
             return;
         }
-        shared.unreported.ledger_changed(change);
-        if let LedgerChange::Of(those) = change {
-            those.iter().for_each(|path| paths.change_those_of(path, shared, Tracked::may_be_reported));
+        match change {
+            LedgerChange::Any => shared.unreported.doubt_all(),
+            LedgerChange::Unwatched => shared.unreported.stop_watching(),
+            LedgerChange::Of(those) => {
+                those.iter().for_each(|key| Self::on_entry_changed(key, paths, shared))
+            }
         }
+    }
+
+    /// An entry of this name has come or gone. By a rule that this agent does not know it may be of any alert of the path: the
+    /// file of who wrote it gives the rules other names.
+    fn on_entry_changed(key: &AlertKey, paths: &mut Paths, shared: &mut Shared) {
+        let is_known = shared.rules.rule(key).is_some();
+        let is_meant = |other: &AlertKey| other == key || !is_known;
+        shared.unreported.doubt(&key.path, is_meant);
+        paths.change_those_of(&key.path, shared, |tracked| {
+            if is_meant(tracked.key()) {
+                tracked.may_be_reported();
+            }
+        });
     }
 
     fn on_rules(&mut self, rules: Arc<RuleSet>, now: Now) {

@@ -125,7 +125,7 @@ impl Tracked {
         self.on_change(change, shared, now);
     }
 
-    /// An entry of this path has come or gone: somebody may have been told of the violation.
+    /// The entry of this alert has come or gone, or may have: somebody may have been told of the violation.
     pub fn may_be_reported(&mut self) {
         self.ledger_revision = None;
     }

@@ -1,16 +1,15 @@
 //! What this agent saw begin and end while it led nothing: if nobody led then, nobody was told.
 //!
 //! Who tells of a violation first makes an entry in the ledger, and removes it after the recovery. The watching side tells
-//! which paths' entries have come or gone, behind all it read before. So a violation since whose beginning no entry of its
-//! path has come or gone was told by nobody, if there is none at the takeover either. Where some came and went unseen, they
-//! may have been of any path.
+//! which entries have come or gone, behind all it read before. So a violation since whose beginning no entry of its alert
+//! has come or gone was told by nobody, if there is none at the takeover either. Where some came and went unseen, they may
+//! have been of any alert.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::model::alert_key::AlertKey;
-use crate::model::ledger_change::LedgerChange;
 use crate::model::time::Now;
 
 /// How long a violation that ended is remembered. Servers as they come configured grant sessions of 40 s at most, and
@@ -50,19 +49,18 @@ pub(super) struct Unreported {
 }
 
 impl Unreported {
-    /// The listing has changed, or may have. It is watched from now on if all of it is doubted, as at first.
-    pub fn ledger_changed(&mut self, change: &LedgerChange) {
-        match change {
-            LedgerChange::Any => {
-                self.changes += 1;
-                self.ledger_revision = Some(self.changes);
-            }
-            LedgerChange::Of(paths) => {
-                let reported = self.ended.iter_mut().filter(|(key, _)| paths.contains(&key.path));
-                reported.for_each(|(_, ended)| ended.ledger_revision = None);
-            }
-            LedgerChange::Unwatched => self.stop_watching(),
-        }
+    /// Any entry may have come or gone, so that somebody may have been told of all that was seen so far. From now on what
+    /// comes and goes is seen.
+    pub fn doubt_all(&mut self) {
+        self.changes += 1;
+        self.ledger_revision = Some(self.changes);
+    }
+
+    /// Entries have come or gone: somebody may have been told of these alerts of a path.
+    pub fn doubt(&mut self, path: &Arc<str>, is_meant: impl Fn(&AlertKey) -> bool) {
+        let from = AlertKey::unnamed(Arc::clone(path));
+        let ended = self.ended.range_mut(from..).take_while(|(key, _)| key.path == *path);
+        ended.filter(|(key, _)| is_meant(key)).for_each(|(_, ended)| ended.ledger_revision = None);
     }
 
     /// Changes of the listing may go unseen from now on.

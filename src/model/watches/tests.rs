@@ -130,7 +130,9 @@ fn words(observation: &Observation) -> Option<String> {
         Observation::Unlisted { place, reason } => format!("{place} unlisted: {reason}"),
         Observation::Listed { place } => format!("{place} listed"),
         Observation::LedgerChanged(LedgerChange::Any) => "any entry changed".to_owned(),
-        Observation::LedgerChanged(LedgerChange::Of(paths)) => format!("entries of {paths:?} changed"),
+        Observation::LedgerChanged(LedgerChange::Of(alerts)) => {
+            format!("entries of {:?} changed", alerts.iter().map(ToString::to_string).collect::<Vec<_>>())
+        }
         Observation::LedgerChanged(LedgerChange::Unwatched) => "the ledger is not watched".to_owned(),
         Observation::Barrier(number) => format!("barrier {number}"),
     })
@@ -322,8 +324,8 @@ fn globs_are_told_of_again_when_a_place_can_be_listed_again() {
 }
 
 fn listed(rings: u64, paths: &[&str]) -> Input {
-    let paths = paths.iter().map(|path| (*path).into()).collect();
-    Input::LedgerWatched { rings, change: LedgerChange::Of(paths) }
+    let alerts = paths.iter().map(|path| AlertKey::unnamed(*path)).collect();
+    Input::LedgerWatched { rings, change: LedgerChange::Of(alerts) }
 }
 
 #[test]
@@ -340,9 +342,9 @@ fn the_ledger_s_changes_are_told_behind_what_was_being_read() {
     // Those that wait are told at once.
     story.ring("/ledger");
     assert_eq!(story.hear(listed(3, &["/c"])), [""; 0]);
-    let told = ["/a present after 0ns", r#"entries of {"/b", "/c"} changed"#];
+    let told = ["/a present after 0ns", r#"entries of ["/b", "/c"] changed"#];
     assert_eq!(story.answer("/a", present(&[])), told);
-    assert_eq!(story.hear(listed(3, &["/a"])), [r#"entries of {"/a"} changed"#], "nothing is under way");
+    assert_eq!(story.hear(listed(3, &["/a"])), [r#"entries of ["/a"] changed"#], "nothing is under way");
 }
 
 #[test]
@@ -366,7 +368,7 @@ fn no_change_of_the_ledger_is_untold_at_a_takeover() {
     story.ring("/lock");
     story.ring("/c");
     assert_eq!(story.hear(listed(1, &["/b"])), [""; 0]);
-    let told = ["/a present after 0ns", r#"entries of {"/b"} changed"#, "barrier 3"];
+    let told = ["/a present after 0ns", r#"entries of ["/b"] changed"#, "barrier 3"];
     assert_eq!(story.answer("/a", present(&[])), told);
     assert_eq!(story.answer("/c", present(&[])), ["/c present after 0ns"]);
     // Nothing of it outlives the session.

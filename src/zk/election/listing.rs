@@ -71,7 +71,7 @@ impl Listing {
         let took = clock::mono() - began;
         self.due = began + took + PAUSE.max(took * SHARE);
         (self.watched, self.verified) = (Some(self.rings), began);
-        let change = LedgerChange::between(self.last.as_ref(), &read, names::path_of_entry);
+        let change = LedgerChange::between(self.last.as_ref(), &read, names::decode_alert);
         self.last = Some(read);
         Ok(Some(change))
     }

@@ -144,6 +144,7 @@ impl World {
     /// The file is another on every host, and every agent is told to read it.
     fn rename(&mut self, file: usize) {
         self.file = file;
+        self.oracle.rename(file, self.now);
         // Who is down reads it when it starts. An operator reloads them all, one after the other.
         for agent in 0..AGENTS {
             let after = self.random.between(0, ROLLED);

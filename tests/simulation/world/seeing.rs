@@ -110,13 +110,17 @@ impl World {
         let after = self.random.between(1, 30);
         let (found, now) = (&mut self.agents[agent], self.now);
         let last = found.ledger.last.as_ref().filter(|_| !self.mutant.ledger_coarse);
-        let mut change = LedgerChange::between(last, &read, path_of_entry);
+        let mut change = LedgerChange::between(last, &read, decode_alert);
         if let (Some(last), true) = (last, self.mutant.ledger_uncounted) {
             let names = read.names.differing(&last.names);
-            change = LedgerChange::Of(names.into_iter().filter_map(path_of_entry).collect());
+            change = LedgerChange::Of(names.into_iter().filter_map(decode_alert).collect());
         }
-        if let (LedgerChange::Of(paths), true) = (&mut change, self.mutant.ledger_ignored) {
-            paths.clear();
+        if let (LedgerChange::Of(alerts), true) = (&mut change, self.mutant.ledger_ignored) {
+            alerts.clear();
+        }
+        if let (LedgerChange::Of(alerts), true) = (&mut change, self.mutant.ledger_by_path) {
+            let nobodys = |key: &AlertKey| AlertKey { name: Some("nobody's".into()), ..key.clone() };
+            *alerts = alerts.iter().map(nobodys).collect();
         }
         // What came and went meanwhile is not known for sure, now or the next time.
         found.ledger.since = read.is_sure().then(|| found.ledger.since.unwrap_or(now));

@@ -14,8 +14,8 @@ fn follower() -> World {
 
 /// Entries of these paths have come or gone.
 fn changed(world: &mut World, paths: &[&str]) {
-    let paths = paths.iter().map(|path| (*path).into()).collect();
-    world.judged(EvaluatorOutput::LedgerChanged(LedgerChange::Of(paths)));
+    let alerts = paths.iter().map(|path| AlertKey::unnamed(*path)).collect();
+    world.judged(EvaluatorOutput::LedgerChanged(LedgerChange::Of(alerts)));
 }
 
 fn blink(world: &mut World) {
@@ -139,21 +139,29 @@ fn one_that_begins_behind_a_change_of_its_path_is_another() {
 }
 
 #[test]
-fn an_entry_of_any_name_is_one_of_its_path() {
+fn an_entry_is_of_the_alert_whose_rule_it_names_or_may_be_of_each() {
     let named = |name: &str| {
         let plain = rule("/0", &["a"]);
         let terms = Terms { name: Some(name.into()), ..Terms::clone(&plain.terms) };
         Rule { terms: Arc::new(terms), ..plain }
     };
-    let mut world = World::follower(vec![named("over"), named("open")], &["a"], BTreeMap::new());
-    world.judged(EvaluatorOutput::LedgerChanged(LedgerChange::Any));
-    world.error("/0@over");
-    world.error("/0@open");
-    world.ok("/0@over");
-    changed(&mut world, &["/0"]);
-    world.ok("/0@open");
-    world.lead(1);
-    assert_eq!(world.told(), [""; 0]);
+    let check = |name: Option<&str>, expected: &[&str]| {
+        let mut world = World::follower(vec![named("over"), named("open")], &["a"], BTreeMap::new());
+        world.judged(EvaluatorOutput::LedgerChanged(LedgerChange::Any));
+        world.error("/0@over");
+        world.error("/0@open");
+        world.ok("/0@over");
+        let key = AlertKey { path: "/0".into(), name: name.map(Into::into) };
+        world.judged(EvaluatorOutput::LedgerChanged(LedgerChange::Of([key].into())));
+        world.ok("/0@open");
+        world.lead(1);
+        assert_eq!(world.told(), expected, "{name:?}");
+    };
+    check(Some("over"), &["a Late /0@open"]);
+    check(Some("open"), &["a Late /0@over"]);
+    // The file of who wrote it is another.
+    check(Some("page"), &[]);
+    check(None, &[]);
 }
 
 #[test]
