@@ -139,6 +139,12 @@ fn a_lease_that_is_not_checked_is_found() {
 }
 
 #[test]
+fn followers_that_do_not_hear_of_acknowledgements_are_found() {
+    let mutant = Mutant { silences_unheard: true, ..Mutant::default() };
+    finds("who does not lead does not hear of silences", mutant);
+}
+
+#[test]
 fn a_takeover_without_what_a_fall_is_measured_by_is_found() {
     finds("who takes over does not measure by the ledger", Mutant { base_unread: true, ..Mutant::default() });
 }

@@ -97,6 +97,9 @@ pub struct Oracle {
     silenced: BTreeSet<usize>,
     /// Incidents that were acknowledged.
     acknowledged: BTreeMap<Arc<str>, Acknowledged>,
+    /// Violations, by alert, that began after that of an incident which had been acknowledged was over, as who took over saw:
+    /// they are none of that incident.
+    outlived: BTreeSet<(Arc<str>, usize, u32)>,
     /// When somebody removed the locks.
     pub unlocked: Vec<Millis>,
     /// When a lease ended, or its holder died.
@@ -297,6 +300,9 @@ impl Oracle {
     /// came nor went since the beginning.
     pub fn succeeds(&mut self, agent: usize, since: Millis, first: Millis, entries: &[Stored], now: Millis) {
         let since = since.max(self.troubled[agent]) + SEEN;
+        for stored in entries.iter().filter(|stored| stored.entry.until.is_none()) {
+            self.outlive(since, &stored.entry, now);
+        }
         if self.listed.iter().any(|(at, _)| at + SEEN > first) {
             return;
         }
@@ -319,6 +325,24 @@ impl Oracle {
                 self.late.insert((alert, number), (agent, now));
             }
         }
+    }
+
+    /// The same agent finds an entry of an incident that was acknowledged. If it saw the path come back after that, and fall
+    /// out of spec again, the incident is over.
+    fn outlive(&mut self, since: Millis, entry: &Entry, now: Millis) {
+        let alert = alerts::alert_of(&entry.key);
+        let is_odd = alert == HELD || drop_of(alert).is_some();
+        let Some(acknowledged) = self.acknowledged.get(&entry.incident).filter(|_| !is_odd) else { return };
+        let open = self.violations.iter().enumerate().filter(|(_, v)| v.concerns(alert) && v.end.is_none());
+        let open = open.filter(|(_, v)| v.start.saturating_sub(SEEN).max(acknowledged.at) >= since + SEEN);
+        let open = open.filter(|(_, v)| v.start > acknowledged.at + SEEN && v.start + SEEN < now);
+        let after = |number: &usize| {
+            self.opened_for.get(&entry.incident).is_some_and(|first| *first < *number as u32)
+        };
+        let alone = open.filter(|(number, v)| after(number) && self.is_alone(v));
+        let numbers: Vec<_> = alone.map(|(number, _)| number as u32).collect();
+        let outlived = numbers.into_iter().map(|number| (Arc::clone(&entry.incident), alert, number));
+        self.outlived.extend(outlived);
     }
 
     /// Whether no others come so soon before or after that they may be one with it.
@@ -677,7 +701,8 @@ impl Oracle {
         let items = told.flat_map(|attempt| attempt.items.iter().map(move |item| (attempt.start, item)));
         let mut ends: BTreeMap<&Arc<str>, Millis> = BTreeMap::new();
         let mut begins: BTreeMap<&Arc<str>, Millis> = BTreeMap::new();
-        for (start, item) in items.filter(|(_, item)| alert_of(item) == alert) {
+        let is_other = |item: &Item| self.outlived.contains(&(Arc::clone(&item.incident), alert, violation));
+        for (start, item) in items.filter(|(_, item)| alert_of(item) == alert && !is_other(item)) {
             // Two violations may be merged at a takeover: the second is told as the incident of the first.
             let opened_for = self.opened_for.get(&item.incident) == Some(&violation);
             match item.kind {
@@ -775,7 +800,8 @@ impl Oracle {
                     .opened_for
                     .get(incident)
                     .is_some_and(|first| *first <= number || one.behind.contains(&receiver));
-                one.excuses(alert, violation, is_merged)
+                let is_other = self.outlived.contains(&(Arc::clone(incident), alert, number));
+                one.excuses(alert, violation, is_merged) && !is_other
             });
             let excused = violation.excused || acknowledged || self.refused(alert, receiver, lease);
             if owed && !excused && !self.covers(number, alert, receiver) {

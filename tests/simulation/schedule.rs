@@ -13,7 +13,7 @@ pub struct Fault {
 }
 
 /// What happens. Times are durations.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     /// The path falls out of spec, or comes back.
     Toggle(usize),
@@ -125,8 +125,26 @@ pub fn schedule(seed: u64) -> Vec<Fault> {
         let at = random.between(0, HORIZON);
         faults.push(Fault { at, what: fault(&mut random) });
     }
+    if random.chance(4) {
+        fall_again(&mut random, &mut faults);
+    }
     faults.sort_by_key(|fault| fault.at);
     faults
+}
+
+/// What is acknowledged comes back and falls again, for good, while whoever leads at first is away: chance alone hardly ever
+/// brings that about.
+fn fall_again(random: &mut Random, faults: &mut Vec<Fault>) {
+    let (path, at) = (random.below(2), random.between(9_000, 25_000));
+    let is_before = |fault: &Fault| fault.at + 6_000 < at;
+    faults.retain(|fault| fault.what != What::Toggle(path) || is_before(fault));
+    let toggles = faults.iter().filter(|fault| fault.what == What::Toggle(path)).count();
+    let falls = toggles.is_multiple_of(2).then(|| at - 6_000);
+    let back = at + random.between(2_000, 3_500);
+    let toggles = falls.into_iter().chain([back, back + random.between(3_600, 5_000)]);
+    faults.extend(toggles.map(|at| Fault { at, what: What::Toggle(path) }));
+    faults.push(Fault { at, what: What::Acknowledge(path) });
+    faults.push(Fault { at: at + 1_600, what: What::Crash(0, 12_000) });
 }
 
 fn fault(random: &mut Random) -> What {

@@ -73,6 +73,8 @@ pub struct Mutant {
     pub ledger_coarse: bool,
     /// The change of an entry is taken for one of each alert of its path.
     pub ledger_by_path: bool,
+    /// Who does not lead does not hear of silences.
+    pub silences_unheard: bool,
     /// Who takes over does not hear what a fall is measured by.
     pub base_unread: bool,
     /// The ledger does not keep how a fall ended.

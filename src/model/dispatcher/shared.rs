@@ -13,7 +13,7 @@ use crate::model::jitter::Jitter;
 use crate::model::ledger::{Change, Write};
 use crate::model::receiver::ReceiverId;
 use crate::model::rule::RuleSet;
-use crate::model::status::{OpenIncident, Silence, Until};
+use crate::model::status::{OpenIncident, Silence, Until, acknowledged};
 use crate::model::time::Now;
 
 /// What became of attempts is noted while fewer writes than this are under way. In a storm the intents go first,
@@ -165,6 +165,15 @@ impl Shared {
 
     pub fn is_silenced(&self, key: &AlertKey, incident: OpenIncident<'_>, now: Now) -> bool {
         self.silences.iter().any(|silence| silence.is_in_force(now.wall) && silence.covers(key, incident))
+    }
+
+    /// The incidents of a path that were acknowledged.
+    pub fn acknowledged(&self, path: &Arc<str>) -> Vec<Arc<str>> {
+        let incidents = self.silences.iter().filter_map(|silence| match &silence.until {
+            Until::Recovery(incidents) => Some(incidents),
+            Until::Time(_) => None,
+        });
+        incidents.flat_map(|incidents| acknowledged(incidents, path)).cloned().collect()
     }
 
     /// The id of a silence that covers an alert, if one does. One that has just ended may still do so.

@@ -55,6 +55,9 @@ pub(super) struct Tracked {
     /// The state of the ledger's listing when the violation began; `None` if it was not known, or somebody may have been
     /// told since.
     ledger_revision: Option<u64>,
+    /// The incidents that had been acknowledged when the violation began, and this agent saw the path in spec before that: it
+    /// is of none of them, whoever leads by then.
+    outlived: Vec<Arc<str>>,
     /// Under a lease: the incident that somebody has yet to hear of, be it open or over. Without one: what this
     /// process knows of the last one it led.
     pub incident: Option<Incident>,
@@ -77,6 +80,7 @@ impl Tracked {
             alert: Alert::default(),
             seen: Seen::default(),
             ledger_revision: None,
+            outlived: Vec::new(),
             incident: None,
             sync: EntrySync::default(),
             forget_at: None,
@@ -116,6 +120,7 @@ impl Tracked {
             State::Error { message, left, counted } => {
                 if self.alert.is_inactive() {
                     self.ledger_revision = shared.unreported.ledger_revision;
+                    self.outlived = self.acknowledged_before(shared);
                 }
                 self.seen = Seen { message, left, counted, ..std::mem::take(&mut self.seen) };
                 self.alert.violated(&self.rule, now)
@@ -123,6 +128,13 @@ impl Tracked {
             State::Ok => self.alert.complied(self.open_since(shared), &self.rule, now),
         };
         self.on_change(change, shared, now);
+    }
+
+    /// The incidents that are over if a violation begins now: somebody acknowledged them, and this agent sees the path in
+    /// spec. Not so if that asks what the path was before: who has not seen that takes a fall for none.
+    fn acknowledged_before(&self, shared: &Shared) -> Vec<Arc<str>> {
+        let is_seen = self.alert.is_fresh() && self.rule.terms.specs.drop.is_none();
+        if is_seen { shared.acknowledged(&self.key.path) } else { Vec::new() }
     }
 
     /// The entry of this alert has come or gone, or may have: somebody may have been told of the violation.
@@ -678,6 +690,7 @@ impl Tracked {
         self.replace_unknown(shared);
         self.join_storms(shared);
         let seen = shared.unreported.recall(&self.key, now);
+        self.end_outlived(seen.as_ref(), shared, now);
         if !self.alert.is_fresh() || !self.alert.is_inactive() {
             return;
         }
@@ -693,6 +706,15 @@ impl Tracked {
                 self.on_change(change, shared, now);
             }
         }
+    }
+
+    /// What is out of spec now is not what was acknowledged: that is over, since nobody would hear of this one.
+    fn end_outlived(&mut self, seen: Option<&Episode>, shared: &mut Shared, now: Now) {
+        let (Phase::Pending { since } | Phase::Firing { since }) = self.alert.phase() else { return };
+        if self.incident.as_ref().is_none_or(|incident| !self.outlived.contains(incident.id())) {
+            return;
+        }
+        self.close_incident(seen.map_or(since, |episode| episode.until), shared, now);
     }
 
     fn join_storms(&self, shared: &mut Shared) {
@@ -724,6 +746,7 @@ impl Tracked {
             alert: std::mem::take(&mut self.alert),
             seen: Seen { counted: None, ..std::mem::take(&mut self.seen) },
             ledger_revision: self.ledger_revision,
+            outlived: std::mem::take(&mut self.outlived),
             incident,
             forget_at: self.forget_at.take(),
             predecessors,

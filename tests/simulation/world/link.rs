@@ -206,7 +206,8 @@ impl World {
         if !joined {
             return;
         }
-        if self.agents[agent].silences != state.silences.len() {
+        let deaf = self.mutant.silences_unheard && lock.is_none_or(|lock| state.holder() != Some(lock));
+        if self.agents[agent].silences != state.silences.len() && !deaf {
             self.agents[agent].silences = state.silences.len();
             let now = self.moment(agent);
             let effects = self.agents[agent].dispatcher.handle(Input::Silences(state.silences.clone()), now);

@@ -330,6 +330,41 @@ fn reminded_after_reload(before: u64, age: u64, after: u64, within: u64) -> Vec<
 }
 
 #[test]
+fn what_falls_again_is_not_what_was_acknowledged() {
+    let check = |acknowledged: u64, recovers: u64, expected: &[&str]| {
+        let mut leader = World::new(1, &["a"]);
+        leader.error("/0");
+        leader.told();
+        // The leader dies; this one sees the end, and the next beginning, before it leads.
+        let mut next = World::follower(vec![rule("/0", &["a"])], &["a"], leader.ledger.clone());
+        next.error("/0");
+        let start = next.now.mono;
+        for second in 0..40 {
+            if second == acknowledged {
+                next.acknowledge();
+            }
+            if second == recovers {
+                next.ok("/0");
+            }
+            if next.now.mono - start == secs(recovers + 1) {
+                next.error("/0");
+            }
+            next.wait(secs(1));
+        }
+        next.lead(2);
+        let told = next.answer(secs(10), |_| Outcome::Accepted);
+        assert_eq!(words(&told), expected);
+        next.ok("/0");
+        assert_eq!(next.told(), ["a Resolved /0"]);
+        assert!(next.ledger.is_empty());
+    };
+    check(3, 30, &["a Firing /0", "a Resolved /0"]);
+    // It was of this one that somebody said that he knows.
+    check(33, 30, &[]);
+    check(3, 90, &[]);
+}
+
+#[test]
 fn another_interval_counts_from_when_it_is_read() {
     let kinds = |seconds: &[u32]| seconds.iter().map(|n| Kind::Reminder(*n)).collect::<Vec<_>>();
     let check = |before, age, after, within, expected: &[u32]| {
