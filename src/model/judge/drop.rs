@@ -171,11 +171,14 @@ impl History {
     pub fn adopt(&mut self, base: Base, now: Now) {
         // A later one may be of a number that was there too briefly to be seen. What is yet to come is by another clock.
         let is_later = |ended: SystemTime| base.fell > ended && base.fell <= now.wall;
-        let is_known = self.ended_from.is_some_and(|(most, at)| most >= base.most && !is_later(at));
+        let at = now.mono_at(base.fell);
+        // Who was blind then has seen the end of another fall, from a number of before.
+        let had_sight = self.sighted.is_some_and(|sighted| sighted <= at);
+        let ended_from = self.ended_from.filter(|_| had_sight);
+        let is_known = ended_from.is_some_and(|(most, ended)| most >= base.most && !is_later(ended));
         if self.fall.is_none() && is_known {
             return;
         }
-        let at = now.mono_at(base.fell);
         self.remember(at, base.most);
         let adopted = Fall { most: base.most, at: Now { mono: at, wall: base.fell } };
         let fall = self.fall.get_or_insert(adopted);
@@ -364,6 +367,16 @@ mod tests {
         blind.see(6, &spec, now);
         assert_eq!(words(&blind), "1h has passed since the fall from 20");
         blind.adopt(Base { most: 10, fell: now.wall }, now);
+        assert_eq!(words(&blind), "below 10");
+        // Nor who was blind when it began, and saw a higher one end since.
+        let mut blind = History::default();
+        blind.see(20, &spec, start);
+        blind.see(2, &spec, start.after(HOUR / 60));
+        blind.lose_sight(&spec, start.after(HOUR / 4));
+        blind.see(2, &spec, start.after(HOUR * 3 / 4));
+        blind.pass(&spec, start.after(HOUR * 5 / 4));
+        assert_eq!(words(&blind), "1h has passed since the fall from 20");
+        blind.adopt(Base { most: 10, fell: start.wall + HOUR / 2 }, start.after(HOUR * 5 / 4));
         assert_eq!(words(&blind), "below 10");
     }
 
