@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::common::{Client, throughout};
 use crate::disturbances::Fault;
 use crate::messages::Messages;
@@ -91,17 +93,18 @@ impl World {
         Ok(())
     }
 
-    /// The paths of the ledger's entries; none for one whose beginning somebody has yet to hear of.
+    /// The paths of the ledger's entries; none for one whose beginning somebody has yet to hear of. Whoever refuses all that he
+    /// is told may have got it when its sender died, so that his part may stay open.
     fn told_entries(&self) -> BTreeSet<Option<String>> {
         let (mut client, ledger) = (self.client(), format!("{CLUSTER}/alerts"));
         let entries = client.children(&ledger).unwrap_or_default();
         let path = |entry: String| {
             let data = client.get(&format!("{ledger}/{entry}"))?;
-            let is_owed =
-                [r#""firing":"pending""#, r#""firing":"ambiguous""#].iter().any(|mark| data.contains(mark));
-            let is_told = data.matches(r#""firing":"sent""#).count() == RECEIVERS.len() && !is_owed;
-            let json: serde_json::Value = serde_json::from_str(&data).ok()?;
-            json["path"].as_str().filter(|_| is_told).map(str::to_owned)
+            let entry: Value = serde_json::from_str(&data).ok()?;
+            let receivers = entry["receivers"].as_object()?.values();
+            let has_heard = |part: &&Value| part["incident"] == entry["incident"] && part["firing"] == "sent";
+            let is_told = receivers.filter(has_heard).count() == RECEIVERS.len();
+            entry["path"].as_str().filter(|_| is_told).map(str::to_owned)
         };
         entries.into_iter().map(path).collect()
     }

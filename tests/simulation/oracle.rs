@@ -264,9 +264,13 @@ impl Oracle {
         let is_open = |incident: &Arc<str>| {
             !matches!(change, Change::Delete(_)) && entry.until.is_none() && entry.incident == *incident
         };
-        let others = self.acknowledged.iter_mut().filter(|(_, one)| one.key == entry.key);
-        for (incident, one) in others.filter(|(_, one)| one.closed.is_none()) {
-            one.closed = (!is_open(incident)).then_some(now);
+        // By whatever name its rule goes by then.
+        let held = before.filter(|_| !lives_on).map(|before| &before.incident);
+        if let Some(one) = held.and_then(|held| self.acknowledged.get_mut(held))
+            && one.closed.is_none()
+            && !held.is_some_and(is_open)
+        {
+            one.closed = Some(now);
         }
         let violation = self.violation_of(alert, &entry.message);
         if let Some(violation) = violation {

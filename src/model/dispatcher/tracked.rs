@@ -191,7 +191,8 @@ impl Tracked {
         let ledger_revision = self.ledger_revision.filter(|_| !is_silenced);
         let message = Arc::clone(&self.seen.message);
         let ending = self.seen.course.as_ref().and_then(Course::ending).cloned();
-        let episode = Episode { since, until, message, ending, missed: 0, ledger_revision };
+        let acknowledged = shared.acknowledged(&self.key.path);
+        let episode = Episode { since, until, message, ending, missed: 0, acknowledged, ledger_revision };
         shared.unreported.remember(&self.key, episode);
     }
 
@@ -699,7 +700,7 @@ impl Tracked {
         self.seen.course = ending.map(Course::Ended).or(self.seen.course.take());
         self.note_course();
         // A path that is in spec by now recovers: as of when this agent saw that, or else from now on.
-        match seen.filter(|episode| entry.since <= episode.until.wall) {
+        match seen.filter(|episode| episode.may_be_of(&entry.incident, entry.since)) {
             Some(episode) => self.close_incident(episode.until, shared, now),
             None => {
                 let change = self.alert.complied(self.open_since(shared), &self.rule, now);

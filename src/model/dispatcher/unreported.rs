@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::model::alert_key::AlertKey;
 use crate::model::time::Now;
@@ -26,11 +26,19 @@ pub(super) struct Episode {
     pub ending: Option<Arc<str>>,
     /// Earlier ones of the same path, of which it holds as well that nobody was told.
     pub missed: u32,
+    /// The incidents that had been acknowledged when it ended.
+    pub acknowledged: Vec<Arc<str>>,
     /// The state of the listing when it began; `None` if nobody should be told, or somebody may have been.
     pub ledger_revision: Option<u64>,
 }
 
 impl Episode {
+    /// Whether it may be the violation of this incident, which began then by another agent's clock. One that was
+    /// acknowledged before it ended did begin before that, whatever the clocks say.
+    pub fn may_be_of(&self, incident: &Arc<str>, began: SystemTime) -> bool {
+        began <= self.until.wall || self.acknowledged.contains(incident)
+    }
+
     fn is_old(&self, now: Now) -> bool {
         now.mono.saturating_duration_since(self.until.mono) >= KEEP
     }

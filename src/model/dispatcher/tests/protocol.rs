@@ -365,6 +365,25 @@ fn what_falls_again_is_not_what_was_acknowledged() {
 }
 
 #[test]
+fn what_was_acknowledged_and_seen_to_end_is_over_whatever_the_clocks_say() {
+    let mut rule = rule("/0", &["a"]);
+    Arc::make_mut(&mut rule.terms).keep_firing_for = secs(30);
+    let mut leader = World::with(vec![rule.clone()], &["a"], BTreeMap::new());
+    leader.error("/0");
+    leader.told();
+    let mut next = World::follower(vec![rule], &["a"], leader.ledger.clone());
+    next.now.wall -= secs(100);
+    next.error("/0");
+    next.acknowledge();
+    next.ok("/0");
+    next.wait(secs(60));
+    next.lead(2);
+    assert_eq!(next.told(), ["a Resolved /0"]);
+    next.error("/0");
+    assert_eq!(next.told(), ["a Firing /0"]);
+}
+
+#[test]
 fn another_interval_counts_from_when_it_is_read() {
     let kinds = |seconds: &[u32]| seconds.iter().map(|n| Kind::Reminder(*n)).collect::<Vec<_>>();
     let check = |before, age, after, within, expected: &[u32]| {
