@@ -116,6 +116,8 @@ pub struct Oracle {
     leads: [Option<(u64, Millis)>; AGENTS],
     /// Violations, by alert, that somebody led for long enough to tell all that come after.
     led: BTreeSet<(usize, u32)>,
+    /// What is owed to receivers that failed when that was looked at: violations by number, alert and receiver.
+    deferred: Vec<(u32, usize, usize)>,
     pub broken: Option<String>,
 }
 
@@ -808,11 +810,34 @@ impl Oracle {
                 one.excuses(alert, violation, is_merged) && !is_other
             });
             let excused = violation.excused || acknowledged || self.refused(alert, receiver, lease);
-            if owed && !excused && !self.covers(number, alert, receiver) {
-                self.fail(format!(
-                    "at_least_once: {violation:?} (number {number}) was not told to {receiver} by alert {alert}"
-                ));
+            if owed && !excused && self.waits(receiver) {
+                self.deferred.push((number, alert, receiver));
+            } else if owed && !excused {
+                self.check_told(number, alert, receiver);
             }
+        }
+    }
+
+    /// Whether a receiver failed when it was tried last: after many failures the next attempt may be a minute off.
+    fn waits(&self, receiver: usize) -> bool {
+        let last = self.attempts.iter().rfind(|attempt| attempt.receiver == receiver);
+        let known = last.and_then(|attempt| attempt.known.as_ref());
+        matches!(known, Some(Outcome::Failed { .. } | Outcome::Ambiguous { .. }))
+    }
+
+    fn check_told(&mut self, number: u32, alert: usize, receiver: usize) {
+        if !self.covers(number, alert, receiver) {
+            let violation = &self.violations[number as usize];
+            self.fail(format!(
+                "at_least_once: {violation:?} (number {number}) was not told to {receiver} by alert {alert}"
+            ));
+        }
+    }
+
+    /// The same, when all is over, of who failed then.
+    pub fn check_deferred(&mut self) {
+        for (number, alert, receiver) in std::mem::take(&mut self.deferred) {
+            self.check_told(number, alert, receiver);
         }
     }
 

@@ -41,9 +41,9 @@ pub const AGENTS: usize = 3;
 pub const RECEIVERS: usize = 3;
 /// The session timeout.
 pub const TIMEOUT: Millis = 6_000;
-/// When everything heals, when all paths come back in spec, and when all is over.
 /// How long it takes to reload all agents, one after the other.
 pub const ROLLED: Millis = 3_000;
+/// When everything heals, when all paths come back in spec, and when all is over.
 const HEAL: Millis = HORIZON + 13_000;
 const RECOVER: Millis = HEAL + 45_000;
 const END: Millis = RECOVER + 80_000;

@@ -248,6 +248,7 @@ impl World {
         if self.oracle.broken.is_some() {
             return;
         }
+        self.oracle.check_deferred();
         self.oracle.check_recoveries(&self.reconfigured);
         let left: BTreeMap<AlertKey, Stored> = self.zk.latest().ledger.clone();
         let lease = self.zk.latest().holder().map(|lock| self.epoch(lock));
