@@ -415,11 +415,17 @@ impl Evidence {
         }
     }
 
-    /// Whether it arrived as soon as its sender went on after a pause: what was begun before cannot be called back.
+    /// Whether it arrived as soon as its sender went on after a pause, or was sent again after packets were lost: what was
+    /// begun before cannot be called back. TCP waits twice as long each time.
     fn was_under_way(&self, told: &Told) -> bool {
         const AWAKE: Millis = 1_500;
-        let pause = |fault: &&Fault| fault.harm == Harm::PauseAgent(told.seat) && fault.from < told.at;
-        self.faults.iter().filter(pause).any(|fault| told.at <= fault.until.saturating_add(AWAKE))
+        let mut faults = self.faults.iter().filter(|fault| fault.from < told.at);
+        faults.any(|fault| {
+            let is_pause = fault.harm == Harm::PauseAgent(told.seat);
+            let is_loss = fault.harm.is_of_the_network() && fault.harm.concerns_agent(told.seat);
+            let late = if is_pause { AWAKE } else { HEAL.max(fault.until.saturating_sub(fault.from)) };
+            (is_pause || is_loss) && told.at <= fault.until.saturating_add(late)
+        })
     }
 
     /// Who says that it is blind had written nothing for as long as it must be blind.
