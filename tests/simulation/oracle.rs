@@ -97,9 +97,9 @@ pub struct Oracle {
     silenced: BTreeSet<usize>,
     /// Incidents that were acknowledged.
     acknowledged: BTreeMap<Arc<str>, Acknowledged>,
-    /// Violations, by alert, that began after that of an incident which had been acknowledged was over, as who took over saw:
-    /// they are none of that incident.
-    outlived: BTreeSet<(Arc<str>, usize, u32)>,
+    /// Violations, by alert, that began after that of an incident which had been acknowledged was over, as who took over saw,
+    /// and when: they are none of that incident.
+    outlived: BTreeMap<(Arc<str>, usize, u32), (usize, Millis)>,
     /// When somebody removed the locks.
     pub unlocked: Vec<Millis>,
     /// When a lease ended, or its holder died.
@@ -252,7 +252,14 @@ impl Oracle {
     }
 
     /// The ledger took a change. An incident that lives on under another name is not gone.
-    pub fn committed(&mut self, before: Option<&Entry>, change: &Change, lives_on: bool, now: Millis) {
+    pub fn committed(
+        &mut self,
+        before: Option<&Entry>,
+        change: &Change,
+        lives_on: bool,
+        open: &BTreeSet<Arc<str>>,
+        now: Millis,
+    ) {
         let (entry, gone) = match change {
             Change::Create(entry) | Change::Set(entry, _) => (Some(entry), false),
             Change::Delete(_) => (before, !lives_on),
@@ -263,16 +270,9 @@ impl Oracle {
             self.listed.push((now, entry.key.clone()));
         }
         let alert = alerts::alert_of(&entry.key);
-        let is_open = |incident: &Arc<str>| {
-            !matches!(change, Change::Delete(_)) && entry.until.is_none() && entry.incident == *incident
-        };
         // By whatever name its rule goes by then.
-        let held = before.filter(|_| !lives_on).map(|before| &before.incident);
-        if let Some(one) = held.and_then(|held| self.acknowledged.get_mut(held))
-            && one.closed.is_none()
-            && !held.is_some_and(is_open)
-        {
-            one.closed = Some(now);
+        for (_, one) in self.acknowledged.iter_mut().filter(|(incident, _)| !open.contains(*incident)) {
+            one.closed.get_or_insert(now);
         }
         let violation = self.violation_of(alert, &entry.message);
         if let Some(violation) = violation {
@@ -307,7 +307,7 @@ impl Oracle {
     pub fn succeeds(&mut self, agent: usize, since: Millis, first: Millis, entries: &[Stored], now: Millis) {
         let since = since.max(self.troubled[agent]) + SEEN;
         for stored in entries.iter().filter(|stored| stored.entry.until.is_none()) {
-            self.outlive(since, &stored.entry, now);
+            self.outlive(agent, since, &stored.entry, now);
         }
         if self.listed.iter().any(|(at, _)| at + SEEN > first) {
             return;
@@ -333,22 +333,31 @@ impl Oracle {
         }
     }
 
-    /// The same agent finds an entry of an incident that was acknowledged. If it saw the path come back after that, and fall
-    /// out of spec again, the incident is over.
-    fn outlive(&mut self, since: Millis, entry: &Entry, now: Millis) {
+    /// The same agent finds an entry of an incident that was acknowledged. If it saw that violation and its end after that, and
+    /// the path fall out of spec again, the incident is over.
+    fn outlive(&mut self, agent: usize, since: Millis, entry: &Entry, now: Millis) {
         let alert = alerts::alert_of(&entry.key);
+        let Some(acknowledged) = self.acknowledged.get(&entry.incident).map(|one| one.at) else { return };
+        let Some(first) = self.opened_for.get(&entry.incident).copied() else { return };
+        let Some(end) = self.violations[first as usize].end else { return };
+        let seen = end.saturating_sub(since.max(self.violations[first as usize].start));
         let is_odd = alert == HELD || drop_of(alert).is_some();
-        let Some(acknowledged) = self.acknowledged.get(&entry.incident).filter(|_| !is_odd) else { return };
-        let open = self.violations.iter().enumerate().filter(|(_, v)| v.concerns(alert) && v.end.is_none());
-        let open = open.filter(|(_, v)| v.start.saturating_sub(SEEN).max(acknowledged.at) >= since + SEEN);
-        let open = open.filter(|(_, v)| v.start > acknowledged.at + SEEN && v.start + SEEN < now);
-        let after = |number: &usize| {
-            self.opened_for.get(&entry.incident).is_some_and(|first| *first < *number as u32)
-        };
-        let alone = open.filter(|(number, v)| after(number) && self.is_alone(v));
-        let numbers: Vec<_> = alone.map(|(number, _)| number as u32).collect();
-        let outlived = numbers.into_iter().map(|number| (Arc::clone(&entry.incident), alert, number));
-        self.outlived.extend(outlived);
+        if is_odd || seen < hold(alert) + SEEN || end < acknowledged + SEEN {
+            return;
+        }
+        let numbered = (0..).zip(&self.violations).skip(first as usize + 1);
+        let mut later = numbered.filter(|(_, v)| v.concerns(alert));
+        let Some((number, next)) = later.next().filter(|(_, v)| self.is_alone(v)) else { return };
+        if next.end.is_none() && next.start + SEEN < now {
+            self.outlived.insert((Arc::clone(&entry.incident), alert, number), (agent, now));
+        }
+    }
+
+    /// Whether a violation is none of an incident, by who took over and was not troubled since.
+    fn is_outlived(&self, incident: &Arc<str>, alert: usize, violation: u32) -> bool {
+        let unlocked = self.unlocked.last().copied().unwrap_or(0);
+        let found = self.outlived.get(&(Arc::clone(incident), alert, violation));
+        found.is_some_and(|(agent, at)| self.troubled[*agent].max(unlocked) < *at)
     }
 
     /// Whether no others come so soon before or after that they may be one with it.
@@ -707,7 +716,7 @@ impl Oracle {
         let items = told.flat_map(|attempt| attempt.items.iter().map(move |item| (attempt.start, item)));
         let mut ends: BTreeMap<&Arc<str>, Millis> = BTreeMap::new();
         let mut begins: BTreeMap<&Arc<str>, Millis> = BTreeMap::new();
-        let is_other = |item: &Item| self.outlived.contains(&(Arc::clone(&item.incident), alert, violation));
+        let is_other = |item: &Item| self.is_outlived(&item.incident, alert, violation);
         for (start, item) in items.filter(|(_, item)| alert_of(item) == alert && !is_other(item)) {
             // Two violations may be merged at a takeover: the second is told as the incident of the first.
             let opened_for = self.opened_for.get(&item.incident) == Some(&violation);
@@ -806,7 +815,7 @@ impl Oracle {
                     .opened_for
                     .get(incident)
                     .is_some_and(|first| *first <= number || one.behind.contains(&receiver));
-                let is_other = self.outlived.contains(&(Arc::clone(incident), alert, number));
+                let is_other = self.is_outlived(incident, alert, number);
                 one.excuses(alert, violation, is_merged) && !is_other
             });
             let excused = violation.excused || acknowledged || self.refused(alert, receiver, lease);

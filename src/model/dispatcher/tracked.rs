@@ -55,9 +55,6 @@ pub(super) struct Tracked {
     /// The state of the ledger's listing when the violation began; `None` if it was not known, or somebody may have been
     /// told since.
     ledger_revision: Option<u64>,
-    /// The incidents that had been acknowledged when the violation began, and this agent saw the path in spec before that: it
-    /// is of none of them, whoever leads by then.
-    outlived: Vec<Arc<str>>,
     /// Under a lease: the incident that somebody has yet to hear of, be it open or over. Without one: what this
     /// process knows of the last one it led.
     pub incident: Option<Incident>,
@@ -80,7 +77,6 @@ impl Tracked {
             alert: Alert::default(),
             seen: Seen::default(),
             ledger_revision: None,
-            outlived: Vec::new(),
             incident: None,
             sync: EntrySync::default(),
             forget_at: None,
@@ -120,7 +116,6 @@ impl Tracked {
             State::Error { message, left, counted } => {
                 if self.alert.is_inactive() {
                     self.ledger_revision = shared.unreported.ledger_revision;
-                    self.outlived = self.acknowledged_before(shared);
                 }
                 self.seen = Seen { message, left, counted, ..std::mem::take(&mut self.seen) };
                 self.alert.violated(&self.rule, now)
@@ -128,13 +123,6 @@ impl Tracked {
             State::Ok => self.alert.complied(self.open_since(shared), &self.rule, now),
         };
         self.on_change(change, shared, now);
-    }
-
-    /// The incidents that are over if a violation begins now: somebody acknowledged them, and this agent sees the path in
-    /// spec. Not so if that asks what the path was before: who has not seen that takes a fall for none.
-    fn acknowledged_before(&self, shared: &Shared) -> Vec<Arc<str>> {
-        let is_seen = self.alert.is_fresh() && self.rule.terms.specs.drop.is_none();
-        if is_seen { shared.acknowledged(&self.key.path) } else { Vec::new() }
     }
 
     /// The entry of this alert has come or gone, or may have: somebody may have been told of the violation.
@@ -691,7 +679,7 @@ impl Tracked {
         self.replace_unknown(shared);
         self.join_storms(shared);
         let seen = shared.unreported.recall(&self.key, now);
-        self.end_outlived(seen.as_ref(), shared, now);
+        self.end_acknowledged(seen.as_ref(), shared, now);
         if !self.alert.is_fresh() || !self.alert.is_inactive() {
             return;
         }
@@ -709,13 +697,15 @@ impl Tracked {
         }
     }
 
-    /// What is out of spec now is not what was acknowledged: that is over, since nobody would hear of this one.
-    fn end_outlived(&mut self, seen: Option<&Episode>, shared: &mut Shared, now: Now) {
-        let (Phase::Pending { since } | Phase::Firing { since }) = self.alert.phase() else { return };
-        if self.incident.as_ref().is_none_or(|incident| !self.outlived.contains(incident.id())) {
-            return;
+    /// What is out of spec now is not what was acknowledged, if that was seen to end: nobody would hear of it. A fall may have
+    /// been measured by more than this agent knew.
+    fn end_acknowledged(&mut self, seen: Option<&Episode>, shared: &mut Shared, now: Now) {
+        let is_fall = self.rule.terms.specs.drop.is_some();
+        let Some(incident) = self.incident.as_ref().filter(|_| !is_fall) else { return };
+        let ended = seen.filter(|episode| episode.acknowledged.contains(incident.id()));
+        if let (Some(ended), false) = (ended, self.alert.is_inactive()) {
+            self.close_incident(ended.until, shared, now);
         }
-        self.close_incident(seen.map_or(since, |episode| episode.until), shared, now);
     }
 
     fn join_storms(&self, shared: &mut Shared) {
@@ -747,7 +737,6 @@ impl Tracked {
             alert: std::mem::take(&mut self.alert),
             seen: Seen { counted: None, ..std::mem::take(&mut self.seen) },
             ledger_revision: self.ledger_revision,
-            outlived: std::mem::take(&mut self.outlived),
             incident,
             forget_at: self.forget_at.take(),
             predecessors,

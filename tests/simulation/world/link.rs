@@ -127,7 +127,9 @@ impl World {
             let mut left = self.zk.latest().ledger.values().map(|stored| &stored.entry);
             let lives_on =
                 left.any(|left| entry.as_ref().is_some_and(|entry| tells_of(left, &entry.incident)));
-            self.oracle.committed(entry.as_ref(), &change, lives_on, self.now);
+            let left = self.zk.latest().ledger.values().map(|stored| &stored.entry);
+            let open = left.filter(|left| left.until.is_none()).map(|left| Arc::clone(&left.incident));
+            self.oracle.committed(entry.as_ref(), &change, lives_on, &open.collect(), self.now);
         }
         self.changed(before);
         let floor = if reads { 0 } else { self.zk.len() - 1 };
