@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::globs::{Globs, Site};
-use super::node::{Asked, Node, Seen};
+use super::node::{Asked, Node};
 use crate::model::alert_key::AlertKey;
 use crate::model::children::Children;
 use crate::model::path::parent;
@@ -234,16 +234,15 @@ impl Table {
         !above.filter_map(unfolds).any(|unfolds| unfolds.refusal.is_some())
     }
 
-    /// Puts a match of a glob in, if it is not there; gives nothing if the alert is none of a glob's. Tells whether it has to
-    /// be read: one that is known to be missing too, since its absence was nothing to tell of as long as nobody knew that
-    /// it had been there.
-    pub(super) fn adopt(&mut self, key: &AlertKey) -> Option<bool> {
-        let rules = self.rules.for_path(&key.path).filter(|rules| rules.is_glob())?;
-        rules.named(key.name.as_deref())?;
+    /// Puts a match of a glob in, if it is not there. Tells whether the alert is of one.
+    pub(super) fn adopt(&mut self, key: &AlertKey) -> bool {
+        let rules = self.rules.for_path(&key.path).filter(|rules| rules.is_glob());
+        let Some(rules) = rules.filter(|rules| rules.named(key.name.as_deref()).is_some()) else {
+            return false;
+        };
         let needs = Some(rules.needs());
-        let node =
-            self.nodes.entry(Arc::clone(&key.path)).or_insert_with(|| Node { needs, ..Node::default() });
-        Some(node.seen != Seen::Present)
+        self.nodes.entry(Arc::clone(&key.path)).or_insert_with(|| Node { needs, ..Node::default() });
+        true
     }
 
     /// The places of globs that cannot be listed.

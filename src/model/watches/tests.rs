@@ -440,7 +440,7 @@ fn an_adopted_path_that_is_missing_is_told_of_though_a_listing_leads_there() {
         base: None,
     });
     assert_eq!(story.hear(Input::Adopt(paths.into())), ["/s/a/i adopted", "/s/b/i adopted"]);
-    assert_eq!(story.asked(), ["/s/a/i"]);
+    assert_eq!(story.asked(), ["/s/a/i", "/s/b/i"]);
     assert_eq!(story.answer("/s/a/i", Some(Reading::Missing)), ["/s/a/i missing"]);
 }
 

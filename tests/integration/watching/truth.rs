@@ -72,6 +72,32 @@ fn what_changed_while_nobody_might_look_is_found_said_and_counted() {
 }
 
 #[test]
+fn who_takes_over_tells_no_end_by_a_reading_that_is_out_of_date() {
+    let (space, sink) = (shared(), SmtpSink::start());
+    let mut owner = owner(&space);
+    owner.create("/p/c", "");
+    let yaml = format!("/p: {{children: 1, {MAIL}}}\n");
+    let mut first = Daemon::with(space.address(), &yaml).args(REREAD).smtp(sink.port()).start();
+    first.wait_until_it_leads();
+    // It reads again by itself only after minutes.
+    let second = Daemon::with(space.address(), &yaml).smtp(sink.port()).start();
+    second.wait_for("/p", true);
+    second.wait_until("follower", |status| status["zookeeper"]["connected"] == true);
+    owner.allow("/p", Access::Creator);
+    owner.delete("/p/c");
+    owner.allow("/p", Access::Open);
+    first.wait_for("/p", FEW);
+    sink.wait_for(1);
+    first.stop();
+    second.wait_until_it_leads();
+    second.wait_for("/p", FEW);
+    owner.create("/p/c", "");
+    second.wait_for("/p", true);
+    let mails = sink.wait_for(2);
+    assert!(mails[1].body.contains("in spec"), "{mails:?}");
+}
+
+#[test]
 fn znodes_that_are_deleted_and_made_again_at_once_are_seen_as_they_are() {
     let space = shared();
     let mut client = space.client();
