@@ -62,23 +62,27 @@ fn in_parallel(seeds: u64, check: impl Fn(u64) -> Option<String> + Sync) {
 
 /// Tells what happens in the shortest schedule of the seed that breaks a promise, or in the whole.
 fn tell(seed: u64) {
-    let fails = |faults: &[Fault]| run(seed, faults, Mutant::default(), false).is_some();
     let whole = schedule(seed);
-    let faults = if fails(&whole) { shrink(whole, fails) } else { whole };
+    let faults = broken(seed, whole.clone()).map_or(whole, |(short, _)| short);
     assert_eq!(run(seed, &faults, Mutant::default(), true), None, "seed {seed}: {faults:#?}");
 }
 
 /// The promise that the seed breaks, with the shortest schedule that was found to break the same one.
 fn check(seed: u64) -> Option<String> {
-    let run = |faults: &[Fault]| run(seed, faults, Mutant::default(), false);
-    let faults = schedule(seed);
-    let broken = run(&faults)?;
-    let promise = |words: &str| words.split(':').next().map(str::to_owned);
-    let same = |faults: &[Fault]| run(faults).is_some_and(|words| promise(&words) == promise(&broken));
-    let short = shrink(faults, same);
+    let (short, words) = broken(seed, schedule(seed))?;
     let lines: Vec<String> = short.iter().map(|fault| format!("  {fault:?}\n")).collect();
-    let words = run(&short).unwrap_or_default();
     Some(format!("seed {seed} breaks a promise: {words}\nwith\n{}", lines.concat()))
+}
+
+/// The shortest part of a schedule that breaks the same promise as the whole, if that breaks one, and how it does.
+fn broken(seed: u64, faults: Vec<Fault>) -> Option<(Vec<Fault>, String)> {
+    let run = |faults: &[Fault]| run(seed, faults, Mutant::default(), false);
+    let words = run(&faults)?;
+    let promise = |words: &str| words.split(':').next().map(str::to_owned);
+    let same = |faults: &[Fault]| run(faults).is_some_and(|other| promise(&other) == promise(&words));
+    let short = shrink(faults, same);
+    let words = run(&short).unwrap_or(words);
+    Some((short, words))
 }
 
 /// A mutant is a shell that does not keep its part of the protocol: some seed has to find it.

@@ -426,7 +426,11 @@ impl Oracle {
         let mut violations: Vec<_> = left.iter().filter_map(|left| self.opened_for.get(left)).collect();
         let now = self.violation_of(alert, &entry.message);
         violations.extend(&now);
-        self.recorded.retain(|(_, of, number)| *of != alert || !violations.contains(&number));
+        // What it says was missed is left with it.
+        let last = violations.iter().max().filter(|_| entry.missed > 0);
+        let is_missed = |number: &u32| last.is_some_and(|last| *number <= **last);
+        let is_left = |number: &u32| violations.contains(&number) || is_missed(number);
+        self.recorded.retain(|(_, of, number)| *of != alert || !is_left(number));
         self.left.extend(left);
     }
 
