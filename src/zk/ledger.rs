@@ -391,6 +391,9 @@ fn load_part(client: &Client, places: &Places, names: &[String]) -> Answer<Loade
     Ok(part)
 }
 
+/// What ZooKeeper takes for every version in a change.
+const ANY_VERSION: i32 = -1;
+
 enum Found {
     Entry(Box<Stored>),
     Unreadable(i32),
@@ -406,11 +409,14 @@ fn read(client: &Client, znode: &str, key: &AlertKey) -> Answer<Found> {
             None => Found::Unreadable(stat.version),
         }),
         Err(ZkError::NoNode) => Ok(Found::Nothing),
-        // Somebody shut all readers out. Its version is everybody's to see.
-        Err(ZkError::NoAuth) => {
-            let stat = client.exists(znode, false)?;
-            Ok(stat.map_or(Found::Nothing, |stat| Found::Unreadable(stat.version)))
-        }
+        // Somebody shut all readers out.
+        Err(ZkError::NoAuth) => match client.exists(znode, false) {
+            Ok(Some(stat)) => Ok(Found::Unreadable(stat.version)),
+            Ok(None) => Ok(Found::Nothing),
+            // Newer servers do not show its version either.
+            Err(ZkError::NoAuth) => Ok(Found::Unreadable(ANY_VERSION)),
+            Err(e) => Err(e),
+        },
         Err(e) => Err(e),
     }
 }

@@ -810,8 +810,10 @@ impl Oracle {
             let recorded = self.recorded.contains(&(receiver, alert, number));
             // Who did not see from what it fell does not take it for fallen: that is known of the pool.
             let is_open = violation.end.is_none() && path_of(alert) != POOL;
-            let led = self.led.contains(&(alert, number)) && self.is_alone(violation);
-            let owed = (is_open || undisturbed || recorded || led || self.is_late(alert, number)) && !is_held;
+            // Another may have come since that was noted.
+            let seen = self.led.contains(&(alert, number)) || self.is_late(alert, number);
+            let seen = seen && self.is_alone(violation);
+            let owed = (is_open || undisturbed || recorded || seen) && !is_held;
             // Each lease tries again what was refused, while there is something to tell.
             let lease = lease.filter(|_| violation.end.is_none());
             let acknowledged = self.acknowledged.iter().any(|(incident, one)| {

@@ -45,6 +45,7 @@ pub enum Access {
 
 /// An error the server answered with.
 pub const NO_NODE: i32 = -101;
+const NOT_EMPTY: i32 = -111;
 const NODE_EXISTS: i32 = -110;
 
 /// One session.
@@ -180,15 +181,24 @@ impl Client {
         self.call_many(Op::Delete, bodies);
     }
 
-    /// Removes a znode and all below it.
+    /// Removes a znode and all below it, and what others put there meanwhile: an agent takes its place in line again.
     ///
     /// # Panics
-    /// If the server refuses.
+    /// If the server refuses, or others never cease.
     pub fn delete_recursive(&mut self, path: &str) {
-        for child in self.children(path).unwrap_or_default() {
-            self.delete_recursive(&format!("{path}/{child}"));
+        const TRIES: usize = 10;
+        for _ in 0..TRIES {
+            for child in self.children(path).unwrap_or_default() {
+                self.delete_recursive(&format!("{path}/{child}"));
+            }
+            let body = self.path(path).int(-1);
+            match self.call(Op::Delete, &body).unwrap() {
+                Ok(_) | Err(NO_NODE) => return,
+                Err(NOT_EMPTY) => {}
+                Err(code) => panic!("cannot delete {path}: {code}"),
+            }
         }
-        self.delete(path);
+        panic!("{path} is never empty");
     }
 
     /// Replaces a znode's data.
