@@ -169,7 +169,11 @@ const SPECS: [(&str, &str, Steps); 11] = [
         "children: {drop: {by: 30%, within: 1h}}",
         &[
             ("[up(f'/drop/{n}') for n in range(3)]", ""),
-            ("down('/drop/0', '/drop/1')", "Found children (1) more than 30% below 3, the most within 1h"),
+            // It falls from what was seen.
+            (
+                "seen('/drop', 3); down('/drop/0', '/drop/1')",
+                "Found children (1) more than 30% below 3, the most within 1h",
+            ),
             ("up('/drop/0'); up('/drop/1')", ""),
         ],
     ),
@@ -279,12 +283,14 @@ fn another_client_drives_each_spec_out_of_it_and_back() {
          one.start(15)\n    one.create(path, data, ephemeral=True)\n\
          def down(*paths):\n    for path in paths:\n        one = sessions.pop(path)\n        one.stop()\n        \
          one.close()\n\
-         def until(path, said):\n    for _ in range(2000):\n        try:\n            \
+         def poll(path, wanted, what):\n    for _ in range(2000):\n        try:\n            \
          answer = urllib.request.urlopen('http://{}/status' + path)\n        \
          except urllib.error.HTTPError as error:\n            answer = error\n        \
-         answer = json.load(answer)\n        \
-         if (answer['state'], answer.get('message') or '') == ('error' if said else 'ok', said): return\n        \
-         time.sleep(0.01)\n    raise Exception(f'{{path}}: {{answer}}, and not {{said}}')\n",
+         answer = json.load(answer)\n        if wanted(answer): return\n        \
+         time.sleep(0.01)\n    raise Exception(f'{{path}}: {{answer}}, and not {{what}}')\n\
+         def until(path, said):\n    state = 'error' if said else 'ok'\n    \
+         poll(path, lambda one: (one['state'], one.get('message') or '') == (state, said), said)\n\
+         def seen(path, count):\n    poll(path, lambda one: one['children'] == count, count)\n",
         daemon.address()
     );
     kazoo(space.address(), &(helpers + &script + "down(*sessions)\n"));
