@@ -735,13 +735,17 @@ impl Oracle {
                 {
                     return true;
                 }
-                Kind::Firing => {
+                // A late one tells both ends.
+                Kind::Firing | Kind::Late => {
                     let opened = self.opened_for.get(&item.incident);
                     let began = opened.map_or(start, |violation| self.violations[*violation as usize].start);
                     begins.entry(&item.incident).or_insert(began);
+                    if item.kind == Kind::Late {
+                        ends.insert(&item.incident, start);
+                    }
                 }
                 Kind::Resolved => drop(ends.insert(&item.incident, start)),
-                Kind::Late | Kind::Reminder(_) | Kind::Refresh | Kind::Notice | Kind::Test => {}
+                Kind::Reminder(_) | Kind::Refresh | Kind::Notice | Kind::Test => {}
             }
         }
         // Merged into an incident that the receiver knew to be open during the violation.
