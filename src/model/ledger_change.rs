@@ -16,7 +16,7 @@ use super::children::Children;
 /// What came or went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LedgerChange {
-    /// Entries of any path may have.
+    /// The entry of any alert may have.
     Any,
     /// The entries of these alerts, and no other. A rule's new name gives its alert's entry another name.
     Of(BTreeSet<AlertKey>),

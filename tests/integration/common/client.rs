@@ -164,9 +164,16 @@ impl Client {
     /// If the server refuses.
     #[track_caller]
     pub fn delete(&mut self, path: &str) {
+        assert!(self.try_delete(path), "cannot delete {path}: it is not empty");
+    }
+
+    /// Removes a znode, unless there is something below it; tells whether it is gone.
+    #[track_caller]
+    fn try_delete(&mut self, path: &str) -> bool {
         let body = self.path(path).int(-1);
         match self.call(Op::Delete, &body).unwrap() {
-            Ok(_) | Err(NO_NODE) => {}
+            Ok(_) | Err(NO_NODE) => true,
+            Err(NOT_EMPTY) => false,
             Err(code) => panic!("cannot delete {path}: {code}"),
         }
     }
@@ -191,11 +198,8 @@ impl Client {
             for child in self.children(path).unwrap_or_default() {
                 self.delete_recursive(&format!("{path}/{child}"));
             }
-            let body = self.path(path).int(-1);
-            match self.call(Op::Delete, &body).unwrap() {
-                Ok(_) | Err(NO_NODE) => return,
-                Err(NOT_EMPTY) => {}
-                Err(code) => panic!("cannot delete {path}: {code}"),
+            if self.try_delete(path) {
+                return;
             }
         }
         panic!("{path} is never empty");
