@@ -561,8 +561,12 @@ impl Election {
                     .map_or(wait, |left| wait.min(left));
                 wait = session.stranger.as_ref().map_or(wait, |(_, seen)| until_it_is_said(*seen, wait));
                 let znode = self.znode(&line[place - 1]);
-                let before = session.client.exists(&znode, true).about(&znode)?;
-                Ok(before.map(|_| wait))
+                Ok(match session.client.exists(&znode, true) {
+                    Ok(before) => before.map(|_| wait),
+                    // Newer servers set no watch on what may not be read.
+                    Err(ZkError::NoAuth) => Some(wait.min(PULSE)),
+                    Err(e) => return Err(e).about(&znode),
+                })
             }
             // Removed between two calls; the next turn joins again.
             None => Ok(Some(SOON)),
@@ -684,8 +688,12 @@ impl Election {
             Err(ZkError::NoNode) => Ok(None),
             // It may stand in line all the same.
             Err(ZkError::NoAuth) => {
-                let stat = session.client.exists(&znode, false).about(&znode)?;
-                Ok(stat.map(|stat| Holder::new(b"", &stat, znode)))
+                match session.client.exists(&znode, false) {
+                    Ok(stat) => Ok(stat.map(|stat| Holder::new(b"", &stat, znode))),
+                    // Newer servers do not show that either.
+                    Err(ZkError::NoAuth) => Ok(Some(Holder::shut(znode))),
+                    Err(e) => Err(e).about(&znode),
+                }
             }
             Err(e) => Err(e).about(&znode),
         }
@@ -698,7 +706,11 @@ impl Election {
         let mut stranger = holder.filter(|holder| !self.timeouts.contains_key(&holder.name));
         if let Some(found) = &stranger {
             self.read_agents(&session.client)?;
-            let gone = session.client.exists(&found.znode, false).about(&found.znode)?.is_none();
+            let gone = match session.client.exists(&found.znode, false) {
+                Ok(found) => found.is_none(),
+                Err(ZkError::NoAuth) => false,
+                Err(e) => return Err(e).about(&found.znode),
+            };
             stranger = stranger.filter(|found| !gone && !self.timeouts.contains_key(&found.name));
         }
         let before = session.stranger.take();

@@ -350,6 +350,30 @@ fn a_stranger_who_holds_the_lock_is_named() {
 }
 
 #[test]
+fn a_stranger_whose_lock_node_may_not_be_read_drives_nobody_out_of_line() {
+    let (space, sink) = (shared(), SmtpSink::start());
+    space.client().create("/services/foo/a", "");
+    let mut first = start(&space, &sink);
+    first.wait_until_it_leads();
+    let mut stranger = space.client();
+    stranger.authenticate("stranger:secret");
+    let lock = format!("{LOCK}/{}__lock__", "f".repeat(32));
+    let lock = stranger.create_as(&lock, "a forgotten box", Mode::EphemeralSequential, Access::Creator);
+    let name = lock.rsplit('/').next().unwrap();
+    let next = start(&space, &sink);
+    next.wait_for_log("is first in line");
+    space.wait_for_children(LOCK, 3);
+    first.stop();
+    let why = wait_for_problem(&next, |why| why.contains("no agent"));
+    assert!(why.contains(name), "{why}");
+    assert!(next.get("/metrics").body.contains("\nzk_monitor_foreign_holder 1\n"));
+    drop(stranger);
+    next.wait_until_it_leads();
+    wait_for_problem(&next, str::is_empty);
+    assert!(!next.log().iter().any(|line| line.contains("left the line")), "{:#?}", next.log());
+}
+
+#[test]
 fn a_chroot_that_does_not_exist_is_named_and_used_once_it_does() {
     let (space, sink) = (shared(), SmtpSink::start());
     let daemon = Daemon::with(&format!("{}/deep", space.address()), YAML).smtp(sink.port()).start();
