@@ -243,8 +243,7 @@ impl Evaluator {
             self.paths.insert(Arc::clone(&key.path), Path::new(rules, now));
         }
         let Some(known) = self.paths.get_mut(&key.path) else { return };
-        let rule = rules.named(key.name.as_deref()).or_else(|| Some(self.rules.heir(key, former)?.1));
-        let Some(rule) = rule else { return };
+        let Some(rule) = self.rules.successor(key, former) else { return };
         let judged = known.rules.iter_mut().find(|judged| judged.rule.terms.name == rule.terms.name);
         let Some(judged) = judged else { return };
         if judged.judgement == Judgement::None {

@@ -264,6 +264,11 @@ impl RuleSet {
         self.for_path(&key.path)?.named(key.name.as_deref())
     }
 
+    /// The rule that goes on with what an entry of the ledger is about: the one of that name, or in whose place it came.
+    pub fn successor(&self, key: &AlertKey, before: &[Name]) -> Option<&Arc<Rule>> {
+        self.rule(key).or_else(|| Some(self.heir(key, before)?.1))
+    }
+
     /// The rule that took the place of the one that an alert is of by its name, and how many go before it in the choice.
     ///
     /// A reload tells which it is. After a restart it is known only where the rule had no name, or has none now: no other

@@ -525,7 +525,7 @@ impl Watches {
         let mut paths = BTreeSet::new();
         for adoption in incidents {
             paths.insert(Arc::clone(&adoption.key.path));
-            if self.table.adopt(&adoption.key) || adoption.base.is_some() {
+            if self.table.adopt(&adoption) || adoption.base.is_some() {
                 self.observe(Observation::Adopted(adoption));
             }
         }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::globs::{Globs, Site};
 use super::node::{Asked, Node};
-use crate::model::alert_key::AlertKey;
 use crate::model::children::Children;
+use crate::model::observation::Adoption;
 use crate::model::path::parent;
 use crate::model::rule::{RuleSet, Rules};
 
@@ -234,10 +234,11 @@ impl Table {
         !above.filter_map(unfolds).any(|unfolds| unfolds.refusal.is_some())
     }
 
-    /// Puts a match of a glob in, if it is not there. Tells whether the alert is of one.
-    pub(super) fn adopt(&mut self, key: &AlertKey) -> bool {
+    /// Puts a match of a glob in, if it is not there. Tells whether the incident is of one.
+    pub(super) fn adopt(&mut self, incident: &Adoption) -> bool {
+        let Adoption { key, former, .. } = incident;
         let rules = self.rules.for_path(&key.path).filter(|rules| rules.is_glob());
-        let Some(rules) = rules.filter(|rules| rules.named(key.name.as_deref()).is_some()) else {
+        let Some(rules) = rules.filter(|_| self.rules.successor(key, former).is_some()) else {
             return false;
         };
         let needs = Some(rules.needs());

@@ -426,6 +426,27 @@ fn adopted_paths_are_watched_if_a_glob_matches_them() {
 }
 
 #[test]
+fn what_is_adopted_may_bear_a_name_that_its_rule_had_before() {
+    let named = |name: &str| {
+        let mut rule = rule("/g/*", some_children());
+        Arc::make_mut(&mut rule.terms).name = Some(name.into());
+        rule
+    };
+    let adopted = |rules, key: AlertKey, former: &[&str]| {
+        let mut story = Story::of(rules);
+        story.up();
+        let former = former.iter().map(|name| Some((*name).into())).collect();
+        let adoption = Adoption { key, former, since: std::time::SystemTime::UNIX_EPOCH, base: None };
+        story.hear(Input::Adopt(vec![adoption])).iter().any(|told| told.ends_with(" adopted"))
+    };
+    let key = |name: &str| AlertKey { path: "/g/m".into(), name: Some(name.into()) };
+    assert!(adopted(vec![named("page")], AlertKey::unnamed("/g/m"), &[]));
+    assert!(adopted(vec![rule("/g/*", some_children())], key("page"), &[]));
+    assert!(adopted(vec![named("page")], key("late"), &["page"]));
+    assert!(!adopted(vec![named("page")], key("other"), &[]));
+}
+
+#[test]
 fn an_adopted_path_that_is_missing_is_told_of_though_a_listing_leads_there() {
     let mut story = Story::of(vec![rule("/s/*/i", some_children())]);
     story.up();
