@@ -101,12 +101,14 @@ impl EntrySync {
         self.wanted
     }
 
-    /// The change after which the znode holds this; none if it does.
+    /// The change after which the znode holds this, or that comes before it; none if it does. What could not be understood
+    /// goes first: who may not read it could not read what is written there either.
     pub fn change_to(&self, entry: Option<&Entry>) -> Option<Change> {
         match (entry, self.version) {
             (None, None) => None,
             (Some(_), _) if entry == self.stored.as_ref() => None,
             (None, Some(version)) => Some(Change::Delete(version)),
+            (Some(_), Some(version)) if self.stored.is_none() => Some(Change::Delete(version)),
             (Some(entry), None) => Some(Change::Create(entry.clone())),
             (Some(entry), Some(version)) => Some(Change::Set(entry.clone(), version)),
         }

@@ -15,7 +15,7 @@ use crate::model::alert::{Alert, Change, Phase};
 use crate::model::alert_key::AlertKey;
 use crate::model::children::{Counted, Left};
 use crate::model::judge::Course;
-use crate::model::ledger::{Entry, Mark, Written};
+use crate::model::ledger::{Change as LedgerWrite, Entry, Mark, Written};
 use crate::model::message::{About, Item, Kind};
 use crate::model::receiver::{Outcome, ReceiverId};
 use crate::model::rule::Rule;
@@ -551,8 +551,9 @@ impl Tracked {
             return;
         }
         self.sync.wanted = false;
+        let after = entry.filter(|_| !matches!(change, LedgerWrite::Delete(_)));
         let write = shared.write(&self.key, epoch, change);
-        self.sync.began(write, entry);
+        self.sync.began(write, after);
     }
 
     /// The incident, if anybody has to hear of it.
@@ -585,11 +586,12 @@ impl Tracked {
         let Some(reply) = reply else { return };
         match reply {
             Reply::Done { gone } => {
-                if gone && self.owed_incident(shared, now).is_none() {
+                let is_owed = self.owed_incident(shared, now).is_some();
+                if gone && !is_owed {
                     self.incident = None;
                 }
                 self.acknowledge(epoch, shared);
-                self.sync.wanted |= self.has_intent();
+                self.sync.wanted |= self.has_intent() || (gone && is_owed);
             }
             Reply::Failed(reason) => {
                 if let Some(reason) = reason {

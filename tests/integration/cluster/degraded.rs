@@ -303,6 +303,27 @@ fn znodes_that_shut_readers_out_are_left_out_and_said_once() {
 }
 
 #[test]
+fn who_leads_next_can_read_what_takes_the_place_of_an_entry_that_could_only_be_written() {
+    let (space, sink) = (shared(), SmtpSink::start());
+    let mut client = space.client();
+    client.create("/services/foo", "");
+    client.create(ENTRY, "{}");
+    client.allow(ENTRY, Access::WriteOnly);
+    let mut daemon = start(&space, &sink);
+    sink.wait_for(1);
+    let is_noted = |entry: String| entry.contains(r#""firing":"sent""#);
+    eventually(SOON, "the entry says that it was told", || client.get(ENTRY).is_some_and(is_noted));
+    daemon.kill();
+    let next = start(&space, &sink);
+    next.wait_until_it_leads();
+    client.create("/services/foo/a", "");
+    sink.wait_for(2);
+    let mails = sink.mails();
+    assert!(mails[1].body.contains("OK"), "{}", mails[1].raw);
+    eventually(SOON, "removal of the entry", || !space.client().exists(ENTRY));
+}
+
+#[test]
 fn a_silence_is_honoured_that_no_event_has_told_of() {
     let (space, sink) = (shared(), SmtpSink::start());
     let mut client = space.client();
