@@ -319,7 +319,11 @@ impl Oracle {
                 continue;
             }
             let is_told = |alert: usize| {
-                let mut keys = entries.iter().map(|stored| &stored.entry.key);
+                let known = entries.iter().map(|stored| &stored.entry).filter(|entry| {
+                    let outlived = (Arc::clone(&entry.incident), alert, index(number));
+                    !self.outlived.contains_key(&outlived)
+                });
+                let mut keys = known.map(|entry| &entry.key);
                 keys.any(|key| self.may_be_of(key, alert, start)) || self.may_be_told(alert, start - SEEN)
             };
             let alerts = (0..ALERTS).filter(|alert| *alert != HELD && drop_of(*alert).is_none());
@@ -327,14 +331,13 @@ impl Oracle {
                 alerts.filter(|alert| violation.concerns(*alert) && end - start > hold(*alert) + SEEN);
             let alerts: Vec<_> = alerts.filter(|alert| !is_told(*alert)).collect();
             for alert in alerts {
-                let number = u32::try_from(number).expect("few violations");
-                self.late.insert((alert, number), (agent, now));
+                self.late.insert((alert, index(number)), (agent, now));
             }
         }
     }
 
     /// The same agent finds an entry of an incident that was acknowledged. If it saw that violation and its end after that, and
-    /// the path fall out of spec again, the incident is over.
+    /// the path fall out of spec again, the incident is over, and that is none of it, though it may be over as well.
     fn outlive(&mut self, agent: usize, since: Millis, entry: &Entry, now: Millis) {
         let alert = alerts::alert_of(&entry.key);
         let Some(acknowledged) = self.acknowledged.get(&entry.incident).map(|one| one.at) else { return };
@@ -348,7 +351,8 @@ impl Oracle {
         let numbered = (0..).zip(&self.violations).skip(first as usize + 1);
         let mut later = numbered.filter(|(_, v)| v.concerns(alert));
         let Some((number, next)) = later.next().filter(|(_, v)| self.is_alone(v)) else { return };
-        if next.end.is_none() && next.start + SEEN < now {
+        let is_seen = |end: Millis| end - next.start > hold(alert) + SEEN && end + SEEN < now;
+        if next.start + SEEN < now && next.end.is_none_or(is_seen) {
             self.outlived.insert((Arc::clone(&entry.incident), alert, number), (agent, now));
         }
     }
@@ -384,7 +388,7 @@ impl Oracle {
         for since in leads.filter_map(|(lead, troubled)| Some(lead.as_ref()?.1.max(troubled))) {
             for (number, violation) in self.violations.iter().enumerate() {
                 let (from, to) = (violation.start.max(since), violation.end.unwrap_or(now).min(now));
-                let number = u32::try_from(number).expect("few violations");
+                let number = index(number);
                 let alerts = (0..ALERTS).filter(|alert| *alert != HELD && drop_of(*alert).is_none());
                 let told = alerts.filter(|alert| violation.concerns(*alert));
                 let told = told.filter(|alert| to.saturating_sub(from) > hold(*alert) + UNTOLD + SOON);
@@ -916,4 +920,8 @@ fn receiver_index(receiver: &ReceiverId) -> usize {
 /// Whether it says that there were earlier violations that were not told.
 fn tells_of_others(item: &Item) -> bool {
     item.notes.iter().any(|note| note.starts_with("Earlier violations of this path"))
+}
+
+fn index(number: usize) -> u32 {
+    u32::try_from(number).expect("few violations")
 }

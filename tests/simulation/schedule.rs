@@ -132,8 +132,8 @@ pub fn schedule(seed: u64) -> Vec<Fault> {
     faults
 }
 
-/// What is acknowledged comes back and falls again, for good, while whoever leads at first is away: chance alone hardly ever
-/// brings that about.
+/// What is acknowledged comes back and falls again while whoever leads at first is away, for good, or until it comes back before
+/// anybody leads: chance alone hardly ever brings that about.
 fn fall_again(random: &mut Random, faults: &mut Vec<Fault>) {
     let (path, at) = (random.below(2), random.between(9_000, 25_000));
     let is_before = |fault: &Fault| fault.at + 6_000 < at;
@@ -141,10 +141,14 @@ fn fall_again(random: &mut Random, faults: &mut Vec<Fault>) {
     let toggles = faults.iter().filter(|fault| fault.what == What::Toggle(path)).count();
     let falls = toggles.is_multiple_of(2).then(|| at - 6_000);
     let back = at + random.between(2_000, 3_500);
-    let toggles = falls.into_iter().chain([back, back + random.between(3_600, 5_000)]);
+    let again = back + random.between(3_600, 5_000);
+    let ends = random.chance(50).then(|| again + random.between(1_600, 2_600));
+    let toggles = falls.into_iter().chain([back, again]).chain(ends);
     faults.extend(toggles.map(|at| Fault { at, what: What::Toggle(path) }));
     faults.push(Fault { at, what: What::Acknowledge(path) });
     faults.push(Fault { at: at + 1_600, what: What::Crash(0, 12_000) });
+    // That takes longer than one session: whoever may be next goes as well.
+    faults.extend(ends.map(|_| Fault { at: at + 5_000, what: What::Crash(1, 12_000) }));
 }
 
 fn fault(random: &mut Random) -> What {

@@ -63,6 +63,22 @@ impl Incident {
         incident
     }
 
+    /// The same after an incident that is over, of which some have yet to hear.
+    pub fn reopen_unreported(&mut self, id: Arc<str>, episode: &Episode, rule: &Rule, now: Instant) {
+        self.reopen(id, episode.since, Arc::clone(&episode.message), rule);
+        let entry = &mut self.entry;
+        (entry.missed, entry.ending) = (entry.missed.saturating_add(episode.missed), episode.ending.clone());
+        self.close(episode.until.wall, now);
+        for delivery in self.entry.receivers.values_mut() {
+            delivery.missed |= episode.missed > 0;
+            if delivery.progress.incident == self.entry.incident {
+                delivery.due = Due::Since(now);
+            } else {
+                delivery.waits = true;
+            }
+        }
+    }
+
     /// Takes over an entry of the ledger. `mine` is what this process holds of the path, `mine_is_newest`
     /// whether nobody but this process has written the entry since. What was refused is tried again, once by each
     /// lease; reminders that were due by now were sent by another agent.

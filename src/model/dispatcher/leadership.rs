@@ -159,8 +159,10 @@ fn report_late(key: &AlertKey, episode: &Episode, paths: &mut Paths, shared: &mu
     let silenced = shared.is_silenced(key, OpenIncident::None, now);
     let Some(rule) = rule.filter(|rule| !rule.terms.receivers.is_empty() && !silenced) else { return };
     let id = shared.incident_id();
-    let incident = Incident::unreported(key, id, episode, &rule, now.mono);
     paths.track(key, &rule, now);
-    paths.change(key, shared, |tracked, _| tracked.incident = Some(incident));
+    paths.change(key, shared, |tracked, _| match &mut tracked.incident {
+        None => tracked.incident = Some(Incident::unreported(key, id, episode, &rule, now.mono)),
+        Some(incident) => incident.reopen_unreported(id, episode, &rule, now.mono),
+    });
     shared.log(Report::ToldLate(key.clone()));
 }

@@ -279,7 +279,7 @@ impl Dispatcher {
         let Self { paths, leadership, shared } = self;
         leadership.take_effect_if_due(paths, shared, now);
         leadership.collect_orphans(shared, now);
-        shared.unreported.sweep(now);
+        shared.unreported.sweep(&shared.silences, now);
         if shared.arm_silences(now) {
             paths.touch_all(shared);
         }

@@ -179,8 +179,10 @@ impl Tracked {
         let ledger_revision = self.ledger_revision.filter(|_| !is_silenced);
         let message = Arc::clone(&self.seen.message);
         let ending = self.seen.course.as_ref().and_then(Course::ending).cloned();
-        let acknowledged = shared.acknowledged(&self.key.path);
-        let episode = Episode { since, until, message, ending, missed: 0, acknowledged, ledger_revision };
+        let acknowledged = shared.acknowledged(&self.key.path).into_iter().map(|id| (id, until)).collect();
+        let (missed, remembered) = (0, now.mono);
+        let episode =
+            Episode { since, until, message, ending, missed, acknowledged, ledger_revision, remembered };
         shared.unreported.remember(&self.key, episode);
     }
 
@@ -624,10 +626,7 @@ impl Tracked {
             return;
         }
         self.incident = None;
-        // Whether it falls out of spec again by and by or not: that it did is told.
-        if let Phase::Recovering { since, compliant } = self.alert.phase() {
-            self.remember(since, compliant, shared, now);
-        }
+        self.remember_recovering(shared, now);
     }
 
     /// The lease is over. What was never written is forgotten; what may be in the ledger is remembered for a
@@ -681,7 +680,9 @@ impl Tracked {
         self.replace_unknown(shared);
         self.join_storms(shared);
         let seen = shared.unreported.recall(&self.key, now);
-        self.end_acknowledged(seen.as_ref(), shared, now);
+        if let Some(episode) = &seen {
+            self.end_acknowledged(episode, shared, now);
+        }
         if !self.alert.is_fresh() || !self.alert.is_inactive() {
             return;
         }
@@ -699,14 +700,23 @@ impl Tracked {
         }
     }
 
-    /// What is out of spec now is not what was acknowledged, if that was seen to end: nobody would hear of it. A fall may have
-    /// been measured by more than this agent knew.
-    fn end_acknowledged(&mut self, seen: Option<&Episode>, shared: &mut Shared, now: Now) {
+    /// What was acknowledged and seen to end is over. Nobody would hear of what has fallen out of spec since, so that is none
+    /// of it, whether it lasts or not. A fall may have been measured by more than this agent knew.
+    fn end_acknowledged(&mut self, seen: &Episode, shared: &mut Shared, now: Now) {
         let is_fall = self.rule.terms.specs.drop.is_some();
         let Some(incident) = self.incident.as_ref().filter(|_| !is_fall) else { return };
-        let ended = seen.filter(|episode| episode.acknowledged.contains(incident.id()));
-        if let (Some(ended), false) = (ended, self.alert.is_inactive()) {
-            self.close_incident(ended.until, shared, now);
+        let Some(ended) = seen.end_of(incident.id()) else { return };
+        self.close_incident(ended, shared, now);
+        if seen.until.mono > ended.mono {
+            shared.unreported.put_back(&self.key, seen.clone());
+        }
+        self.remember_recovering(shared, now);
+    }
+
+    /// Whether the path falls out of spec again by and by or not: that it did is told.
+    fn remember_recovering(&self, shared: &mut Shared, now: Now) {
+        if let Phase::Recovering { since, compliant } = self.alert.phase() {
+            self.remember(since, compliant, shared, now);
         }
     }
 

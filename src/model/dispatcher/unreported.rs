@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::model::alert_key::AlertKey;
+use crate::model::status::{OpenIncident, Silence};
 use crate::model::time::Now;
 
-/// How long a violation that ended is remembered. Servers as they come configured grant sessions of 40 s at most, and
+/// How long a violation that is over is remembered. Servers as they come configured grant sessions of 40 s at most, and
 /// nobody leads for little longer than that. Where they grant far more, what ended before this is told by nobody.
 const KEEP: Duration = Duration::from_secs(120);
 
@@ -26,21 +27,33 @@ pub(super) struct Episode {
     pub ending: Option<Arc<str>>,
     /// Earlier ones of the same path, of which it holds as well that nobody was told.
     pub missed: u32,
-    /// The incidents that had been acknowledged when it ended.
-    pub acknowledged: Vec<Arc<str>>,
+    /// The incidents that had been acknowledged when it ended, and the first end that was seen since each was: its own.
+    pub acknowledged: Vec<(Arc<str>, Now)>,
     /// The state of the listing when it began; `None` if nobody should be told, or somebody may have been.
     pub ledger_revision: Option<u64>,
+    /// Since when it is remembered.
+    pub remembered: Instant,
 }
 
 impl Episode {
     /// Whether it may be the violation of this incident, which began then by another agent's clock. One that was
     /// acknowledged before it ended did begin before that, whatever the clocks say.
     pub fn may_be_of(&self, incident: &Arc<str>, began: SystemTime) -> bool {
-        began <= self.until.wall || self.acknowledged.contains(incident)
+        began <= self.until.wall || self.end_of(incident).is_some()
+    }
+
+    /// When this incident was over, if it had been acknowledged before.
+    pub fn end_of(&self, incident: &Arc<str>) -> Option<Now> {
+        self.acknowledged.iter().find(|(id, _)| id == incident).map(|(_, until)| *until)
     }
 
     fn is_old(&self, now: Now) -> bool {
-        now.mono.saturating_duration_since(self.until.mono) >= KEEP
+        now.mono.saturating_duration_since(self.remembered) >= KEEP
+    }
+
+    /// Whether it is of use, whatever its age: as long as an incident is acknowledged, nobody hears of what follows it.
+    fn is_needed(&self, is_acknowledged: impl Fn(&Arc<str>) -> bool) -> bool {
+        self.acknowledged.iter().any(|(incident, _)| is_acknowledged(incident))
     }
 }
 
@@ -77,15 +90,24 @@ impl Unreported {
     }
 
     /// A violation has ended.
-    pub fn remember(&mut self, key: &AlertKey, episode: Episode) {
-        let earlier = self.ended.get(key).filter(|ended| self.is_unreported(ended));
+    pub fn remember(&mut self, key: &AlertKey, mut episode: Episode) {
+        let before = self.ended.get(key);
+        let earlier = before.filter(|ended| self.is_unreported(ended));
         // One that was silenced does not hide an earlier one that was not.
         if episode.ledger_revision.is_none() && earlier.is_some() {
             return;
         }
-        let missed = earlier.map_or(0, |ended| ended.missed.saturating_add(1));
-        self.sweep_within(episode.until.mono);
-        self.ended.insert(key.clone(), Episode { missed, ..episode });
+        episode.missed = earlier.map_or(0, |ended| ended.missed.saturating_add(1));
+        for (incident, until) in &mut episode.acknowledged {
+            *until = before.and_then(|before| before.end_of(incident)).unwrap_or(*until);
+        }
+        self.put_back(key, episode);
+    }
+
+    /// What was recalled is to be told by itself.
+    pub fn put_back(&mut self, key: &AlertKey, episode: Episode) {
+        self.sweep_within(episode.remembered);
+        self.ended.insert(key.clone(), episode);
     }
 
     pub fn remembers(&self, key: &AlertKey) -> bool {
@@ -128,11 +150,16 @@ impl Unreported {
     }
 
     /// Forgets what was over long ago.
-    pub fn sweep(&mut self, now: Now) {
+    pub fn sweep(&mut self, silences: &[Silence], now: Now) {
         if self.sweep_at.take_if(|at| *at <= now.mono).is_none() {
             return;
         }
-        self.ended.retain(|_, ended| !ended.is_old(now));
+        self.ended.retain(|key, ended| {
+            let is_acknowledged = |incident: &Arc<str>| {
+                silences.iter().any(|silence| silence.covers(key, OpenIncident::Of(incident)))
+            };
+            !ended.is_old(now) || ended.is_needed(is_acknowledged)
+        });
         self.endings.retain(|_, (at, _)| now.mono.saturating_duration_since(*at) < KEEP);
         if !self.ended.is_empty() || !self.endings.is_empty() {
             self.sweep_within(now.mono);
@@ -141,7 +168,7 @@ impl Unreported {
 
     /// What was seen to end of a path that has an entry.
     pub fn recall(&mut self, key: &AlertKey, now: Now) -> Option<Episode> {
-        self.ended.remove(key).filter(|ended| !ended.is_old(now))
+        self.ended.remove(key).filter(|ended| !ended.is_old(now) || !ended.acknowledged.is_empty())
     }
 
     /// What ended after that moment and nobody was told of. Whoever asks tells it, so it is forgotten here. An agent

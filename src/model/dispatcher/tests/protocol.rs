@@ -366,13 +366,14 @@ fn what_falls_again_is_not_what_was_acknowledged() {
 
 #[test]
 fn what_was_acknowledged_and_seen_to_end_is_over_whatever_the_clocks_say() {
-    let mut rule = rule("/0", &["a"]);
-    Arc::make_mut(&mut rule.terms).keep_firing_for = secs(30);
-    let mut leader = World::with(vec![rule.clone()], &["a"], BTreeMap::new());
-    leader.error("/0");
-    leader.told();
-    let check = |since: fn(&mut World)| {
-        let mut next = World::follower(vec![rule.clone()], &["a"], leader.ledger.clone());
+    let check = |kept: u64, since: fn(&mut World), expected: &[&str]| {
+        let mut rule = rule("/0", &["a"]);
+        Arc::make_mut(&mut rule.terms).keep_firing_for = secs(kept);
+        let mut leader = World::with(vec![rule.clone()], &["a"], BTreeMap::new());
+        leader.error("/0");
+        leader.told();
+        let mut next = World::follower(vec![rule], &["a"], leader.ledger.clone());
+        next.judged(EvaluatorOutput::LedgerChanged(LedgerChange::Any));
         next.now.wall -= secs(100);
         next.error("/0");
         next.acknowledge();
@@ -380,16 +381,41 @@ fn what_was_acknowledged_and_seen_to_end_is_over_whatever_the_clocks_say() {
         next.wait(secs(60));
         since(&mut next);
         next.lead(2);
-        assert_eq!(next.told(), ["a Resolved /0"]);
+        assert_eq!(next.told(), expected, "{kept} s");
+        next.wait(secs(60));
         next.error("/0");
-        assert_eq!(next.told(), ["a Firing /0"]);
+        assert_eq!(next.told(), ["a Firing /0"], "{kept} s");
     };
-    check(|_| ());
-    // Nor is it open for one that has come and gone since, for less than keep_firing_for.
-    check(|next| {
+    check(30, |_| (), &["a Resolved /0"]);
+    // Nobody knows of what has come and gone since, be keep_firing_for over or not.
+    let again = |next: &mut World| {
         next.error("/0");
         next.ok("/0");
-    });
+    };
+    check(30, again, &["a Late /0", "a Resolved /0"]);
+    check(0, again, &["a Late /0", "a Resolved /0"]);
+}
+
+#[test]
+fn what_was_acknowledged_and_seen_to_end_is_over_however_long_ago() {
+    let check = |kept: u64, lasted: u64| {
+        let mut rule = rule("/0", &["a"]);
+        Arc::make_mut(&mut rule.terms).keep_firing_for = secs(kept);
+        let mut leader = World::with(vec![rule.clone()], &["a"], BTreeMap::new());
+        leader.error("/0");
+        leader.told();
+        let mut next = World::follower(vec![rule], &["a"], leader.ledger.clone());
+        next.error("/0");
+        next.acknowledge();
+        next.ok("/0");
+        next.wait(secs(kept + lasted));
+        next.error("/0");
+        next.lead(2);
+        assert_eq!(next.told(), ["a Firing /0", "a Resolved /0"], "{kept} s, {lasted} s");
+    };
+    // A stranger holds the lock for an hour; the path fires on for longer than anything is remembered.
+    check(0, 3600);
+    check(300, 10);
 }
 
 #[test]
