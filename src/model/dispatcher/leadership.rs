@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::incident::Incident;
 use super::io::{Report, Takeover};
 use super::limits::PATIENCE;
 use super::paths::Paths;
@@ -153,16 +152,11 @@ impl Leadership {
     }
 }
 
-/// Opens an incident for what fired and was over while nobody led.
+/// Tells of what fired and was over while nobody led, if anybody is to be told.
 fn report_late(key: &AlertKey, episode: &Episode, paths: &mut Paths, shared: &mut Shared, now: Now) {
     let rule: Option<Arc<Rule>> = shared.rules.rule(key).cloned();
     let silenced = shared.is_silenced(key, OpenIncident::None, now);
     let Some(rule) = rule.filter(|rule| !rule.terms.receivers.is_empty() && !silenced) else { return };
-    let id = shared.incident_id();
     paths.track(key, &rule, now);
-    paths.change(key, shared, |tracked, _| match &mut tracked.incident {
-        None => tracked.incident = Some(Incident::unreported(key, id, episode, &rule, now.mono)),
-        Some(incident) => incident.reopen_unreported(id, episode, &rule, now.mono),
-    });
-    shared.log(Report::ToldLate(key.clone()));
+    paths.change(key, shared, |tracked, shared| tracked.report_late(episode, &rule, shared, now));
 }

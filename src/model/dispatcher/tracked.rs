@@ -10,7 +10,7 @@ use super::io::{Profile, Report};
 use super::limits::PATIENCE;
 use super::queue::{Queue, brief};
 use super::shared::Shared;
-use super::unreported::Episode;
+use super::unreported::{Closed, Episode};
 use crate::model::alert::{Alert, Change, Phase};
 use crate::model::alert_key::AlertKey;
 use crate::model::children::{Counted, Left};
@@ -179,7 +179,8 @@ impl Tracked {
         let ledger_revision = self.ledger_revision.filter(|_| !is_silenced);
         let message = Arc::clone(&self.seen.message);
         let ending = self.seen.course.as_ref().and_then(Course::ending).cloned();
-        let acknowledged = shared.acknowledged(&self.key.path).into_iter().map(|id| (id, until)).collect();
+        let acknowledged = shared.acknowledged(&self.key.path).into_iter();
+        let acknowledged = acknowledged.map(|incident| Closed::new(incident, until)).collect();
         let (missed, remembered) = (0, now.mono);
         let episode =
             Episode { since, until, message, ending, missed, acknowledged, ledger_revision, remembered };
@@ -705,12 +706,25 @@ impl Tracked {
     fn end_acknowledged(&mut self, seen: &Episode, shared: &mut Shared, now: Now) {
         let is_fall = self.rule.terms.specs.drop.is_some();
         let Some(incident) = self.incident.as_ref().filter(|_| !is_fall) else { return };
-        let Some(ended) = seen.end_of(incident.id()) else { return };
-        self.close_incident(ended, shared, now);
-        if seen.until.mono > ended.mono {
-            shared.unreported.put_back(&self.key, seen.clone());
+        let Some(closed) = seen.closed(incident.id()) else { return };
+        self.close_incident(closed.until, shared, now);
+        // It is the last of those that were over since; this incident is none that was missed.
+        if let Some(before) = closed.later.checked_sub(1) {
+            let missed = seen.missed.min(before);
+            shared.unreported.put_back(&self.key, Episode { missed, ..seen.clone() });
         }
         self.remember_recovering(shared, now);
+    }
+
+    /// Opens an incident for what fired and was over while nobody led.
+    pub fn report_late(&mut self, episode: &Episode, rule: &Rule, shared: &mut Shared, now: Now) {
+        self.leave_open_storms(shared);
+        let id = shared.incident_id();
+        match &mut self.incident {
+            None => self.incident = Some(Incident::unreported(&self.key, id, episode, rule, now.mono)),
+            Some(incident) => incident.reopen_unreported(id, episode, rule, now.mono),
+        }
+        shared.log(Report::ToldLate(self.key.clone()));
     }
 
     /// Whether the path falls out of spec again by and by or not: that it did is told.

@@ -27,24 +27,45 @@ pub(super) struct Episode {
     pub ending: Option<Arc<str>>,
     /// Earlier ones of the same path, of which it holds as well that nobody was told.
     pub missed: u32,
-    /// The incidents that had been acknowledged when it ended, and the first end that was seen since each was: its own.
-    pub acknowledged: Vec<(Arc<str>, Now)>,
+    /// The incidents that had been acknowledged when it ended.
+    pub acknowledged: Vec<Closed>,
     /// The state of the listing when it began; `None` if nobody should be told, or somebody may have been.
     pub ledger_revision: Option<u64>,
     /// Since when it is remembered.
     pub remembered: Instant,
 }
 
+/// An acknowledged incident that is over.
+#[derive(Clone, Debug)]
+pub(super) struct Closed {
+    incident: Arc<str>,
+    /// The first end that was seen since it was acknowledged.
+    pub until: Now,
+    /// How many violations were over since.
+    pub later: u32,
+}
+
+impl Closed {
+    pub fn new(incident: Arc<str>, until: Now) -> Self {
+        Self { incident, until, later: 0 }
+    }
+
+    /// Another violation is over.
+    fn go_on(&mut self, before: &Self) {
+        (self.until, self.later) = (before.until, before.later.saturating_add(1));
+    }
+}
+
 impl Episode {
     /// Whether it may be the violation of this incident, which began then by another agent's clock. One that was
     /// acknowledged before it ended did begin before that, whatever the clocks say.
     pub fn may_be_of(&self, incident: &Arc<str>, began: SystemTime) -> bool {
-        began <= self.until.wall || self.end_of(incident).is_some()
+        began <= self.until.wall || self.closed(incident).is_some()
     }
 
-    /// When this incident was over, if it had been acknowledged before.
-    pub fn end_of(&self, incident: &Arc<str>) -> Option<Now> {
-        self.acknowledged.iter().find(|(id, _)| id == incident).map(|(_, until)| *until)
+    /// This incident, if it had been acknowledged before it was over.
+    pub fn closed(&self, incident: &Arc<str>) -> Option<&Closed> {
+        self.acknowledged.iter().find(|closed| closed.incident == *incident)
     }
 
     fn is_old(&self, now: Now) -> bool {
@@ -53,7 +74,7 @@ impl Episode {
 
     /// Whether it is of use, whatever its age: as long as an incident is acknowledged, nobody hears of what follows it.
     fn is_needed(&self, is_acknowledged: impl Fn(&Arc<str>) -> bool) -> bool {
-        self.acknowledged.iter().any(|(incident, _)| is_acknowledged(incident))
+        self.acknowledged.iter().any(|closed| is_acknowledged(&closed.incident))
     }
 }
 
@@ -98,8 +119,11 @@ impl Unreported {
             return;
         }
         episode.missed = earlier.map_or(0, |ended| ended.missed.saturating_add(1));
-        for (incident, until) in &mut episode.acknowledged {
-            *until = before.and_then(|before| before.end_of(incident)).unwrap_or(*until);
+        for closed in &mut episode.acknowledged {
+            before
+                .and_then(|before| before.closed(&closed.incident))
+                .into_iter()
+                .for_each(|before| closed.go_on(before));
         }
         self.put_back(key, episode);
     }
