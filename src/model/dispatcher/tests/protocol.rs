@@ -400,6 +400,24 @@ fn what_was_acknowledged_and_seen_to_end_is_over_whatever_the_clocks_say() {
 }
 
 #[test]
+fn what_follows_an_acknowledged_incident_does_not_wait_for_the_end_of_its_storm() {
+    let paths = || (0..60).map(|n| format!("/{n}"));
+    let rules: Vec<_> = paths().map(|path| rule(&path, &["pager"])).collect();
+    let mut leader = World::with(rules.clone(), &["pager"], BTreeMap::new());
+    paths().for_each(|path| leader.error(&path));
+    assert_eq!(leader.answer(secs(10), |_| Outcome::Accepted).len(), 2, "the first, and all others at once");
+    let mut next = World::follower(rules, &["pager"], leader.ledger.clone());
+    next.judged(EvaluatorOutput::LedgerChanged(LedgerChange::Any));
+    paths().for_each(|path| next.error(&path));
+    next.acknowledge();
+    next.ok("/59");
+    next.error("/59");
+    next.ok("/59");
+    next.lead(2);
+    assert_eq!(words(&next.answer(secs(10), |_| Outcome::Accepted)), ["pager Late /59"]);
+}
+
+#[test]
 fn what_was_acknowledged_and_seen_to_end_is_over_however_long_ago() {
     let check = |kept: u64, lasted: u64| {
         let mut rule = rule("/0", &["a"]);
