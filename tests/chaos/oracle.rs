@@ -338,7 +338,13 @@ impl Evidence {
                 Some(alert) if end.late && !self.is_unheard(alert) && !self.may_come_again(alert, end) => {
                     wrong.push(format!("told as if its alert had not got through: {alert:#?} {end:#?}"));
                 }
-                Some(alert) if alert.at > end.at && !self.is_harmed(alert.seat, end.at, alert.at) => {
+                // What was noted as an alert may be told late. Should its sender lose its place before it notes that, and the
+                // path fall again, the incident goes on.
+                Some(alert)
+                    if alert.at > end.at
+                        && !self.is_harmed(alert.seat, end.at, alert.at)
+                        && !self.loses_its_place(end) =>
+                {
                     wrong.push(format!("an end before its alert: {alert:#?} {end:#?}"));
                 }
                 Some(_) | None => {}
