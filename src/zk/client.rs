@@ -85,6 +85,15 @@ impl Client {
         self.call(|zk| zk.exists(&self.full(path), watch))
     }
 
+    /// The same of a znode that may not be read: then newer servers leave no watch, and show that it exists, but no stat.
+    pub fn look(&self, path: &str, watch: bool) -> Answer<Option<Option<Stat>>> {
+        match self.exists(path, watch) {
+            Ok(found) => Ok(found.map(Some)),
+            Err(ZkError::NoAuth) => Ok(Some(None)),
+            Err(e) => Err(e),
+        }
+    }
+
     /// Takes back the watch for the creation of a znode that is missing. Servers before 3.5 end the session of who asks
     /// for that: once it looks like that, or one says that it cannot, this process asks no more, and such watches stay as
     /// long as their session.

@@ -561,12 +561,9 @@ impl Election {
                     .map_or(wait, |left| wait.min(left));
                 wait = session.stranger.as_ref().map_or(wait, |(_, seen)| until_it_is_said(*seen, wait));
                 let znode = self.znode(&line[place - 1]);
-                Ok(match session.client.exists(&znode, true) {
-                    Ok(before) => before.map(|_| wait),
-                    // Newer servers set no watch on what may not be read.
-                    Err(ZkError::NoAuth) => Some(wait.min(PULSE)),
-                    Err(e) => return Err(e).about(&znode),
-                })
+                let before = session.client.look(&znode, true).about(&znode)?;
+                // No watch is set on what is hidden.
+                Ok(before.map(|shown| shown.map_or(wait.min(PULSE), |_| wait)))
             }
             // Removed between two calls; the next turn joins again.
             None => Ok(Some(SOON)),
@@ -688,12 +685,10 @@ impl Election {
             Err(ZkError::NoNode) => Ok(None),
             // It may stand in line all the same.
             Err(ZkError::NoAuth) => {
-                match session.client.exists(&znode, false) {
-                    Ok(stat) => Ok(stat.map(|stat| Holder::new(b"", &stat, znode))),
-                    // Newer servers do not show that either.
-                    Err(ZkError::NoAuth) => Ok(Some(Holder::shut(znode))),
-                    Err(e) => Err(e).about(&znode),
-                }
+                Ok(session.client.look(&znode, false).about(&znode)?.map(|shown| match shown {
+                    Some(stat) => Holder::new(b"", &stat, znode),
+                    None => Holder::shut(znode),
+                }))
             }
             Err(e) => Err(e).about(&znode),
         }
@@ -706,11 +701,7 @@ impl Election {
         let mut stranger = holder.filter(|holder| !self.timeouts.contains_key(&holder.name));
         if let Some(found) = &stranger {
             self.read_agents(&session.client)?;
-            let gone = match session.client.exists(&found.znode, false) {
-                Ok(found) => found.is_none(),
-                Err(ZkError::NoAuth) => false,
-                Err(e) => return Err(e).about(&found.znode),
-            };
+            let gone = session.client.look(&found.znode, false).about(&found.znode)?.is_none();
             stranger = stranger.filter(|found| !gone && !self.timeouts.contains_key(&found.name));
         }
         let before = session.stranger.take();

@@ -410,13 +410,9 @@ fn read(client: &Client, znode: &str, key: &AlertKey) -> Answer<Found> {
         }),
         Err(ZkError::NoNode) => Ok(Found::Nothing),
         // Somebody shut all readers out.
-        Err(ZkError::NoAuth) => match client.exists(znode, false) {
-            Ok(Some(stat)) => Ok(Found::Unreadable(stat.version)),
-            Ok(None) => Ok(Found::Nothing),
-            // Newer servers do not show its version either.
-            Err(ZkError::NoAuth) => Ok(Found::Unreadable(ANY_VERSION)),
-            Err(e) => Err(e),
-        },
+        Err(ZkError::NoAuth) => Ok(client.look(znode, false)?.map_or(Found::Nothing, |shown| {
+            Found::Unreadable(shown.map_or(ANY_VERSION, |stat| stat.version))
+        })),
         Err(e) => Err(e),
     }
 }

@@ -55,17 +55,18 @@ impl Incident {
     pub fn unreported(key: &AlertKey, id: Arc<str>, episode: &Episode, rule: &Rule, now: Instant) -> Self {
         let message = Arc::clone(&episode.message);
         let mut incident = Self::new(key, id, episode.since, message, rule);
-        (incident.entry.missed, incident.entry.ending) = (episode.missed, episode.ending.clone());
-        incident.close(episode.until.wall, now);
-        for delivery in incident.entry.receivers.values_mut() {
-            (delivery.due, delivery.missed) = (Due::Since(now), episode.missed > 0);
-        }
+        incident.end_unreported(episode, now);
         incident
     }
 
     /// The same after an incident that is over, of which some have yet to hear.
     pub fn reopen_unreported(&mut self, id: Arc<str>, episode: &Episode, rule: &Rule, now: Instant) {
         self.reopen(id, episode.since, Arc::clone(&episode.message), rule);
+        self.end_unreported(episode, now);
+    }
+
+    /// It has just begun, and is over. Who has yet to hear of an earlier one is told after that.
+    fn end_unreported(&mut self, episode: &Episode, now: Instant) {
         let entry = &mut self.entry;
         (entry.missed, entry.ending) = (entry.missed.saturating_add(episode.missed), episode.ending.clone());
         self.close(episode.until.wall, now);

@@ -120,10 +120,9 @@ impl Unreported {
         }
         episode.missed = earlier.map_or(0, |ended| ended.missed.saturating_add(1));
         for closed in &mut episode.acknowledged {
-            before
-                .and_then(|before| before.closed(&closed.incident))
-                .into_iter()
-                .for_each(|before| closed.go_on(before));
+            if let Some(before) = before.and_then(|before| before.closed(&closed.incident)) {
+                closed.go_on(before);
+            }
         }
         self.put_back(key, episode);
     }

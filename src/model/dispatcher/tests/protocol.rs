@@ -364,15 +364,20 @@ fn what_falls_again_is_not_what_was_acknowledged() {
     check(3, 90, &[]);
 }
 
+/// A follower, whose leader has told `a` of `/0`.
+fn follower_of_one_told(keep_firing_for: Duration) -> World {
+    let mut rule = rule("/0", &["a"]);
+    Arc::make_mut(&mut rule.terms).keep_firing_for = keep_firing_for;
+    let mut leader = World::with(vec![rule.clone()], &["a"], BTreeMap::new());
+    leader.error("/0");
+    leader.told();
+    World::follower(vec![rule], &["a"], leader.ledger)
+}
+
 #[test]
 fn what_was_acknowledged_and_seen_to_end_is_over_whatever_the_clocks_say() {
     let check = |kept: u64, since: fn(&mut World), expected: &[&str]| {
-        let mut rule = rule("/0", &["a"]);
-        Arc::make_mut(&mut rule.terms).keep_firing_for = secs(kept);
-        let mut leader = World::with(vec![rule.clone()], &["a"], BTreeMap::new());
-        leader.error("/0");
-        leader.told();
-        let mut next = World::follower(vec![rule], &["a"], leader.ledger.clone());
+        let mut next = follower_of_one_told(secs(kept));
         next.judged(EvaluatorOutput::LedgerChanged(LedgerChange::Any));
         next.now.wall -= secs(100);
         next.error("/0");
@@ -420,12 +425,7 @@ fn what_follows_an_acknowledged_incident_does_not_wait_for_the_end_of_its_storm(
 #[test]
 fn what_was_acknowledged_and_seen_to_end_is_over_however_long_ago() {
     let check = |kept: u64, lasted: u64| {
-        let mut rule = rule("/0", &["a"]);
-        Arc::make_mut(&mut rule.terms).keep_firing_for = secs(kept);
-        let mut leader = World::with(vec![rule.clone()], &["a"], BTreeMap::new());
-        leader.error("/0");
-        leader.told();
-        let mut next = World::follower(vec![rule], &["a"], leader.ledger.clone());
+        let mut next = follower_of_one_told(secs(kept));
         next.error("/0");
         next.acknowledge();
         next.ok("/0");
